@@ -1,0 +1,212 @@
+//! Read the values of one JSON object, noting every problem instead of stopping at the first.
+
+use serde_json::{Map, Value};
+
+use crate::Problem;
+
+/// Every key there is, to say where a misplaced one belongs.
+const KEYS: [&str; 21] = [
+    "data.images", "data.count", "data.flip", "energy.size", "energy.channels", "energy.features", "energy.activation",
+    "langevin.steps", "langevin.gradient_scale", "langevin.noise_std", "langevin.delta_tau", "langevin.init",
+    "langevin.block", "train.updates", "train.batch", "train.learning_rate", "train.data_noise", "train.seed",
+    "train.betas", "train.epsilon", "log.samples_every",
+];
+
+/// One object of the tree, the keys asked of it so far, and the problems of the whole tree.
+pub(crate) struct Fields<'a> {
+    path: &'a str,
+    map: Option<&'a Map<String, Value>>,
+    asked: Vec<&'static str>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl<'a> Fields<'a> {
+    /// Read the object `tree` that stands at `path` ("" is the root) with `read`, then note unknown keys.
+    pub(crate) fn open<T>(
+        tree: &Value,
+        path: &str,
+        problems: &mut Vec<Problem>,
+        read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let map = tree.as_object();
+        if map.is_none() {
+            let place = if path.is_empty() { "the config" } else { path };
+            let rule = "must be an object { ... }".to_owned();
+            problems.push(Problem { path: place.to_owned(), value: Some(brief(tree)), rule, hint: None });
+        }
+        let mut fields = Fields { path, map, asked: Vec::new(), problems };
+        let found = read(&mut fields);
+        fields.note_unknown();
+        found
+    }
+
+    /// Whether the key is there (`null` counts as absent).
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+
+    /// Whether this section is no object at all, which is a problem noted already.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.map.is_none()
+    }
+
+    /// Note a problem of the section as a whole.
+    pub(crate) fn problem(&mut self, found: &str, rule: &str, hint: Option<String>) {
+        self.problems.push(Problem { path: self.path.to_owned(), value: None, rule: format!("{found}; {rule}"), hint });
+    }
+
+    /// Read one value; without a default it must be there.
+    pub(crate) fn read<T>(
+        &mut self,
+        name: &'static str,
+        default: Option<T>,
+        rule: &str,
+        parse: impl Fn(&Value) -> Option<T>,
+    ) -> Option<T> {
+        self.asked.push(name);
+        match (self.value(name), default) {
+            (Some(value), _) => {
+                let parsed = parse(value);
+                if parsed.is_none() {
+                    self.note(name, Some(brief(value)), rule);
+                }
+                parsed
+            }
+            (None, Some(default)) => Some(default),
+            (None, None) => {
+                if !self.is_broken() {
+                    self.note(name, None, &format!("is missing; it {rule}"));
+                }
+                None
+            }
+        }
+    }
+
+    /// Read a value that must be there when `wanted`; otherwise only check it when it is there.
+    pub(crate) fn read_if<T>(
+        &mut self,
+        wanted: bool,
+        name: &'static str,
+        rule: &str,
+        parse: impl Fn(&Value) -> Option<T>,
+    ) -> Option<T> {
+        if wanted || self.has(name) {
+            return self.read(name, None, rule, parse);
+        }
+        self.asked.push(name);
+        None
+    }
+
+    /// Read a whole number >= 1.
+    pub(crate) fn count(&mut self, name: &'static str, default: Option<usize>) -> Option<usize> {
+        self.read(name, default, "must be a whole number >= 1", one_or_more)
+    }
+
+    /// Read a whole number >= 1 that may be absent.
+    pub(crate) fn optional_count(&mut self, name: &'static str) -> Option<Option<usize>> {
+        self.read(name, Some(None), "must be a whole number >= 1, or absent", |value| one_or_more(value).map(Some))
+    }
+
+    /// Read a section that must be there.
+    pub(crate) fn section<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
+    ) -> Option<T> {
+        self.asked.push(name);
+        if let Some(tree) = self.value(name) {
+            return Fields::open(tree, name, self.problems, read);
+        }
+        if !self.is_broken() {
+            self.note(name, None, "is missing; it must be an object { ... }");
+        }
+        None
+    }
+
+    /// Read a section whose values all have defaults.
+    pub(crate) fn section_or_default<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
+    ) -> Option<T> {
+        self.asked.push(name);
+        let empty = Value::Object(Map::new());
+        Fields::open(self.value(name).unwrap_or(&empty), name, self.problems, read)
+    }
+
+    fn value(&self, name: &str) -> Option<&'a Value> {
+        self.map?.get(name).filter(|value| !value.is_null())
+    }
+
+    fn dotted(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    fn note(&mut self, name: &str, value: Option<String>, rule: &str) {
+        let path = self.dotted(name);
+        self.problems.push(Problem { path, value, rule: rule.to_owned(), hint: None });
+    }
+
+    fn note_unknown(&mut self) {
+        let Some(map) = self.map else { return };
+        for (name, value) in map.iter().filter(|(name, _)| !self.asked.contains(&name.as_str())) {
+            let hint = match nearest(name, &self.asked) {
+                Some(known) => format!("did you mean {}?", self.dotted(known)),
+                None => match KEYS.iter().find(|key| key.rsplit('.').next() == Some(name)) {
+                    Some(key) => format!("did you mean {key}?"),
+                    None => format!("known here: {}", self.asked.join(", ")),
+                },
+            };
+            self.problems.push(Problem {
+                path: self.dotted(name),
+                value: Some(brief(value)),
+                rule: "is no known key".to_owned(),
+                hint: Some(hint),
+            });
+        }
+    }
+}
+
+/// A whole number, also where it is written as 2e5 or 10.0.
+pub(crate) fn whole(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| {
+        let number = value.as_f64()?;
+        // beyond 2^53 a float no longer tells neighbouring whole numbers apart
+        (number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number)).then_some(number as u64)
+    })
+}
+
+fn one_or_more(value: &Value) -> Option<usize> {
+    whole(value).filter(|&number| number >= 1).and_then(|number| usize::try_from(number).ok())
+}
+
+/// The value as JSON, cut to a length that fits a line.
+fn brief(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= 80 { text } else { text.chars().take(77).chain("...".chars()).collect() }
+}
+
+fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    known
+        .iter()
+        .map(|key| (distance(name, key), *key))
+        .min()
+        .filter(|&(edits, key)| edits <= 1.max(key.len() / 3).min(3))
+        .map(|(_, key)| key)
+}
+
+/// Levenshtein distance: insertions, deletions and replacements that turn one word into the other.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, letter) in from.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, &other) in to.iter().enumerate() {
+            let replaced = corner + usize::from(letter != other);
+            corner = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row[to.len()]
+}

@@ -1,0 +1,36 @@
+//! Describe a run as checked, plain data: read JSON, apply overrides, report every problem at once.
+//!
+//! What was typed (a JSON tree with `--set` overrides) becomes a [`Config`] at one crossing, [`Config::load`] or
+//! [`Config::from_json`]. Behind it every value is inside its documented range, so other crates take
+//! `&config.langevin` and friends and check nothing again. [`Config::to_json`] writes the resolved form, defaults
+//! included; it loads back to an equal `Config`.
+//!
+//! ```
+//! let text = r#"{
+//!   "data":     { "images": "data/faces.npy" },
+//!   "energy":   { "size": 32, "channels": 3 },
+//!   "langevin": { "gradient_scale": 1.0, "noise_std": 0.01 },
+//!   "train":    { "updates": 1000, "batch": 64, "learning_rate": [[0, 1e-4], [1000, 1e-5]] }
+//! }"#;
+//! let config = srm_config::Config::from_json(text, &["langevin.steps=40".to_owned()])?;
+//! assert_eq!(config.langevin.steps, 40);
+//! assert_eq!(srm_config::Config::from_json(&config.to_json(), &[])?, config);
+//! # Ok::<(), srm_config::ConfigError>(())
+//! ```
+
+mod config;
+mod error;
+mod fields;
+mod format;
+mod model;
+mod raw;
+mod schedule;
+
+pub use config::{CheckpointConfig, Config, DataConfig, LogConfig, TrainConfig};
+pub use error::{ConfigError, Problem};
+pub use model::{Activation, Drift, EnergyConfig, Init, LangevinConfig};
+pub use raw::RawConfig;
+pub use schedule::Schedule;
+
+#[cfg(test)]
+mod tests;

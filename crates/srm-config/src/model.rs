@@ -1,0 +1,203 @@
+//! Describe the net f and the Langevin chain: the part of a config that travels inside a weights file.
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::Value;
+
+use crate::{fields::Fields, raw};
+
+/// Nonlinearity between the convolutions. JSON: `{"leaky_relu": 0.2}`, `"relu"`, `"silu"`, `"softplus"` or `"gelu"`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// max(x, 0) + slope · min(x, 0), slope >= 0. The published net has 0.2 (enijkamp/short_run, train_cifar10_minimal.py).
+    LeakyRelu(f64),
+    /// max(x, 0).
+    Relu,
+    /// x · sigmoid(x).
+    Silu,
+    /// ln(1 + eˣ).
+    Softplus,
+    /// x · Φ(x), the exact form with the error function.
+    Gelu,
+}
+
+impl Default for Activation {
+    fn default() -> Activation {
+        Activation::LeakyRelu(0.2)
+    }
+}
+
+impl Activation {
+    fn from_value(value: &Value) -> Option<Activation> {
+        match value {
+            Value::String(name) => match name.as_str() {
+                "relu" => Some(Activation::Relu),
+                "silu" => Some(Activation::Silu),
+                "softplus" => Some(Activation::Softplus),
+                "gelu" => Some(Activation::Gelu),
+                "leaky_relu" => Some(Activation::default()),
+                _ => None,
+            },
+            Value::Object(map) if map.len() == 1 => {
+                let slope = map.get("leaky_relu")?.as_f64()?;
+                (slope >= 0.0).then_some(Activation::LeakyRelu(slope))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Shape of the ConvNet f.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EnergyConfig {
+    /// Height and width of the images in pixels: 32, 64 or 128.
+    pub size: usize,
+    /// Channels of the images, 1 to 4.
+    pub channels: usize,
+    /// Features n of the first layer, 1 to 1024; published: 64 (enijkamp/short_run, train_cifar10_minimal.py).
+    pub features: usize,
+    /// Nonlinearity between the convolutions.
+    pub activation: Activation,
+}
+
+/// Start distribution p_0 of the chains. JSON: `"uniform"` or `"gaussian"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Init {
+    /// Uniform on [-1, 1], the paper's choice.
+    #[default]
+    Uniform,
+    /// Standard normal N(0, I).
+    Gaussian,
+}
+
+/// Step sizes of x ← x + gradient_scale · f'(x) + noise_std · U, in either of two forms.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Drift {
+    /// The published code's form, a tempered Langevin step: gradient scale > 0 and noise std >= 0 set apart.
+    Tempered {
+        /// Factor before f'(x), > 0.
+        gradient_scale: f64,
+        /// Std of the noise added at each step, in pixel units (images span [-1, 1]), >= 0.
+        noise_std: f64,
+    },
+    /// Eq. (4) of arXiv 1904.09770: gradient scale Δτ/2 and noise std √Δτ.
+    DeltaTau {
+        /// Δτ > 0.
+        delta_tau: f64,
+    },
+}
+
+/// The Langevin chain: how many steps, how large, from where.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LangevinConfig {
+    /// Steps K of a chain, >= 1; 100 in the paper.
+    pub steps: usize,
+    /// Step sizes.
+    #[serde(flatten)]
+    pub drift: Drift,
+    /// Start distribution.
+    pub init: Init,
+    /// Chains that run together as one block, >= 1; `None`: chosen by the program, then written down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block: Option<usize>,
+}
+
+impl LangevinConfig {
+    /// Factor before f'(x) in one step.
+    pub fn gradient_scale(&self) -> f64 {
+        match self.drift {
+            Drift::Tempered { gradient_scale, .. } => gradient_scale,
+            Drift::DeltaTau { delta_tau } => delta_tau / 2.0,
+        }
+    }
+
+    /// Std of the noise added in one step, in pixel units.
+    pub fn noise_std(&self) -> f64 {
+        match self.drift {
+            Drift::Tempered { noise_std, .. } => noise_std,
+            Drift::DeltaTau { delta_tau } => delta_tau.sqrt(),
+        }
+    }
+
+    /// Temperature T at which the step is plain Langevin on f / T: noise_std² / (2 gradient_scale); 1 for Δτ.
+    pub fn temperature(&self) -> f64 {
+        self.noise_std().powi(2) / (2.0 * self.gradient_scale())
+    }
+
+    pub(crate) fn read(fields: &mut Fields<'_>) -> Option<LangevinConfig> {
+        let steps = fields.count("steps", Some(100));
+        let drift = read_drift(fields);
+        let init = fields.read("init", Some(Init::Uniform), r#"must be "uniform" or "gaussian""#, |value| {
+            match value.as_str()? {
+                "uniform" => Some(Init::Uniform),
+                "gaussian" => Some(Init::Gaussian),
+                _ => None,
+            }
+        });
+        let block = fields.optional_count("block");
+        Some(LangevinConfig { steps: steps?, drift: drift?, init: init?, block: block? })
+    }
+}
+
+fn read_drift(fields: &mut Fields<'_>) -> Option<Drift> {
+    let tempered = fields.has("gradient_scale") || fields.has("noise_std");
+    let delta = fields.has("delta_tau");
+    let positive = |value: &Value| value.as_f64().filter(|&number| number > 0.0 && number.is_finite());
+    let not_negative = |value: &Value| value.as_f64().filter(|&number| number >= 0.0 && number.is_finite());
+    if tempered == delta && !fields.is_broken() {
+        let found = if delta { "both forms are given" } else { "the step size is missing" };
+        fields.problem(
+            found,
+            "give exactly one form: gradient_scale and noise_std (published code: 1.0 and 0.01), or delta_tau",
+            delta.then(|| "--set langevin.KEY=null removes a key".to_owned()),
+        );
+    }
+    let scale = fields.read_if(tempered, "gradient_scale", "must be a finite number > 0", positive);
+    let noise = fields.read_if(tempered, "noise_std", "must be a finite number >= 0, in pixel units", not_negative);
+    let delta_tau = fields.read_if(delta, "delta_tau", "must be a finite number > 0", positive);
+    match (tempered, delta) {
+        (true, false) => Some(Drift::Tempered { gradient_scale: scale?, noise_std: noise? }),
+        (false, true) => Some(Drift::DeltaTau { delta_tau: delta_tau? }),
+        _ => None,
+    }
+}
+
+impl EnergyConfig {
+    pub(crate) fn read(fields: &mut Fields<'_>) -> Option<EnergyConfig> {
+        let size = fields.read("size", None, "must be 32, 64 or 128 (pixels)", |value| {
+            crate::fields::whole(value).filter(|size| [32, 64, 128].contains(size)).map(|size| size as usize)
+        });
+        let channels = fields.read("channels", None, "must be a whole number from 1 to 4", |value| {
+            crate::fields::whole(value).filter(|channels| (1..=4).contains(channels)).map(|channels| channels as usize)
+        });
+        let features = fields.read("features", Some(64), "must be a whole number from 1 to 1024", |value| {
+            crate::fields::whole(value).filter(|features| (1..=1024).contains(features)).map(|features| features as usize)
+        });
+        let rule = r#"must be {"leaky_relu": slope >= 0}, "relu", "silu", "softplus" or "gelu""#;
+        let activation = fields.read("activation", Some(Activation::default()), rule, Activation::from_value);
+        Some(EnergyConfig { size: size?, channels: channels?, features: features?, activation: activation? })
+    }
+}
+
+impl<'de> Deserialize<'de> for EnergyConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<EnergyConfig, D::Error> {
+        let tree = Value::deserialize(deserializer)?;
+        raw::read_section(&tree, "energy", EnergyConfig::read).map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for LangevinConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LangevinConfig, D::Error> {
+        let tree = Value::deserialize(deserializer)?;
+        raw::read_section(&tree, "langevin", LangevinConfig::read).map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Activation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Activation, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Activation::from_value(&value).ok_or_else(|| D::Error::custom(format!("{value} is no activation")))
+    }
+}
