@@ -1,0 +1,269 @@
+//! Compute f, its input gradient, its Hessian-vector product and its weight gradient for the paper's ConvNet.
+//!
+//! Layers (published code, DESIGN section 1): conv 3×3 s1 p1 c→n, then 4×4 s2 p1 n→2n→4n→8n(→8n…) down to 4×4 pixels,
+//! then 4×4 s1 p0 →1, an activation after each but the last. With a_l the input of activation φ in layer l:
+//!
+//! ```text
+//! forward    a_l = W_l h_{l-1} + b_l,   h_l = φ(a_l),   f = w·h_L + b
+//! gradient   g_L = w,   g_{l-1} = W_lᵀ (g_l φ'(a_l)),   f' = g_0
+//! curvature  ȧ_l = W_l ḣ_{l-1},  ḣ_l = φ'(a_l) ȧ_l,  ġ_{l-1} = W_lᵀ (ġ_l φ'(a_l) + g_l φ''(a_l) ȧ_l),  ∇²f v = ġ_0
+//! ```
+
+use crate::activation::{apply, is_piecewise_linear, times_first, times_second};
+use crate::{Energy, EnergyError, Result, Trainable};
+use srm_config::{Activation, EnergyConfig};
+use srm_data::random::{Key, Purpose, uniform};
+use tch::{Device, Kind, Tensor};
+
+/// One convolution and what the derivatives need of its geometry.
+pub(crate) struct Layer {
+    pub(crate) weight: Tensor, // [out, in, k, k]
+    pub(crate) bias: Tensor,   // [out]
+    pub(crate) stride: i64,
+    pub(crate) padding: i64,
+}
+
+impl Layer {
+    fn forward(&self, h: &Tensor) -> Result<Tensor> {
+        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
+        Ok(h.f_conv2d(&self.weight, Some(&self.bias), stride, padding, [1, 1], 1)?)
+    }
+
+    /// W v, without bias: the forward pass of a tangent.
+    fn tangent(&self, v: &Tensor) -> Result<Tensor> {
+        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
+        Ok(v.f_conv2d(&self.weight, None::<&Tensor>, stride, padding, [1, 1], 1)?)
+    }
+
+    /// Wᵀ g.
+    fn backward(&self, g: &Tensor) -> Result<Tensor> {
+        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
+        Ok(g.f_conv_transpose2d(&self.weight, None::<&Tensor>, stride, padding, [0, 0], 1, [1, 1])?)
+    }
+}
+
+/// The paper's ConvNet with closed-form derivatives.
+///
+/// On the CPU the weights lie in channels-last order, in which libtorch's convolutions are fastest for these nets.
+pub struct ConvNet {
+    pub(crate) config: EnergyConfig,
+    pub(crate) layers: Vec<Layer>,
+}
+
+/// Shape `[out, in, k, k]`, stride and padding of each convolution of the net.
+pub fn layer_shapes(config: &EnergyConfig) -> Vec<([i64; 4], i64, i64)> {
+    let n = config.features as i64;
+    let mut shapes = vec![([n, config.channels as i64, 3, 3], 1, 1)];
+    let (mut width, mut pixels) = (n, config.size);
+    while pixels > 4 {
+        let next = (2 * width).min(8 * n);
+        shapes.push(([next, width, 4, 4], 2, 1));
+        (width, pixels) = (next, pixels / 2);
+    }
+    shapes.push(([1, width, 4, 4], 1, 0));
+    shapes
+}
+
+impl ConvNet {
+    /// A net with fresh weights and biases, uniform in ±1/√fan_in (PyTorch's Conv2d default), keyed by (seed, name).
+    ///
+    /// # Errors
+    /// [`EnergyError::Torch`] where the device refuses.
+    pub fn new(config: &EnergyConfig, seed: u64, device: Device) -> Result<Self> {
+        let mut tensors = Vec::new();
+        for (i, (shape, ..)) in layer_shapes(config).into_iter().enumerate() {
+            let fan_in: i64 = shape[1..].iter().product();
+            let bound = 1.0 / (fan_in as f32).sqrt();
+            for (name, shape) in [(format!("f.{}.weight", 2 * i), shape.to_vec()), (format!("f.{}.bias", 2 * i), vec![shape[0]])] {
+                let mut values = vec![0.0f32; shape.iter().product::<i64>() as usize];
+                uniform(&Key { id: name_id(&name), ..Key::new(seed, Purpose::Weights) }, -bound, bound, &mut values);
+                tensors.push((name, Tensor::f_from_slice(&values)?.f_reshape(&shape)?));
+            }
+        }
+        Self::from_tensors(config, &tensors, device)
+    }
+
+    /// A net with the given tensors, `f.0.weight`, `f.0.bias`, `f.2.weight`, …; their kind (f32 or f64) is kept.
+    ///
+    /// # Errors
+    /// [`EnergyError::MissingTensor`], [`EnergyError::TensorShape`].
+    pub fn from_tensors(config: &EnergyConfig, tensors: &[(String, Tensor)], device: Device) -> Result<Self> {
+        let shapes = layer_shapes(config);
+        let find = |name: String, expected: &[i64]| -> Result<Tensor> {
+            let (_, tensor) = tensors.iter().find(|(other, _)| *other == name).ok_or(EnergyError::MissingTensor {
+                name: name.clone(),
+                size: config.size,
+                expected: 2 * shapes.len(),
+                last: 2 * (shapes.len() - 1),
+            })?;
+            if tensor.size() != expected {
+                return Err(EnergyError::TensorShape { name, expected: expected.to_vec(), got: tensor.size() });
+            }
+            // A copy: the net's weights change in place.
+            Ok(tensor.f_detach()?.f_to_device(device)?.f_detach_copy()?)
+        };
+        let mut layers = Vec::new();
+        for (i, (shape, stride, padding)) in shapes.iter().enumerate() {
+            let weight = in_layout(&find(format!("f.{}.weight", 2 * i), shape)?, device)?;
+            let bias = find(format!("f.{}.bias", 2 * i), &shape[..1])?;
+            layers.push(Layer { weight, bias, stride: *stride, padding: *padding });
+        }
+        Ok(Self { config: config.clone(), layers })
+    }
+
+    /// The shape of the net.
+    pub fn config(&self) -> &EnergyConfig {
+        &self.config
+    }
+
+    /// Whether ∇²f is zero almost everywhere (LeakyReLU, ReLU).
+    pub fn is_piecewise_linear(&self) -> bool {
+        is_piecewise_linear(self.activation())
+    }
+
+    /// A copy in another kind; f64 is for tests of derivatives.
+    ///
+    /// # Errors
+    /// [`EnergyError::Torch`].
+    pub fn to_kind(&self, kind: Kind) -> Result<Self> {
+        let tensors: Vec<_> = self.named_parameters().into_iter().map(|(name, t)| (name, t.to_kind(kind))).collect();
+        Self::from_tensors(&self.config, &tensors, self.device())
+    }
+
+    fn activation(&self) -> Activation {
+        self.config.activation
+    }
+
+    fn hidden(&self) -> &[Layer] {
+        &self.layers[..self.layers.len() - 1]
+    }
+
+    fn last(&self) -> &Layer {
+        &self.layers[self.layers.len() - 1]
+    }
+
+    fn check(&self, x: &Tensor) -> Result<()> {
+        let (channels, size) = (self.config.channels, self.config.size);
+        match x.size()[..] {
+            [_, c, h, w] if c == channels as i64 && h == size as i64 && w == size as i64 => Ok(()),
+            _ => Err(EnergyError::ImageShape { channels, size, got: x.size() }),
+        }
+    }
+
+    /// f(x) `[b]` and the inputs a_l of the activations.
+    fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        self.check(x)?;
+        let mut inputs = Vec::with_capacity(self.layers.len());
+        let mut h = in_layout(x, self.device())?;
+        for layer in self.hidden() {
+            let a = layer.forward(&h)?;
+            h = apply(self.activation(), &a)?;
+            inputs.push(a);
+        }
+        let f = self.last().forward(&h)?.f_reshape([x.size()[0]])?;
+        Ok((f, inputs))
+    }
+
+    /// g_L = w, for each of b images.
+    fn top_gradient(&self, b: i64) -> Result<Tensor> {
+        let w = &self.last().weight; // [1, 8n, 4, 4]
+        let size = w.size();
+        Ok(w.f_expand([b, size[1], size[2], size[3]], false)?)
+    }
+}
+
+impl Energy for ConvNet {
+    fn f(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.forward(x)?.0)
+    }
+
+    fn f_and_grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (f, inputs) = self.forward(x)?;
+        let mut g = self.top_gradient(x.size()[0])?;
+        for (layer, a) in self.hidden().iter().zip(&inputs).rev() {
+            g = layer.backward(&times_first(self.activation(), &g, a)?)?;
+        }
+        Ok((f, g))
+    }
+
+    fn hvp(&self, x: &Tensor, v: &Tensor) -> Result<Tensor> {
+        self.check(x)?;
+        self.check(v)?;
+        if self.is_piecewise_linear() {
+            return Ok(v.f_zeros_like()?);
+        }
+        let phi = self.activation();
+        let (_, inputs) = self.forward(x)?;
+        let mut tangents = Vec::with_capacity(inputs.len()); // ȧ_l
+        let mut moved = in_layout(v, self.device())?;
+        for (layer, a) in self.hidden().iter().zip(&inputs) {
+            let tangent = layer.tangent(&moved)?;
+            moved = times_first(phi, &tangent, a)?;
+            tangents.push(tangent);
+        }
+        let mut g = self.top_gradient(x.size()[0])?;
+        let mut g_dot: Option<Tensor> = None; // the top's is zero: f is linear in h_L
+        for ((layer, a), a_dot) in self.hidden().iter().zip(&inputs).zip(&tangents).rev() {
+            let mut inner = match times_second(phi, &g.f_mul(a_dot)?, a)? {
+                Some(bent) => bent,
+                None => g.f_zeros_like()?,
+            };
+            if let Some(g_dot) = &g_dot {
+                inner = inner.f_add(&times_first(phi, g_dot, a)?)?;
+            }
+            g_dot = Some(layer.backward(&inner)?);
+            g = layer.backward(&times_first(phi, &g, a)?)?;
+        }
+        g_dot.map_or_else(|| Ok(v.zeros_like()), Ok)
+    }
+
+    fn replica(&self) -> Self {
+        let share = |layer: &Layer| Layer {
+            weight: layer.weight.detach(),
+            bias: layer.bias.detach(),
+            stride: layer.stride,
+            padding: layer.padding,
+        };
+        Self { config: self.config.clone(), layers: self.layers.iter().map(share).collect() }
+    }
+
+    fn device(&self) -> Device {
+        self.layers[0].weight.device()
+    }
+}
+
+impl Trainable for ConvNet {
+    fn f_and_parameter_grad(&self, x: &Tensor, coefficients: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        tch::with_grad(|| {
+            let tracked = self.replica();
+            let weights: Vec<Tensor> =
+                tracked.named_parameters().into_iter().map(|(_, t)| t.set_requires_grad(true)).collect();
+            let f = tracked.f(&x.detach())?;
+            let grads = Tensor::f_run_backward(&[f.f_dot(coefficients)?], &weights, false, false)?;
+            Ok((f.detach(), grads))
+        })
+    }
+
+    fn named_parameters(&self) -> Vec<(String, Tensor)> {
+        let named = |(i, layer): (usize, &Layer)| {
+            [
+                (format!("f.{}.weight", 2 * i), layer.weight.shallow_clone()),
+                (format!("f.{}.bias", 2 * i), layer.bias.shallow_clone()),
+            ]
+        };
+        self.layers.iter().enumerate().flat_map(named).collect()
+    }
+}
+
+/// The tensor in the order of memory that the device's convolutions like: channels last on the CPU.
+fn in_layout(x: &Tensor, device: Device) -> Result<Tensor> {
+    if device.is_cuda() {
+        return Ok(x.f_contiguous()?);
+    }
+    Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
+}
+
+/// A number for a tensor's name (FNV-1a, 64 bits).
+fn name_id(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}

@@ -1,0 +1,206 @@
+//! Check f and its derivatives against finite differences, libtorch's autograd and exact formulas.
+
+use crate::{ConvNet, Energy, GaussianMixture, Quadratic, Trainable, layer_shapes};
+use srm_config::{Activation, EnergyConfig};
+use tch::{Device, Kind, Tensor};
+
+const ACTIVATIONS: [Activation; 6] = [
+    Activation::LeakyRelu(0.2),
+    Activation::LeakyRelu(0.05),
+    Activation::Relu,
+    Activation::Silu,
+    Activation::Softplus,
+    Activation::Gelu,
+];
+
+fn config(size: usize, activation: Activation) -> EnergyConfig {
+    EnergyConfig { size, channels: 3, features: 4, activation }
+}
+
+fn net(size: usize, activation: Activation) -> ConvNet {
+    ConvNet::new(&config(size, activation), 5, Device::Cpu).unwrap()
+}
+
+fn image(b: i64, size: i64, kind: Kind) -> Tensor {
+    tch::manual_seed(3);
+    Tensor::rand([b, 3, size, size], (Kind::Double, Device::Cpu)).to_kind(kind) * 2 - 1
+}
+
+fn largest(a: &Tensor) -> f64 {
+    a.abs().max().double_value(&[])
+}
+
+/// The same net written with libtorch's own operators, so that autograd differentiates it.
+fn plain(net: &ConvNet, x: &Tensor) -> Tensor {
+    let weights = net.named_parameters();
+    let shapes = layer_shapes(net.config());
+    let mut h = x.shallow_clone();
+    for (i, (_, stride, padding)) in shapes.iter().enumerate() {
+        let (weight, bias) = (&weights[2 * i].1, &weights[2 * i + 1].1);
+        h = h.conv2d(weight, Some(bias), [*stride; 2], [*padding; 2], [1, 1], 1);
+        if i + 1 < shapes.len() {
+            h = match net.config().activation {
+                Activation::LeakyRelu(slope) => h.maximum(&(&h * slope)),
+                Activation::Relu => h.relu(),
+                Activation::Silu => h.silu(),
+                Activation::Softplus => h.softplus(),
+                Activation::Gelu => h.gelu("none"),
+            };
+        }
+    }
+    h.reshape([-1])
+}
+
+#[test]
+fn shapes_are_the_published_ones() {
+    let widths = |size| -> Vec<[i64; 4]> { layer_shapes(&config(size, Activation::Relu)).iter().map(|s| s.0).collect() };
+    assert_eq!(widths(32), [[4, 3, 3, 3], [8, 4, 4, 4], [16, 8, 4, 4], [32, 16, 4, 4], [1, 32, 4, 4]]);
+    assert_eq!(widths(64)[4..], [[32, 32, 4, 4], [1, 32, 4, 4]]);
+    assert_eq!(widths(128).len(), 7);
+}
+
+#[test]
+fn fresh_weights_have_conv2d_bounds_and_std() {
+    let config = EnergyConfig { features: 32, ..config(32, Activation::Relu) };
+    let net = ConvNet::new(&config, 1, Device::Cpu).unwrap();
+    for (name, t) in net.named_parameters().iter().filter(|(name, _)| name.ends_with("weight")) {
+        let size = t.size();
+        let bound = 1.0 / ((size[1] * size[2] * size[3]) as f64).sqrt();
+        assert!(largest(t) <= bound, "{name}");
+        // std of a uniform is bound/√3; its relative standard error over N numbers is about 0.45/√N, at most 2 % here
+        let std = t.std(false).double_value(&[]);
+        assert!((std / (bound / 3f64.sqrt()) - 1.0).abs() < 0.08, "{name}: {std}");
+    }
+    let again = ConvNet::new(&config, 1, Device::Cpu).unwrap();
+    let other = ConvNet::new(&config, 2, Device::Cpu).unwrap();
+    assert_eq!(net.named_parameters()[0].1, again.named_parameters()[0].1);
+    assert_ne!(net.named_parameters()[0].1, other.named_parameters()[0].1);
+    assert_ne!(net.named_parameters()[2].1.flatten(0, -1).narrow(0, 0, 9), net.named_parameters()[4].1.flatten(0, -1).narrow(0, 0, 9));
+}
+
+#[test]
+fn f_and_gradient_agree_with_autograd_for_every_activation_and_size() {
+    for size in [32, 64, 128] {
+        for activation in ACTIVATIONS {
+            let net = net(size, activation);
+            let x = image(2, size as i64, Kind::Float).set_requires_grad(true);
+            let f = plain(&net, &x);
+            let expected = &Tensor::run_backward(&[f.sum(Kind::Float)], &[&x], false, false)[0];
+            let (ours, grad) = net.f_and_grad(&x.detach()).unwrap();
+            // one evaluation in f32: rounding of about 1e-7 a layer
+            assert!(largest(&(ours - f)) < 1e-6, "{activation:?} {size}");
+            assert!(largest(&(grad - expected)) <= 1e-5 * largest(expected), "{activation:?} {size}");
+        }
+    }
+}
+
+#[test]
+fn gradient_agrees_with_finite_differences_in_f64() {
+    for activation in ACTIVATIONS {
+        let net = net(32, activation).to_kind(Kind::Double).unwrap();
+        let x = image(2, 32, Kind::Double);
+        let v = Tensor::randn(x.size(), (Kind::Double, Device::Cpu));
+        let (_, grad) = net.f_and_grad(&x).unwrap();
+        let along = (&grad * &v).flatten(1, -1).sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
+        let h = 1e-6;
+        let difference = (net.f(&(&x + &v * h)).unwrap() - net.f(&(&x - &v * h)).unwrap()) / (2.0 * h);
+        // central differences: error h² f''' plus rounding 1e-16/h, and a few kinks crossed for the piecewise linear
+        assert!(largest(&((&difference - &along) / &along)) < 2e-4, "{activation:?}");
+    }
+}
+
+#[test]
+fn hessian_vector_product_agrees_with_double_backward() {
+    for activation in ACTIVATIONS {
+        let net = net(32, activation).to_kind(Kind::Double).unwrap();
+        let x = image(2, 32, Kind::Double).set_requires_grad(true);
+        let v = Tensor::randn(x.size(), (Kind::Double, Device::Cpu));
+        let grad = &Tensor::run_backward(&[plain(&net, &x).sum(Kind::Double)], &[&x], true, true)[0];
+        let ours = net.hvp(&x.detach(), &v).unwrap();
+        if net.is_piecewise_linear() {
+            assert_eq!(largest(&ours), 0.0);
+        } else {
+            let expected = &Tensor::run_backward(&[(grad * &v).sum(Kind::Double)], &[&x], false, false)[0];
+            assert!(largest(expected) > 0.0);
+            assert!(largest(&(ours - expected)) < 1e-10 * largest(expected), "{activation:?}");
+        }
+    }
+}
+
+#[test]
+fn parameter_gradient_agrees_with_autograd_of_the_plain_net() {
+    for activation in ACTIVATIONS {
+        let net = net(32, activation);
+        let x = image(3, 32, Kind::Float);
+        let coefficients = Tensor::from_slice(&[0.5f32, -1.0, 0.25]);
+        let (_, grads) = net.f_and_parameter_grad(&x, &coefficients).unwrap();
+        let tracked: Vec<Tensor> =
+            net.named_parameters().into_iter().map(|(_, t)| t.detach_copy().set_requires_grad(true)).collect();
+        let names = net.named_parameters().into_iter().map(|(name, _)| name);
+        let pairs: Vec<_> = names.zip(tracked.iter().map(Tensor::shallow_clone)).collect();
+        let copy = ConvNet { layers: rebuilt(&net, &pairs), config: net.config().clone() };
+        let expected = Tensor::run_backward(&[plain(&copy, &x).dot(&coefficients)], &tracked, false, false);
+        for ((ours, expected), (name, _)) in grads.iter().zip(&expected).zip(&pairs) {
+            assert_eq!(ours.size(), expected.size());
+            assert!(largest(&(ours - expected)) <= 2e-5 * largest(expected).max(1e-3), "{activation:?} {name}");
+        }
+    }
+}
+
+fn rebuilt(net: &ConvNet, tensors: &[(String, Tensor)]) -> Vec<crate::convnet::Layer> {
+    let shapes = layer_shapes(net.config());
+    let layer = |(i, (_, stride, padding)): (usize, &([i64; 4], i64, i64))| crate::convnet::Layer {
+        weight: tensors[2 * i].1.shallow_clone(),
+        bias: tensors[2 * i + 1].1.shallow_clone(),
+        stride: *stride,
+        padding: *padding,
+    };
+    shapes.iter().enumerate().map(layer).collect()
+}
+
+/// What every energy must keep: sample i never affects output j; a directional difference gives the gradient and its
+/// difference the Hessian-vector product; a replica agrees.
+fn keeps_the_contract<E: Energy>(energy: &E, x: &Tensor, smooth: bool) {
+    let (f, grad) = energy.f_and_grad(x).unwrap();
+    assert_eq!(f.size(), [x.size()[0]]);
+    assert_eq!(grad.size(), x.size());
+    assert!(largest(&(energy.f(x).unwrap() - &f)) < 1e-12);
+    let changed = x.copy();
+    let _ = changed.get(1).fill_(0.3);
+    let (other_f, other_grad) = energy.f_and_grad(&changed).unwrap();
+    assert_eq!(f.double_value(&[0]), other_f.double_value(&[0]));
+    assert_eq!(grad.get(0), other_grad.get(0));
+    assert_ne!(f.double_value(&[1]), other_f.double_value(&[1]));
+    let (replica_f, _) = energy.replica().f_and_grad(x).unwrap();
+    assert_eq!(f, replica_f);
+    if smooth {
+        let v = Tensor::randn(x.size(), (Kind::Double, Device::Cpu));
+        let h = 1e-5;
+        let ahead = energy.f_and_grad(&(x + &v * h)).unwrap().1;
+        let behind = energy.f_and_grad(&(x - &v * h)).unwrap().1;
+        let difference = (ahead - behind) / (2.0 * h);
+        let ours = energy.hvp(x, &v).unwrap();
+        assert!(largest(&(&difference - &ours)) < 1e-6 * largest(&ours));
+    }
+}
+
+#[test]
+fn every_energy_keeps_the_contract() {
+    let x = image(3, 32, Kind::Double);
+    for activation in ACTIVATIONS {
+        let net = net(32, activation).to_kind(Kind::Double).unwrap();
+        keeps_the_contract(&net, &x, !net.is_piecewise_linear());
+    }
+    let means = image(2, 32, Kind::Double).flip([3]);
+    keeps_the_contract(&Quadratic::new(means.get(0), 0.7), &x, true);
+    let weights = Tensor::from_slice(&[0.3, 0.7]);
+    // a width at which both modes count
+    keeps_the_contract(&GaussianMixture::new(&means, &weights, 20.0).unwrap(), &x, true);
+}
+
+#[test]
+fn images_of_another_shape_are_refused_by_name() {
+    let net = net(32, Activation::Relu);
+    let message = net.f(&image(1, 64, Kind::Float)).unwrap_err().to_string();
+    assert!(message.contains("[b, 3, 32, 32]") && message.contains("[1, 3, 64, 64]"), "{message}");
+}
