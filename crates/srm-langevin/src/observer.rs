@@ -1,0 +1,88 @@
+//! Watch a short run without being part of it.
+
+use crate::Result;
+use tch::Tensor;
+
+/// Sees the states of a run. Every method defaults to nothing, and `()` is the observer that costs nothing.
+pub trait Observer {
+    /// Before update `step` (0-based): the state x_k `[b, c, h, w]`, f(x_k) `[b]` and f'(x_k).
+    ///
+    /// # Errors
+    /// [`crate::LangevinError::Torch`].
+    fn step(&mut self, step: usize, x: &Tensor, f: &Tensor, gradient: &Tensor) -> Result<()> {
+        let _ = (step, x, f, gradient);
+        Ok(())
+    }
+
+    /// After the last update: x_K.
+    ///
+    /// # Errors
+    /// [`crate::LangevinError::Torch`].
+    fn end(&mut self, x: &Tensor) -> Result<()> {
+        let _ = x;
+        Ok(())
+    }
+}
+
+impl Observer for () {}
+
+/// r: the mean over the chain of ‖f'(x_k)‖₂ per image (Nijkamp et al., "Anatomy of MCMC-based ML Learning", AAAI 2020).
+#[derive(Default)]
+pub struct GradientNorm {
+    sum: Option<Tensor>,
+    steps: usize,
+}
+
+impl GradientNorm {
+    /// r of each image, `[b]`; `None` before the first step.
+    ///
+    /// # Errors
+    /// [`crate::LangevinError::Torch`].
+    pub fn mean(&self) -> Result<Option<Tensor>> {
+        self.sum.as_ref().map(|sum| Ok(sum.f_div_scalar(self.steps as f64)?)).transpose()
+    }
+}
+
+impl Observer for GradientNorm {
+    fn step(&mut self, _step: usize, _x: &Tensor, _f: &Tensor, gradient: &Tensor) -> Result<()> {
+        let norm = gradient.f_norm_scalaropt_dim(2, [1i64, 2, 3], false)?;
+        self.sum = Some(match &self.sum {
+            Some(sum) => sum.f_add(&norm)?,
+            None => norm,
+        });
+        self.steps += 1;
+        Ok(())
+    }
+}
+
+/// Keeps x_k at every `every`-th step, the start z and the end x_K.
+pub struct Path {
+    every: usize,
+    states: Vec<Tensor>,
+}
+
+impl Path {
+    /// Keep every `every`-th state; 0 counts as 1.
+    pub fn new(every: usize) -> Self {
+        Self { every: every.max(1), states: Vec::new() }
+    }
+
+    /// The states kept, z first, x_K last; each `[b, c, h, w]`.
+    pub fn states(&self) -> &[Tensor] {
+        &self.states
+    }
+}
+
+impl Observer for Path {
+    fn step(&mut self, step: usize, x: &Tensor, _f: &Tensor, _gradient: &Tensor) -> Result<()> {
+        if step.is_multiple_of(self.every) {
+            self.states.push(x.shallow_clone());
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, x: &Tensor) -> Result<()> {
+        self.states.push(x.shallow_clone());
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! Keep worker threads alive, each with its own replica of the energy and one libtorch thread.
+//!
+//! What tch 0.24 asks for (DESIGN section 5): a `Tensor` may move to another thread but not be shared, `no_grad` is per
+//! thread, and `set_num_threads` does not reach a thread that has already used libtorch. So a worker first sets both,
+//! then lives as long as the pool.
+
+use crate::{LangevinError, Result};
+use srm_energy::Energy;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+
+type Job<E> = Box<dyn FnOnce(&E) + Send>;
+
+/// Threads that each own a replica of one energy.
+pub struct Pool<E> {
+    jobs: Option<mpsc::Sender<Job<E>>>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl<E: Energy + 'static> Pool<E> {
+    /// Start `threads` workers (at least one) with a replica of `energy` each.
+    pub fn new(energy: &E, threads: usize) -> Self {
+        let (jobs, queue) = mpsc::channel::<Job<E>>();
+        let queue = Arc::new(Mutex::new(queue));
+        let workers = (0..threads.max(1)).map(|_| {
+            let (replica, queue) = (energy.replica(), Arc::clone(&queue));
+            std::thread::spawn(move || work(&replica, &queue))
+        });
+        Self { jobs: Some(jobs), workers: workers.collect() }
+    }
+
+    /// Number of workers.
+    pub fn threads(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Run `task` on every item, on whichever worker is free; the results come in the items' order.
+    ///
+    /// # Errors
+    /// The first item's error; [`LangevinError::WorkerStopped`] where a task panicked.
+    pub fn map<T, R>(&self, items: Vec<T>, task: impl Fn(&E, T) -> Result<R> + Send + Sync + 'static) -> Result<Vec<R>>
+    where
+        T: Send + 'static,
+        R: Send + 'static,
+    {
+        let task = Arc::new(task);
+        let count = items.len();
+        let (done, results) = mpsc::channel();
+        for (i, item) in items.into_iter().enumerate() {
+            let (task, done) = (Arc::clone(&task), done.clone());
+            let job: Job<E> = Box::new(move |energy| {
+                // A closed channel means that the caller has already returned with another item's error.
+                let _ = done.send((i, task(energy, item)));
+            });
+            let jobs = self.jobs.as_ref().expect("the queue is open until the pool is dropped");
+            jobs.send(job).map_err(|_| stopped())?;
+        }
+        drop(done);
+        let mut ordered: Vec<Option<R>> = (0..count).map(|_| None).collect();
+        for (i, result) in results {
+            ordered[i] = Some(result?);
+        }
+        ordered.into_iter().map(|result| result.ok_or_else(stopped)).collect()
+    }
+}
+
+impl<E> Drop for Pool<E> {
+    fn drop(&mut self) {
+        self.jobs = None; // closes the queue, so that every worker's wait ends
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}
+
+fn work<E>(energy: &E, queue: &Mutex<mpsc::Receiver<Job<E>>>) {
+    tch::set_num_threads(1);
+    let _guard = tch::no_grad_guard();
+    loop {
+        let Ok(Ok(job)) = queue.lock().map(|queue| queue.recv()) else { return };
+        // A panic inside libtorch ends this job, not the worker: its result is then missing, which `map` reports.
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(energy)));
+    }
+}
+
+fn stopped() -> LangevinError {
+    LangevinError::WorkerStopped { reason: "a task ended without a result; its panic message stands above".into() }
+}

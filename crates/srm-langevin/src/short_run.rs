@@ -1,0 +1,87 @@
+//! Take K Langevin steps from z: the update formula and the one loop around it.
+
+use crate::{Noise, Observer, Result};
+use srm_config::LangevinConfig;
+use srm_energy::Energy;
+use tch::{Kind, Tensor};
+
+/// One Langevin update, eq. (4) of Nijkamp et al. 2019: x + a f'(x) + b u.
+///
+/// Eq. (4) has a = Δτ/2 and b = √Δτ; the published code has a = 1 and b = 0.01, a tempered form
+/// ([`LangevinConfig::temperature`]). `noise` `None` is the noise-free run, b = 0.
+///
+/// # Shapes
+/// `x`, `gradient` and `noise` u: `[b, c, h, w]`.
+///
+/// # Errors
+/// [`crate::LangevinError::Torch`] where the shapes differ.
+pub fn langevin_step(x: &Tensor, gradient: &Tensor, noise: Option<&Tensor>, a: f64, b: f64) -> Result<Tensor> {
+    let mut next = match a {
+        1.0 => x.f_add(gradient)?,
+        _ => x.f_add(&gradient.f_mul_scalar(a)?)?,
+    };
+    if let Some(u) = noise {
+        next = next.f_add_(&u.f_mul_scalar(b)?)?;
+    }
+    Ok(next)
+}
+
+/// What a finished short run leaves.
+#[derive(Debug)]
+pub struct Samples {
+    /// x_K `[b, c, h, w]`.
+    pub x: Tensor,
+}
+
+/// How a short run ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// All K steps gave finite numbers.
+    Finished(Samples),
+    /// Some image or energy turned NaN or infinite.
+    Diverged {
+        /// The first step, 0-based, whose energies or result were not finite.
+        step: usize,
+        /// The last state, not finite everywhere, for evidence.
+        x: Tensor,
+    },
+}
+
+/// M(z, u): `langevin.steps` updates from `z`, seen by `observer`.
+///
+/// The loop never waits for the device: whether numbers stay finite is counted there and read once at the end.
+///
+/// # Shapes
+/// `z`: `[b, c, h, w]`.
+///
+/// # Errors
+/// What `energy` and `noise` return. Divergence is an [`Outcome`].
+pub fn short_run(
+    energy: &dyn Energy,
+    langevin: &LangevinConfig,
+    z: &Tensor,
+    noise: &mut dyn Noise,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
+    let (a, b) = (langevin.gradient_scale(), langevin.noise_std());
+    let mut x = z.shallow_clone();
+    let mut all_finite_so_far = Tensor::f_ones([], (Kind::Int64, x.device()))?;
+    let mut finite_steps = Tensor::f_zeros([], (Kind::Int64, x.device()))?;
+    for step in 0..langevin.steps {
+        let (f, gradient) = energy.f_and_grad(&x)?;
+        observer.step(step, &x, &f, &gradient)?;
+        let u = noise.draw(step, &x)?;
+        x = langevin_step(&x, &gradient, u.as_ref(), a, b)?;
+        all_finite_so_far = all_finite_so_far.f_mul(&f.f_sum(f.kind())?.f_isfinite()?.f_to_kind(Kind::Int64)?)?;
+        finite_steps = finite_steps.f_add(&all_finite_so_far)?;
+    }
+    observer.end(&x)?;
+    let finite_steps = usize::try_from(finite_steps.f_int64_value(&[])?).unwrap_or(0);
+    if finite_steps < langevin.steps {
+        return Ok(Outcome::Diverged { step: finite_steps, x });
+    }
+    match x.f_isfinite()?.f_all()?.f_int64_value(&[])? {
+        0 => Ok(Outcome::Diverged { step: langevin.steps.saturating_sub(1), x }),
+        _ => Ok(Outcome::Finished(Samples { x })),
+    }
+}

@@ -1,0 +1,194 @@
+//! Check the kernel against exact Gaussian formulas, and blocks and threads against each other.
+
+use crate::{ChainKey, Chains, KeyedNoise, NoNoise, Noise, Outcome, Path, Pool, RecordedNoise, Sampler, SamplerOptions};
+use crate::{langevin_step, short_run, start};
+use srm_config::{Activation, Drift, EnergyConfig, Init, LangevinConfig};
+use srm_data::random::{Key, Purpose, normal};
+use srm_energy::{ConvNet, Energy, GaussianMixture, Quadratic};
+use tch::{Device, Kind, Tensor};
+
+const KEY: ChainKey = ChainKey { seed: 11, attempt: 0, update: 0 };
+
+fn langevin(steps: usize, gradient_scale: f64, noise_std: f64) -> LangevinConfig {
+    LangevinConfig { steps, drift: Drift::Tempered { gradient_scale, noise_std }, init: Init::Uniform, block: None }
+}
+
+fn net(features: usize) -> ConvNet {
+    let config = EnergyConfig { size: 32, channels: 3, features, activation: Activation::LeakyRelu(0.2) };
+    ConvNet::new(&config, 4, Device::Cpu).unwrap()
+}
+
+fn finished(outcome: Outcome) -> Tensor {
+    match outcome {
+        Outcome::Finished(samples) => samples.x,
+        Outcome::Diverged { step, .. } => panic!("diverged at step {step}"),
+    }
+}
+
+/// f = −(x−m)²/(2s²): with α = 1 − a/s² and ν = noise_std, after k steps each pixel started at x₀ has mean
+/// m + αᵏ(x₀ − m) and variance ν²(1 − α²ᵏ)/(1 − α²).
+#[test]
+fn gaussian_case_has_the_exact_mean_and_variance() {
+    let (m, s, a, nu) = (0.3, 0.5, 0.02, 0.1);
+    let alpha: f64 = 1.0 - a / (s * s);
+    let energy = Quadratic::new(Tensor::from(m as f32), s);
+    let z = Tensor::full([64, 1, 32, 32], -0.8, (Kind::Float, Device::Cpu));
+    for k in [1, 10, 100] {
+        let mut noise = KeyedNoise::new(KEY, (0..64).collect());
+        let x = finished(short_run(&energy, &langevin(k, a, nu), &z, &mut noise, &mut ()).unwrap());
+        let mean = m + alpha.powi(k as i32) * (-0.8 - m);
+        let variance = nu * nu * (1.0 - alpha.powi(2 * k as i32)) / (1.0 - alpha * alpha);
+        let n = x.numel() as f64; // four standard errors each
+        assert!((x.mean(Kind::Double).double_value(&[]) - mean).abs() < 4.0 * (variance / n).sqrt(), "k = {k}");
+        let got = x.to_kind(Kind::Double).var(false).double_value(&[]);
+        assert!((got / variance - 1.0).abs() < 4.0 * (2.0 / n).sqrt(), "k = {k}: {got} against {variance}");
+    }
+}
+
+#[test]
+fn both_forms_of_the_step_are_eq_4() {
+    let both = LangevinConfig { drift: Drift::DeltaTau { delta_tau: 0.04 }, ..langevin(1, 1.0, 1.0) };
+    let (x, g, u) = (Tensor::from(1.0), Tensor::from(2.0), Tensor::from(-3.0));
+    let step = langevin_step(&x, &g, Some(&u), both.gradient_scale(), both.noise_std()).unwrap();
+    // 1 + 0.04/2 · 2 + 0.2 · (−3)
+    assert!((step.double_value(&[]) - 0.44).abs() < 1e-12);
+    assert_eq!(langevin_step(&x, &g, None, 1.0, 0.01).unwrap().double_value(&[]), 3.0);
+}
+
+#[test]
+fn starts_follow_p0_and_each_chain_has_its_own() {
+    let ids: Vec<u64> = (0..40).collect();
+    let uniform = start(Init::Uniform, &KEY, &ids, [3, 32, 32], Device::Cpu).unwrap();
+    let gaussian = start(Init::Gaussian, &KEY, &ids, [3, 32, 32], Device::Cpu).unwrap();
+    let std = |t: &Tensor| t.std(false).double_value(&[]);
+    assert!((std(&uniform) - (1.0f64 / 3.0).sqrt()).abs() < 0.005 && uniform.abs().max().double_value(&[]) <= 1.0);
+    assert!((std(&gaussian) - 1.0).abs() < 0.01);
+    assert_ne!(uniform.get(0), uniform.get(1));
+    let later = start(Init::Uniform, &ChainKey { update: 1, ..KEY }, &ids, [3, 32, 32], Device::Cpu).unwrap();
+    assert_ne!(uniform.get(0), later.get(0));
+}
+
+#[test]
+fn blocks_start_alike_draw_alike_and_agree_step_by_step() {
+    let net = net(8);
+    let langevin = langevin(12, 1.0, 0.01);
+    let ids: Vec<u64> = (0..16).collect();
+    let mut path = Path::new(1);
+    let z = start(Init::Uniform, &KEY, &ids, [3, 32, 32], Device::Cpu).unwrap();
+    short_run(&net, &langevin, &z, &mut KeyedNoise::new(KEY, ids.clone()), &mut path).unwrap();
+    let whole = path.states();
+    assert_eq!(whole.len(), 13);
+    for block in [1usize, 4, 16] {
+        for first in (0..16).step_by(block) {
+            let ids: Vec<u64> = (first as u64..(first + block) as u64).collect();
+            let cut = |t: &Tensor| t.narrow(0, first as i64, block as i64);
+            let z_block = start(Init::Uniform, &KEY, &ids, [3, 32, 32], Device::Cpu).unwrap();
+            assert_eq!(z_block, cut(&z));
+            let mut noise = KeyedNoise::new(KEY, ids);
+            let mut whole_noise = KeyedNoise::new(KEY, (0..16).collect());
+            for k in [0, 5, 11] {
+                let x = cut(&whole[k]);
+                let u = noise.draw(k, &x).unwrap().unwrap();
+                assert_eq!(u, cut(&whole_noise.draw(k, &whole[k]).unwrap().unwrap()));
+                let gradient = net.f_and_grad(&x).unwrap().1;
+                let next = langevin_step(&x, &gradient, Some(&u), 1.0, 0.01).unwrap();
+                // teacher-forced: one step's rounding (DESIGN section 1)
+                assert!((next - cut(&whole[k + 1])).abs().max().double_value(&[]) <= 1e-5, "block {block}, k {k}");
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_change_no_bit_and_count_is_a_prefix() {
+    let net = net(8);
+    let run = |threads, count| {
+        let sampler = Sampler::new(&net, &langevin(20, 1.0, 0.01), [3, 32, 32], SamplerOptions { threads, block: 4 });
+        finished(sampler.run(&Chains::samples(1, count), |_| ()).unwrap().0)
+    };
+    let one = run(1, 18);
+    assert_eq!(one.size(), [18, 3, 32, 32]);
+    assert_eq!(one, run(2, 18));
+    assert_eq!(one.narrow(0, 0, 5), run(2, 5));
+    assert_eq!(run(2, 0).size(), [0, 3, 32, 32]);
+}
+
+#[test]
+fn replica_sees_updates_of_the_weights_in_place() {
+    let net = net(4);
+    let sampler = Sampler::new(&net, &langevin(2, 1.0, 0.0), [3, 32, 32], SamplerOptions { threads: 2, block: 4 });
+    let run = || finished(sampler.run(&Chains::samples(1, 4), |_| ()).unwrap().0);
+    let before = run();
+    for (_, mut parameter) in srm_energy::Trainable::named_parameters(&net) {
+        let _ = parameter.g_mul_scalar_(2.0);
+    }
+    assert_ne!(before, run());
+}
+
+#[test]
+fn a_worker_has_one_thread_and_no_autograd() {
+    let pool = Pool::new(&net(4), 2);
+    let seen = pool
+        .map(vec![0, 1, 2, 3], |energy, _| {
+            let weight = srm_energy::Trainable::named_parameters(energy)[0].1.detach().set_requires_grad(true);
+            Ok((tch::get_num_threads(), (&weight * 2).requires_grad()))
+        })
+        .unwrap();
+    assert_eq!(seen, vec![(1, false); 4]);
+}
+
+#[test]
+fn a_panic_in_a_worker_is_an_error_and_the_pool_goes_on() {
+    let pool = Pool::new(&net(4), 1);
+    let error = pool.map(vec![1, 0], |_, i: i32| if i == 1 { panic!("on purpose") } else { Ok(i) }).unwrap_err();
+    assert!(error.to_string().contains("worker thread stopped"), "{error}");
+    assert_eq!(pool.map(vec![7], |_, i: i32| Ok(i)).unwrap(), [7]);
+}
+
+#[test]
+fn divergence_is_an_outcome_with_its_step() {
+    // α = 1 − a/s² = −99: x grows a hundredfold a step, past f32's 3e38 squared in f after about ten.
+    let energy = Quadratic::new(Tensor::from(0.0f32), 0.1);
+    let z = Tensor::ones([2, 1, 4, 4], (Kind::Float, Device::Cpu));
+    match short_run(&energy, &langevin(60, 1.0, 0.01), &z, &mut NoNoise, &mut ()).unwrap() {
+        Outcome::Diverged { step, x } => {
+            assert!((5..15).contains(&step), "{step}");
+            assert_eq!(x.size(), [2, 1, 4, 4]);
+        }
+        Outcome::Finished(_) => panic!("finished"),
+    }
+}
+
+#[test]
+fn recorded_noise_is_used_and_its_end_is_an_error() {
+    let energy = Quadratic::new(Tensor::from(0.0f32), 1e9);
+    let z = Tensor::zeros([1, 1, 2, 2], (Kind::Float, Device::Cpu));
+    let mut noise = RecordedNoise((0..3).map(|_| Tensor::ones([1, 1, 2, 2], (Kind::Float, Device::Cpu))).collect());
+    let x = finished(short_run(&energy, &langevin(3, 1.0, 0.5), &z, &mut noise, &mut ()).unwrap());
+    assert_eq!(x.double_value(&[0, 0, 0, 0]), 1.5);
+    let error = short_run(&energy, &langevin(4, 1.0, 0.5), &z, &mut noise, &mut ()).unwrap_err();
+    assert!(error.to_string().contains("holds 3 steps"), "{error}");
+}
+
+#[test]
+fn long_chains_find_the_modes_of_a_mixture_in_proportion() {
+    // Two modes at ±1 on one pixel, s = 0.5, weights 1:3, plain Langevin (T = 1): chains mix, so the share of x > 0 is
+    // the mixture's, Φ(2)·0.75 + (1 − Φ(2))·0.25 = 0.739; four standard errors of 4,000 chains are 0.028, and the
+    // step size adds less than 0.01.
+    let means = Tensor::from_slice(&[-1.0f32, 1.0]).reshape([2, 1, 1, 1]);
+    let energy = GaussianMixture::new(&means, &Tensor::from_slice(&[0.25f32, 0.75]), 0.5).unwrap();
+    let config = LangevinConfig { drift: Drift::DeltaTau { delta_tau: 0.05 }, ..langevin(800, 1.0, 1.0) };
+    let z = start(Init::Uniform, &KEY, &(0..4000).collect::<Vec<_>>(), [1, 1, 1], Device::Cpu).unwrap();
+    let x = finished(short_run(&energy, &config, &z, &mut KeyedNoise::new(KEY, (0..4000).collect()), &mut ()).unwrap());
+    let share = x.gt(0.0).to_kind(Kind::Double).mean(Kind::Double).double_value(&[]);
+    assert!((share - 0.739).abs() < 0.04, "{share}");
+}
+
+#[test]
+fn step_noise_is_the_keyed_stream() {
+    let x = Tensor::zeros([1, 3, 8, 8], (Kind::Float, Device::Cpu));
+    let u = KeyedNoise::new(KEY, vec![6]).draw(2, &x).unwrap().unwrap();
+    let mut expected = vec![0.0; 192];
+    normal(&Key { id: 6, step: 2, ..Key::new(11, Purpose::ChainStep) }, &mut expected);
+    assert_eq!(Vec::<f32>::try_from(u.flatten(0, -1)).unwrap(), expected);
+}
