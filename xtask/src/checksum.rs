@@ -1,0 +1,87 @@
+//! Compute and compare the checksums of files.
+
+use anyhow::{Context, Result};
+use md5::Md5;
+use sha2::{Digest, Sha256};
+use std::{fmt, fs::File, io::Read, path::Path};
+
+/// The checksum that a file must have, in lower-case hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Checksum {
+    /// MD5, as the publishers of data sets give it.
+    Md5(String),
+    /// SHA-256.
+    Sha256(String),
+}
+
+impl Checksum {
+    /// An MD5 from its digits.
+    pub fn md5(digits: &str) -> Self {
+        Self::Md5(digits.to_owned())
+    }
+
+    /// A SHA-256 from its digits.
+    pub fn sha256(digits: &str) -> Self {
+        Self::Sha256(digits.to_owned())
+    }
+
+    /// The checksum of the same kind that `reader` really has.
+    pub fn of_reader(&self, reader: impl Read) -> Result<Self> {
+        Ok(match self {
+            Self::Md5(_) => Self::Md5(digest::<Md5>(reader)?),
+            Self::Sha256(_) => Self::Sha256(digest::<Sha256>(reader)?),
+        })
+    }
+
+    /// The checksum of the same kind that the file at `path` really has.
+    pub fn of_file(&self, path: &Path) -> Result<Self> {
+        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        self.of_reader(file).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    /// Whether the file at `path` has this checksum.
+    pub fn matches(&self, path: &Path) -> Result<bool> {
+        Ok(self.of_file(path)? == *self)
+    }
+}
+
+impl fmt::Display for Checksum {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Md5(digits) => write!(formatter, "MD5 {digits}"),
+            Self::Sha256(digits) => write!(formatter, "SHA-256 {digits}"),
+        }
+    }
+}
+
+/// The digits of a finished hash.
+pub fn hexadecimal(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn digest<D: Digest>(mut reader: impl Read) -> Result<String> {
+    let mut hasher = D::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(hexadecimal(hasher.finalize())),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_checksums() {
+        // RFC 1321 and FIPS 180-2: the message "abc".
+        let md5 = Checksum::md5("900150983cd24fb0d6963f7d28e17f72");
+        let sha256 = Checksum::sha256("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        for checksum in [md5, sha256] {
+            assert_eq!(checksum.of_reader(&b"abc"[..]).unwrap(), checksum);
+            assert_ne!(checksum.of_reader(&b"abd"[..]).unwrap(), checksum);
+        }
+    }
+}

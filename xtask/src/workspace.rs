@@ -1,0 +1,105 @@
+//! Find the folders that every task works in, and run the programs that tasks call.
+
+use anyhow::{Context, Result, bail};
+use std::{
+    env,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+/// The root of the workspace. Cargo sets the variable for a program that it runs; a binary run by hand falls back to where it was built.
+pub fn root() -> PathBuf {
+    let manifest = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|folder| folder.join("src/workspace.rs").exists());
+    let manifest = manifest.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
+    manifest.parent().map(Path::to_path_buf).unwrap_or(manifest)
+}
+
+/// The folder in the user's cache that all checkouts share: `$XDG_CACHE_HOME/srm`, else `~/.cache/srm`.
+pub fn cache() -> Result<PathBuf> {
+    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    Ok(base.context("no cache folder: neither XDG_CACHE_HOME nor HOME is an absolute path; set one of them")?.join("srm"))
+}
+
+/// `path` as a person reads it: relative to the workspace where it lies inside.
+pub fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
+
+/// A number of bytes with its unit.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// A duration as a person says it.
+pub fn duration(time: Duration) -> String {
+    match time.as_secs() {
+        0..60 => format!("{:.1} s", time.as_secs_f64()),
+        seconds => format!("{} min {:02} s", seconds / 60, seconds % 60),
+    }
+}
+
+/// A cargo command in the workspace root, with the cargo that runs this task.
+pub fn cargo<I: IntoIterator<Item: AsRef<OsStr>>>(arguments: I) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root()).args(arguments);
+    // What cargo sets for this task describes the xtask package, not the one that is built next.
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// Run `command` to its end with its output shown.
+///
+/// # Errors
+/// When it cannot start or fails; the message names the command.
+pub fn run(command: &mut Command) -> Result<()> {
+    let line = described(command);
+    eprintln!("$ {line}");
+    let status = command.status().with_context(|| format!("`{line}` did not start"))?;
+    if !status.success() {
+        bail!("`{line}` failed ({status}); its own message stands above");
+    }
+    Ok(())
+}
+
+/// The command as it would be typed.
+fn described(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    let words = std::iter::once(program).chain(command.get_args()).map(|word| word.to_string_lossy().into_owned());
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_workspace() {
+        assert!(root().join("Cargo.toml").exists() && root().join("crates").is_dir());
+    }
+
+    #[test]
+    fn sizes_and_times_carry_units() {
+        assert_eq!(["7 B", "30 kB", "531 MB", "1.44 GB"], [7, 29_515, 530_604_548, 1_443_490_838].map(size).each_ref().map(String::as_str));
+        assert_eq!(duration(Duration::from_millis(3_240)), "3.2 s");
+        assert_eq!(duration(Duration::from_secs(125)), "2 min 05 s");
+    }
+
+    #[test]
+    fn a_failing_command_is_named() {
+        let error = run(Command::new("sh").args(["-c", "exit 3"])).unwrap_err().to_string();
+        assert!(error.contains("sh -c exit 3") && error.contains("exit status: 3"), "{error}");
+    }
+}
