@@ -1,0 +1,84 @@
+//! Open libtorch's CUDA half at run time, so that one binary serves machines with and without a GPU.
+//!
+//! Must happen before any other libtorch call: libtorch asks once which backends there are. The search order is
+//! `SRM_LIBTORCH_CUDA` (a folder or the file itself), beside the loaded libtorch_cpu, the cache that
+//! `cargo xtask setup --cuda` fills.
+
+#![allow(unsafe_code)] // opening a shared library runs its initialisers; see the SAFETY comment
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+
+const FILE: &str = "libtorch_cuda.so";
+
+/// Why CUDA's half of libtorch is not there.
+#[derive(Debug)]
+pub enum Missing {
+    /// No file in any of these places.
+    NotFound(Vec<PathBuf>),
+    /// The file is there but cannot be opened.
+    NotOpened { file: PathBuf, reason: String },
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Missing::NotFound(places) => {
+                let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+                write!(out, "no CUDA build of libtorch was found ({FILE} is not in {})", places.join(", "))
+            }
+            Missing::NotOpened { file, reason } => write!(out, "{} cannot be opened: {reason}", file.display()),
+        }
+    }
+}
+
+/// Open libtorch_cuda for the rest of the process and give its path.
+///
+/// # Errors
+/// It is not found or cannot be opened, and then why.
+pub fn open() -> Result<PathBuf, Missing> {
+    let places = places();
+    let file = places.iter().find(|place| place.is_file()).ok_or_else(|| {
+        Missing::NotFound(places.iter().filter_map(|place| place.parent()).map(Path::to_owned).collect())
+    })?;
+    // SAFETY: the file is libtorch's own CUDA library, whose initialisers register its backend and are made to run at
+    // any time after libtorch_cpu is loaded. It is never closed, so nothing that it registered can dangle.
+    let library = unsafe { Library::open(Some(file), RTLD_NOW | RTLD_GLOBAL) };
+    match library {
+        Ok(library) => {
+            std::mem::forget(library);
+            Ok(file.clone())
+        }
+        Err(error) => Err(Missing::NotOpened { file: file.clone(), reason: reason(&error) }),
+    }
+}
+
+/// The folder of the libtorch_cpu that this process runs on.
+pub fn libtorch_folder() -> Option<PathBuf> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    let line = maps.lines().find(|line| line.ends_with("/libtorch_cpu.so"))?;
+    Path::new(&line[line.find('/')?..]).parent().map(Path::to_owned)
+}
+
+fn places() -> Vec<PathBuf> {
+    let mut places = Vec::new();
+    if let Some(named) = env::var_os("SRM_LIBTORCH_CUDA").map(PathBuf::from) {
+        places.push(if named.is_dir() { named.join(FILE) } else { named });
+    }
+    places.extend(libtorch_folder().map(|folder| folder.join(FILE)));
+    let cache = env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|cache| cache.is_absolute())
+        .or_else(|| env::home_dir().map(|home| home.join(".cache")));
+    places.extend(cache.map(|cache| cache.join("srm/libtorch-2.11.0-cuda/torch/lib").join(FILE)));
+    places
+}
+
+fn reason(error: &libloading::Error) -> String {
+    use std::error::Error;
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}

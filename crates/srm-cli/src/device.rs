@@ -1,0 +1,102 @@
+//! Choose the device: what was asked for, or an error that says what is missing; never a silent CPU run.
+
+use std::str::FromStr;
+
+use anyhow::{Result, anyhow, bail};
+use tch::{Cuda, Device};
+
+use crate::cuda;
+
+const REMEDY: &str = "`cargo xtask setup --cuda` gets it; --device cpu runs without";
+
+/// The value of --device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// CUDA where it works, else the CPU.
+    Auto,
+    /// The CPU; CUDA is not even looked for.
+    Cpu,
+    /// CUDA device N, or an error.
+    Cuda(usize),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<DeviceChoice, String> {
+        match text {
+            "auto" => Ok(DeviceChoice::Auto),
+            "cpu" => Ok(DeviceChoice::Cpu),
+            "cuda" => Ok(DeviceChoice::Cuda(0)),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|index| index.parse().ok())
+                .map(DeviceChoice::Cuda)
+                .ok_or_else(|| "must be auto, cpu, cuda or cuda:N".to_owned()),
+        }
+    }
+}
+
+impl DeviceChoice {
+    /// The device to compute on. The first libtorch call of a command.
+    ///
+    /// # Errors
+    /// CUDA was asked for and is not there: what is missing and the remedy.
+    pub fn open(self) -> Result<Device> {
+        match self {
+            DeviceChoice::Cpu => Ok(Device::Cpu),
+            DeviceChoice::Auto => match cuda::open() {
+                Ok(_) if Cuda::is_available() => Ok(Device::Cuda(0)),
+                Ok(file) => {
+                    tracing::info!("{} is there but finds no usable GPU: computing on the CPU", file.display());
+                    Ok(Device::Cpu)
+                }
+                Err(missing) => {
+                    tracing::debug!("{missing}");
+                    Ok(Device::Cpu)
+                }
+            },
+            DeviceChoice::Cuda(index) => {
+                let file = cuda::open().map_err(|missing| anyhow!("--device cuda: {missing}; {REMEDY}"))?;
+                if !Cuda::is_available() {
+                    bail!(
+                        "--device cuda: {} was opened but finds no usable GPU; check that `nvidia-smi` lists one and that \
+                         its driver serves CUDA 13, or take --device cpu",
+                        file.display()
+                    );
+                }
+                let count = usize::try_from(Cuda::device_count()).unwrap_or(0);
+                if index >= count {
+                    bail!("--device cuda:{index}: there are {count} CUDA devices, counted from 0; take a smaller number");
+                }
+                Ok(Device::Cuda(index))
+            }
+        }
+    }
+}
+
+/// The name of a device as --device takes it.
+pub fn name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        _ => "cpu".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_and_written() {
+        assert_eq!("auto".parse(), Ok(DeviceChoice::Auto));
+        assert_eq!("cpu".parse(), Ok(DeviceChoice::Cpu));
+        assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
+        assert_eq!("cuda:3".parse(), Ok(DeviceChoice::Cuda(3)));
+        for wrong in ["", "gpu", "cuda:", "cuda:-1", "CPU"] {
+            assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
+        }
+        assert_eq!(name(Device::Cuda(2)), "cuda:2");
+        assert_eq!(name(Device::Cpu), "cpu");
+    }
+}

@@ -1,0 +1,241 @@
+//! Run `srm doctor`: say what was found of libtorch, CUDA, threads, data sets and configs, and what to do about the rest.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Result;
+use serde::Serialize;
+use srm_config::Config;
+use srm_data::ImageSet;
+use tch::{Cuda, utils};
+
+use crate::{cuda, images, output::Output};
+
+/// Everything that was found.
+#[derive(Debug, Serialize)]
+struct Report {
+    command: &'static str,
+    srm: &'static str,
+    libtorch: Libtorch,
+    cuda: CudaFound,
+    cpu: Cpu,
+    data: Vec<Set>,
+    configs: Vec<ConfigFound>,
+}
+
+#[derive(Debug, Serialize)]
+struct Libtorch {
+    version: Option<String>,
+    folder: Option<PathBuf>,
+    mkldnn: bool,
+    openmp: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct CudaFound {
+    library: Option<PathBuf>,
+    available: bool,
+    devices: Vec<String>,
+    cudart: Option<i64>,
+    cudnn: Option<i64>,
+    problem: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Cpu {
+    cores: usize,
+    torch_threads: i32,
+    features: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Set {
+    file: PathBuf,
+    images: usize,
+    height: usize,
+    width: usize,
+    channels: usize,
+    problem: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ConfigFound {
+    file: PathBuf,
+    images: Option<PathBuf>,
+    ready: bool,
+    problem: Option<String>,
+}
+
+/// Look around and print what is there.
+///
+/// # Errors
+/// Stdout cannot be written; what is missing is part of the report, no error.
+pub fn run(output: &Output) -> Result<()> {
+    let cuda = find_cuda(); // first: before any other libtorch call
+    let report = Report {
+        command: "doctor",
+        srm: env!("CARGO_PKG_VERSION"),
+        libtorch: find_libtorch(),
+        cuda,
+        cpu: find_cpu(),
+        data: find_sets(),
+        configs: find_configs(),
+    };
+    output.result(&report, &text(&report))
+}
+
+fn find_cuda() -> CudaFound {
+    let opened = cuda::open();
+    let available = opened.is_ok() && Cuda::is_available();
+    let problem = match &opened {
+        Err(missing) => Some(missing.to_string()),
+        Ok(_) if !available => Some("libtorch finds no usable GPU; check `nvidia-smi`".to_owned()),
+        Ok(_) => None,
+    };
+    CudaFound {
+        library: opened.ok(),
+        available,
+        devices: if available { device_names() } else { Vec::new() },
+        cudart: available.then(utils::version_cudart),
+        cudnn: (available && Cuda::cudnn_is_available()).then(utils::version_cudnn),
+        problem,
+    }
+}
+
+/// Names by `nvidia-smi`, else `CUDA device N`.
+fn device_names() -> Vec<String> {
+    let arguments = ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"];
+    let listed = Command::new("nvidia-smi").args(arguments).output().ok().filter(|output| output.status.success());
+    match listed.and_then(|output| String::from_utf8(output.stdout).ok()) {
+        Some(text) => text.lines().map(|line| line.trim().to_owned()).collect(),
+        None => (0..Cuda::device_count()).map(|index| format!("CUDA device {index}")).collect(),
+    }
+}
+
+fn find_libtorch() -> Libtorch {
+    let folder = cuda::libtorch_folder();
+    let version = folder.as_deref().and_then(Path::parent).and_then(|root| {
+        let text = fs::read_to_string(root.join("build-version")).ok()?;
+        Some(text.trim().to_owned())
+    });
+    Libtorch { version, folder, mkldnn: utils::has_mkldnn(), openmp: utils::has_openmp() }
+}
+
+fn find_cpu() -> Cpu {
+    Cpu {
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        torch_threads: tch::get_num_threads(),
+        features: cpu_features(),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn cpu_features() -> Vec<&'static str> {
+    let found = [
+        ("avx2", is_x86_feature_detected!("avx2")),
+        ("fma", is_x86_feature_detected!("fma")),
+        ("avx512f", is_x86_feature_detected!("avx512f")),
+        ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
+    ];
+    found.into_iter().filter_map(|(name, there)| there.then_some(name)).collect()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn cpu_features() -> Vec<&'static str> {
+    Vec::new()
+}
+
+/// Every .npy below data/, two folders deep, in the order of names.
+fn find_sets() -> Vec<Set> {
+    let mut files = Vec::new();
+    for folder in std::iter::once(PathBuf::from("data")).chain(listed("data")) {
+        files.extend(listed(&folder).into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "npy")));
+    }
+    files.into_iter().map(describe).collect()
+}
+
+fn describe(file: PathBuf) -> Set {
+    match ImageSet::open(&file) {
+        Ok(set) => Set {
+            images: set.len(),
+            height: set.height(),
+            width: set.width(),
+            channels: set.channels(),
+            problem: None,
+            file,
+        },
+        Err(error) => Set { file, images: 0, height: 0, width: 0, channels: 0, problem: Some(error.to_string()) },
+    }
+}
+
+fn find_configs() -> Vec<ConfigFound> {
+    let files = listed("configs").into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "json"));
+    files
+        .map(|file| match Config::load(&file, &[]) {
+            Ok(config) => {
+                let problem = images::check(&config).err().map(|error| format!("{error:#}"));
+                ConfigFound { file, images: Some(config.data.images), ready: problem.is_none(), problem }
+            }
+            Err(error) => ConfigFound { file, images: None, ready: false, problem: Some(error.to_string()) },
+        })
+        .collect()
+}
+
+/// What a folder holds, sorted; nothing where it cannot be read.
+fn listed(folder: impl AsRef<Path>) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    paths
+}
+
+fn text(report: &Report) -> String {
+    let shown = |path: &Option<PathBuf>| path.as_ref().map_or("unknown".to_owned(), |path| path.display().to_string());
+    let mut lines = vec![
+        format!("srm        {}", report.srm),
+        format!(
+            "libtorch   {} in {} (oneDNN {}, OpenMP {})",
+            report.libtorch.version.as_deref().unwrap_or("of unknown version"),
+            shown(&report.libtorch.folder),
+            yes(report.libtorch.mkldnn),
+            yes(report.libtorch.openmp)
+        ),
+        format!(
+            "CPU        {} cores, {} libtorch threads, {}",
+            report.cpu.cores,
+            report.cpu.torch_threads,
+            report.cpu.features.join(" ")
+        ),
+    ];
+    match &report.cuda.problem {
+        None => {
+            let number = |version: Option<i64>| version.map_or("none".to_owned(), |version| version.to_string());
+            let (runtime, cudnn) = (number(report.cuda.cudart), number(report.cuda.cudnn));
+            lines.push(format!("CUDA       {} (runtime {runtime}, cuDNN {cudnn})", shown(&report.cuda.library)));
+            lines.extend(report.cuda.devices.iter().map(|device| format!("           {device}")));
+        }
+        Some(problem) => lines.push(format!("CUDA       none: {problem}; with a GPU: cargo xtask setup --cuda")),
+    }
+    if report.data.is_empty() {
+        lines.push("data       none under data/; cargo xtask fetch-fashion-mnist or fetch-celeba gets some".to_owned());
+    }
+    for set in &report.data {
+        let shape = format!("{} images of {}×{}×{}", set.images, set.height, set.width, set.channels);
+        lines.push(format!("data       {}  {}", set.file.display(), set.problem.as_ref().unwrap_or(&shape)));
+    }
+    if report.configs.is_empty() {
+        lines.push("configs    none under configs/; run srm in the repository's folder".to_owned());
+    }
+    for config in &report.configs {
+        let state = config.problem.as_deref().unwrap_or("ready");
+        lines.push(format!("config     {}  {state}", config.file.display()));
+    }
+    lines.join("\n")
+}
+
+fn yes(there: bool) -> &'static str {
+    if there { "yes" } else { "no" }
+}

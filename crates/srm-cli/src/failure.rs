@@ -1,0 +1,47 @@
+//! Map what went wrong to an exit code.
+
+use std::process::ExitCode;
+
+use srm_config::ConfigError;
+
+/// A failure that has an exit code of its own; everything else is 1.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// What was typed cannot be done: 2.
+    Usage(String),
+    /// The chains or the training blew up: 3.
+    Diverged(String),
+    /// Ctrl-C, with the state saved: 130.
+    Interrupted(String),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::Usage(text) | Failure::Diverged(text) | Failure::Interrupted(text) => out.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The error of a command line that cannot be obeyed.
+pub fn usage(text: impl Into<String>) -> anyhow::Error {
+    Failure::Usage(text.into()).into()
+}
+
+/// Exit code of an error: 1 failed, 2 bad usage or config, 3 divergence, 130 interrupted.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    for cause in error.chain() {
+        if cause.is::<ConfigError>() {
+            return ExitCode::from(2);
+        }
+        match cause.downcast_ref::<Failure>() {
+            Some(Failure::Usage(_)) => return ExitCode::from(2),
+            Some(Failure::Diverged(_)) => return ExitCode::from(3),
+            Some(Failure::Interrupted(_)) => return ExitCode::from(130),
+            None => {}
+        }
+    }
+    ExitCode::FAILURE
+}

@@ -1,0 +1,108 @@
+//! Open image sets with messages that say how to get them, and check early that pictures can be written.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use ndarray::ArrayView4;
+use srm_config::Config;
+use srm_data::{ImageSet, synthetic, write_npy};
+
+/// `data.images` that name a set the program makes itself.
+pub const SYNTHETIC: &str = "synthetic:";
+/// Images of a built-in set where `data.count` does not say.
+const SYNTHETIC_COUNT: usize = 256;
+
+/// Whether the config names a built-in set.
+pub fn is_synthetic(config: &Config) -> bool {
+    config.data.images.to_str().is_some_and(|name| name.starts_with(SYNTHETIC))
+}
+
+/// Refuse a config whose images are not there, with the command that makes them.
+///
+/// # Errors
+/// The file does not exist, or the built-in set is not known.
+pub fn check(config: &Config) -> Result<()> {
+    let images = &config.data.images;
+    if is_synthetic(config) {
+        return match images.to_str() {
+            Some("synthetic:blobs") => Ok(()),
+            _ => Err(crate::failure::usage(format!(
+                "data.images = {}: there is no such built-in set; the only one is synthetic:blobs",
+                images.display()
+            ))),
+        };
+    }
+    if !images.exists() {
+        bail!("the images {} do not exist; {}", images.display(), remedy(images));
+    }
+    Ok(())
+}
+
+/// Open the images of a config; a built-in set is first written into `folder`.
+///
+/// # Errors
+/// The file is missing or is no image set.
+pub fn open(config: &Config, folder: &Path) -> Result<ImageSet> {
+    check(config)?;
+    let file = match is_synthetic(config) {
+        true => write_synthetic(config, folder)?,
+        false => config.data.images.clone(),
+    };
+    let mut images = ImageSet::open(&file)?;
+    if let Some(count) = config.data.count {
+        if count > images.len() {
+            tracing::warn!("{} holds {} images, data.count asks for {count}: using all", file.display(), images.len());
+        } else {
+            images.truncate(count);
+        }
+    }
+    Ok(images)
+}
+
+fn write_synthetic(config: &Config, folder: &Path) -> Result<PathBuf> {
+    let (count, size, channels) =
+        (config.data.count.unwrap_or(SYNTHETIC_COUNT), config.energy.size, config.energy.channels);
+    let pixels = synthetic::blobs(count, size, channels, config.train.seed);
+    let file = folder.join("synthetic.npy");
+    let view = ArrayView4::from_shape((count, size, size, channels), &pixels)?;
+    write_npy(&file, &view)?;
+    Ok(file)
+}
+
+/// The command that makes a missing image set.
+pub fn remedy(images: &Path) -> String {
+    let name = images.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let place = images.to_string_lossy().to_lowercase();
+    if name.starts_with("celeba_32") || name.starts_with("celeba_64") {
+        return "`cargo xtask fetch-celeba` makes them (--from PATH takes an img_align_celeba.zip that you have)".to_owned();
+    }
+    if place.contains("fashion") {
+        return "`cargo xtask fetch-fashion-mnist` makes them".to_owned();
+    }
+    if place.contains("cifar10") {
+        return "`cargo xtask fetch-cifar10` makes them".to_owned();
+    }
+    format!(
+        "`cargo xtask preprocess --input FOLDER --crop none --size N --out {}` makes such a file from photos",
+        images.display()
+    )
+}
+
+/// Make the parent folder of an output and check that it can be written to, before anything slow happens.
+///
+/// # Errors
+/// The folder cannot be made or written to.
+pub fn prepare_output(path: &Path) -> Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let advice = || format!("cannot write {}; choose a place where you may write", path.display());
+    fs::create_dir_all(parent).with_context(advice)?;
+    let probe = parent.join(format!(".srm-write-test-{}", std::process::id()));
+    fs::write(&probe, []).and_then(|()| fs::remove_file(&probe)).map_err(|error| anyhow!(error)).with_context(advice)?;
+    if path.is_dir() {
+        bail!("cannot write {}; it is a folder", path.display());
+    }
+    Ok(())
+}

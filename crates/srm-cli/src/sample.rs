@@ -1,0 +1,255 @@
+//! Run `srm sample`: draw keyed chains from trained weights and write them as grid, array, folder or strip.
+
+use std::{
+    path::Path,
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail};
+use indicatif::ProgressBar;
+use ndarray::{Array4, Axis, concatenate};
+use serde_json::json;
+use srm_config::Config;
+use srm_data::{ImageSet, nearest, write_grid, write_npy, write_pngs};
+use srm_langevin::{Chains, DEFAULT_CPU_BLOCK, Observer, Outcome, Path as States, Sampler, SamplerOptions, Samples};
+use srm_train::to_bytes;
+use tch::Tensor;
+
+use crate::{
+    arguments::SampleArguments,
+    device,
+    failure::{Failure, usage},
+    images::prepare_output,
+    output::Output,
+    status,
+    train::DEFAULT_CUDA_BLOCK,
+    weights,
+};
+
+/// Chains of a strip.
+const STRIP_ROWS: usize = 8;
+/// Steps between two states of a strip are a tenth of the chain: 11 states.
+const STRIP_PARTS: usize = 10;
+/// Pixels between two images.
+const PADDING: usize = 2;
+
+/// What --out asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Grid,
+    Array,
+    Folder,
+}
+
+/// Draw samples, write them, and print what was done.
+///
+/// # Errors
+/// Bad usage, weights that cannot be used, chains that blow up, outputs that cannot be written.
+pub fn run(arguments: &SampleArguments, output: &Output) -> Result<()> {
+    let form = check(arguments)?;
+    let config = arguments.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
+    for path in [Some(&arguments.out), arguments.chain.as_ref()].into_iter().flatten() {
+        prepare_output(&if *path == arguments.out && form == Form::Folder { path.join("0.png") } else { path.clone() })?;
+    }
+    let device = arguments.compute.device.open()?;
+    let loaded = weights::load(&arguments.weights, config.as_ref(), device)?;
+    let (net, mut langevin) = (loaded.net, loaded.langevin);
+    if let Some(steps) = arguments.steps {
+        langevin.steps = steps as usize;
+    }
+    let energy = net.config().clone();
+    let training_set = arguments.nearest.as_deref().map(|path| open_like(path, energy.size, energy.channels)).transpose()?;
+    let default_block = if device.is_cuda() { DEFAULT_CUDA_BLOCK } else { DEFAULT_CPU_BLOCK };
+    let block = arguments.block.map(usize::from).or(langevin.block).unwrap_or(default_block);
+    let threads = if device.is_cuda() { 1 } else { arguments.compute.threads() };
+    let count = arguments.count as usize;
+
+    tch::set_num_threads(1); // the workers do the work
+    let _guard = tch::no_grad_guard();
+    let begun = Instant::now();
+    let image = [energy.channels, energy.size, energy.size].map(|side| side as i64);
+    let sampler = Sampler::new(&net, &langevin, image, SamplerOptions { threads, block });
+    let bar = output.bar((count.div_ceil(block) * langevin.steps) as u64, "steps");
+    let (strip_every, wants_strip) = (langevin.steps.div_ceil(STRIP_PARTS), arguments.chain.is_some());
+    let seen = bar.clone();
+    let observe = move |first: u64| Watch {
+        bar: seen.clone(),
+        states: (wants_strip && first < STRIP_ROWS as u64).then(|| States::new(strip_every)),
+    };
+    let (outcome, watches) = sampler.run(&Chains::samples(arguments.seed, count), observe)?;
+    bar.finish_and_clear();
+    let x = match outcome {
+        Outcome::Finished(Samples { x }) => x,
+        Outcome::Diverged { step, .. } => return Err(Failure::Diverged(divergence(step)).into()),
+    };
+    let samples = to_bytes(&x)?;
+    let seconds = begun.elapsed().as_secs_f64();
+
+    if let Some(path) = &arguments.chain {
+        write_strip(path, &watches, count.min(STRIP_ROWS))?;
+    }
+    let neighbours = match (&training_set, &arguments.nearest) {
+        (Some(set), Some(data)) => {
+            let found = nearest(set, &samples.view())?;
+            Some((set, data, found))
+        }
+        _ => None,
+    };
+    let columns = arguments.columns.map_or_else(|| square(count), usize::from).min(count);
+    match (form, &neighbours) {
+        (Form::Array, _) => write_npy(&arguments.out, &samples.view())?,
+        (Form::Folder, _) => write_pngs(&arguments.out, &samples.view())?,
+        (Form::Grid, None) => write_grid(&arguments.out, &samples.view(), columns, PADDING)?,
+        (Form::Grid, Some((set, _, found))) => {
+            let rows = with_neighbours(&samples, set, found, columns)?;
+            write_grid(&arguments.out, &rows.view(), columns, PADDING)?;
+        }
+    }
+
+    let object = json!({
+        "command": "sample", "weights": loaded.file, "count": count, "seed": arguments.seed, "steps": langevin.steps,
+        "device": device::name(device), "threads": threads, "block": block, "seconds": seconds, "out": arguments.out,
+        "shape": samples.shape(), "chain": arguments.chain,
+        "nearest": neighbours.as_ref().map(|(_, data, found)| json!({
+            "data": data,
+            "indices": found.iter().map(|one| one.0).collect::<Vec<_>>(),
+            "distances": found.iter().map(|one| one.1).collect::<Vec<_>>(),
+        })),
+    });
+    let mut text = format!(
+        "{count} samples of {} ({} steps, seed {}) in {}\npictures  {}",
+        loaded.file.display(),
+        langevin.steps,
+        arguments.seed,
+        status::duration(seconds),
+        arguments.out.display()
+    );
+    if let Some(chain) = &arguments.chain {
+        text += &format!("\nchains    {}", chain.display());
+    }
+    output.result(&object, &text)
+}
+
+/// The form of --out, where the flags go together.
+fn check(arguments: &SampleArguments) -> Result<Form> {
+    let form = match extension(&arguments.out).as_deref() {
+        Some("png") => Form::Grid,
+        Some("npy") => Form::Array,
+        Some("jpg" | "jpeg" | "gif" | "webp" | "bmp" | "tif" | "tiff" | "npz" | "pt") => {
+            return Err(usage(format!(
+                "--out {}: this form is not written; take X.png, X.npy or a folder",
+                arguments.out.display()
+            )));
+        }
+        _ => Form::Folder,
+    };
+    if arguments.nearest.is_some() && form != Form::Grid {
+        return Err(usage("--nearest makes a grid; give --out X.png"));
+    }
+    if let Some(chain) = &arguments.chain {
+        if extension(chain).as_deref() != Some("png") {
+            return Err(usage(format!("--chain {}: the strip is a picture; give X.png", chain.display())));
+        }
+        if *chain == arguments.out {
+            return Err(usage("--chain and --out name the same file; give two names"));
+        }
+    }
+    Ok(form)
+}
+
+fn extension(path: &Path) -> Option<String> {
+    path.extension().map(|extension| extension.to_string_lossy().to_lowercase())
+}
+
+/// Open an image set and refuse one whose images are not `size`×`size`×`channels`.
+fn open_like(path: &Path, size: usize, channels: usize) -> Result<ImageSet> {
+    let set = ImageSet::open(path).with_context(|| format!("cannot use --nearest {}", path.display()))?;
+    if (set.height(), set.width(), set.channels()) != (size, size, channels) {
+        bail!(
+            "--nearest {}: its images are {}×{}×{}, the net's are {size}×{size}×{channels}; give the set it was trained on",
+            path.display(),
+            set.height(),
+            set.width(),
+            set.channels()
+        );
+    }
+    Ok(set)
+}
+
+fn divergence(step: usize) -> String {
+    format!(
+        "the chains diverged at Langevin step {step}: numbers were no longer finite; take the Langevin settings the weights \
+         were trained with, or an earlier checkpoint"
+    )
+}
+
+/// Columns of a grid that is as square as can be.
+fn square(count: usize) -> usize {
+    (1..).find(|side| side * side >= count).unwrap_or(1)
+}
+
+/// Moves the bar, and keeps the states of the chains that the strip shows.
+struct Watch {
+    bar: ProgressBar,
+    states: Option<States>,
+}
+
+impl Observer for Watch {
+    fn step(&mut self, step: usize, x: &Tensor, f: &Tensor, gradient: &Tensor) -> srm_langevin::Result<()> {
+        self.bar.inc(1);
+        self.states.as_mut().map_or(Ok(()), |states| states.step(step, x, f, gradient))
+    }
+
+    fn end(&mut self, x: &Tensor) -> srm_langevin::Result<()> {
+        self.states.as_mut().map_or(Ok(()), |states| states.end(x))
+    }
+}
+
+/// Write the first `rows` chains, one a row, from noise on the left to the image on the right.
+fn write_strip(path: &Path, watches: &[Watch], rows: usize) -> Result<()> {
+    let kept: Vec<&[Tensor]> = watches.iter().filter_map(|watch| Some(watch.states.as_ref()?.states())).collect();
+    let columns = kept.first().map_or(0, |states| states.len());
+    let by_state = (0..columns).map(|column| {
+        let blocks: Vec<&Tensor> = kept.iter().map(|states| &states[column]).collect();
+        to_bytes(&Tensor::f_cat(&blocks, 0)?.f_narrow(0, 0, rows as i64)?).map_err(anyhow::Error::from)
+    });
+    let by_state = by_state.collect::<Result<Vec<Array4<u8>>>>()?; // columns × [rows, h, w, c]
+    let cells = (0..rows).flat_map(|row| by_state.iter().map(move |state| state.index_axis(Axis(0), row)));
+    let cells: Vec<_> = cells.map(|cell| cell.insert_axis(Axis(0))).collect();
+    write_grid(path, &concatenate(Axis(0), &cells)?.view(), columns, PADDING)?;
+    Ok(())
+}
+
+/// Rows of samples and rows of their nearest images in turn, `[2 n, h, w, c]`, the last pair of rows filled up with black.
+fn with_neighbours(
+    samples: &Array4<u8>,
+    set: &ImageSet,
+    found: &[(usize, f64)],
+    columns: usize,
+) -> Result<Array4<u8>> {
+    let (count, h, w, c) = samples.dim();
+    let mut pixels: Vec<u8> = Vec::with_capacity(2 * count.next_multiple_of(columns) * h * w * c);
+    let image_len = h * w * c;
+    let all: Vec<u8> = samples.iter().copied().collect();
+    for first in (0..count).step_by(columns) {
+        let row = first..(first + columns).min(count);
+        let missing = vec![0; (columns - row.len()) * image_len];
+        pixels.extend(&all[row.start * image_len..row.end * image_len]);
+        pixels.extend(&missing);
+        for (index, _) in &found[row] {
+            pixels.extend(set.image(*index));
+        }
+        pixels.extend(&missing);
+    }
+    Ok(Array4::from_shape_vec((pixels.len() / image_len, h, w, c), pixels)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grids_are_as_square_as_can_be() {
+        assert_eq!([1, 2, 4, 5, 10, 50, 64, 65].map(square), [1, 2, 2, 3, 4, 8, 8, 9]);
+    }
+}

@@ -1,0 +1,79 @@
+//! Put one logged update on a line of fixed width, with the time left.
+
+use srm_train::StepRecord;
+
+/// The line of one logged update; `rate` is updates a second.
+pub fn line(record: &StepRecord, updates: u64, rate: f64) -> String {
+    let width = updates.to_string().len().max(4);
+    let left = updates.saturating_sub(record.update) as f64 / rate.max(1e-9);
+    format!(
+        "update {:>width$}/{updates:>width$}  f(x+) {:>9}  f(x-) {:>9}  gap {:>9}  r {:>8}  std {:>5.3}  lr {:>7}  left {:>7}",
+        record.update,
+        number(record.f_data),
+        number(record.f_sample),
+        number(record.gap),
+        number(record.chain_grad_norm),
+        record.sample_std,
+        format!("{:.1e}", record.lr),
+        duration(left),
+    )
+}
+
+/// A number in at most 9 characters.
+fn number(value: f64) -> String {
+    let size = value.abs();
+    if size == 0.0 || (1e-3..1e3).contains(&size) { format!("{value:.4}") } else { format!("{value:.2e}") }
+}
+
+/// Seconds for people: `8s`, `2m05s`, `3h07m`, `12d4h`.
+pub fn duration(seconds: f64) -> String {
+    let seconds = seconds.round().clamp(0.0, 1e12) as u64;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d{}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(update: u64, f: f64) -> StepRecord {
+        StepRecord {
+            update,
+            f_data: f,
+            f_sample: -f,
+            gap: 2.0 * f,
+            chain_grad_norm: f.abs(),
+            theta_grad_norm: 1.0,
+            sample_std: 0.5,
+            lr: 5e-4,
+            data_noise: 0.03,
+            seconds: 10.0,
+            images_seen: 0,
+        }
+    }
+
+    #[test]
+    fn lines_are_equally_wide_whatever_the_numbers() {
+        let widths: Vec<usize> = [(1, 0.0), (99, -1234.5678), (1500, 1e-7), (200, -9.9e8)]
+            .map(|(update, f)| line(&record(update, f), 1500, 2.0).chars().count())
+            .to_vec();
+        assert!(widths.windows(2).all(|pair| pair[0] == pair[1]), "{widths:?}");
+    }
+
+    #[test]
+    fn the_line_says_what_is_left() {
+        let text = line(&record(300, 0.25), 1500, 2.0);
+        assert!(text.starts_with("update  300/1500  f(x+)    0.2500  f(x-)   -0.2500  gap    0.5000"), "{text}");
+        assert!(text.ends_with("left  10m00s"), "{text}");
+    }
+
+    #[test]
+    fn durations_take_the_unit_that_fits() {
+        let texts = [0.4, 59.4, 125.0, 11_220.0, 1_051_200.0].map(duration);
+        assert_eq!(texts, ["0s", "59s", "2m05s", "3h07m", "12d4h"]);
+    }
+}

@@ -1,0 +1,7 @@
+//! Check the whole system from outside, one module a theme.
+
+mod bad_input;
+mod common;
+mod doctor;
+mod sample;
+mod train;
