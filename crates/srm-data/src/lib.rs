@@ -1,0 +1,20 @@
+//! Move image sets in and out, and draw keyed random numbers; no libtorch.
+//!
+//! - [`ImageSet`] reads u8 `.npy` `[n, h, w, c]` straight from the disk's pages; [`Batcher`] chooses the images of an
+//!   update, and [`fill_batch`] turns them into planar numbers in [-1, 1].
+//! - [`write_grid`], [`write_npy`] and [`write_pngs`] write what [`to_u8`] gives back.
+//! - [`random`] names every random draw by a key; [`synthetic`] makes images that need no download.
+
+#![deny(missing_docs)]
+
+mod batcher;
+mod error;
+mod image_set;
+mod picture;
+pub mod random;
+pub mod synthetic;
+
+pub use batcher::{Batcher, Pick, fill_batch};
+pub use error::DataError;
+pub use image_set::ImageSet;
+pub use picture::{to_u8, write_grid, write_npy, write_pngs};
