@@ -33,7 +33,7 @@ impl Run {
     /// Check exit code and that one error line holds every given part.
     pub fn failed_with(&self, code: i32, parts: &[&str]) {
         assert_eq!(self.code, code, "{}", self.stderr);
-        let errors = self.stderr.matches("error: ").count();
+        let errors = self.stderr.lines().filter(|line| line.starts_with("error: ")).count();
         assert_eq!(errors, 1, "the error must be printed once: {}", self.stderr);
         for part in parts {
             assert!(self.stderr.contains(part), "{part:?} is not in: {}", self.stderr);

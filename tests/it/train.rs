@@ -1,6 +1,10 @@
 //! Training from outside: the run folder, what is printed, how a run ends.
 
-use std::{fs, process::Stdio, time::{Duration, Instant}};
+use std::{
+    fs,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
@@ -64,6 +68,16 @@ fn a_dry_run_prints_the_resolved_config_and_writes_nothing() {
 }
 
 #[test]
+fn without_a_config_it_takes_the_one_for_this_machine_and_says_so() {
+    let run = srm(&["train", "--dry-run"]).done();
+    assert!(run.stderr.contains("no --config: taking configs/celeba32-cpu.json"), "{}", run.stderr);
+    let config = srm_config::Config::from_json(&run.stdout, &[]).expect("stdout is a config");
+    assert_eq!((config.energy.size, config.energy.channels), (32, 3));
+    let run = srm(&["train", "--set", "data.images=data/none/celeba_32_center178_train.npy"]);
+    run.failed_with(1, &["taking configs/celeba32-cpu.json", "`cargo xtask fetch-celeba`"]);
+}
+
+#[test]
 fn training_repeats_bit_for_bit_whatever_the_threads() {
     let place = folder();
     let weights = ["1", "2"].map(|threads| {
@@ -96,7 +110,7 @@ fn resume_is_refused_until_it_can_be_exact() {
 fn divergence_stops_with_code_3_and_says_where() {
     let place = folder();
     let arguments = ["train", "--config", "configs/smoke.json", "--run", text(place.path()), "--json"];
-    let run = srm(&[&arguments[..], &["--set", "langevin.gradient_scale=1e38"]].concat());
+    let run = srm(&[&arguments[..], &["--set", "langevin.gradient_scale=1e300"]].concat());
     run.failed_with(3, &["training diverged at update 1", "Langevin step", "lower train.learning_rate"]);
     assert_eq!(run.json()["outcome"], "diverged");
 }

@@ -91,7 +91,7 @@ fn find_cuda() -> CudaFound {
     let opened = cuda::open();
     let available = opened.is_ok() && Cuda::is_available();
     let problem = match &opened {
-        Err(missing) => Some(missing.to_string()),
+        Err(missing) => Some(format!("{missing}; with a GPU: cargo xtask setup --cuda")),
         Ok(_) if !available => Some("libtorch finds no usable GPU; check `nvidia-smi`".to_owned()),
         Ok(_) => None,
     };
@@ -217,7 +217,7 @@ fn text(report: &Report) -> String {
             lines.push(format!("CUDA       {} (runtime {runtime}, cuDNN {cudnn})", shown(&report.cuda.library)));
             lines.extend(report.cuda.devices.iter().map(|device| format!("           {device}")));
         }
-        Some(problem) => lines.push(format!("CUDA       none: {problem}; with a GPU: cargo xtask setup --cuda")),
+        Some(problem) => lines.push(format!("CUDA       none: {problem}")),
     }
     if report.data.is_empty() {
         lines.push("data       none under data/; cargo xtask fetch-fashion-mnist or fetch-celeba gets some".to_owned());

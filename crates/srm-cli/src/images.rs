@@ -1,9 +1,6 @@
 //! Open image sets with messages that say how to get them, and check early that pictures can be written.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result, anyhow, bail};
 use ndarray::ArrayView4;
@@ -41,17 +38,17 @@ pub fn check(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Open the images of a config; a built-in set is first written into `folder`.
+/// Open the images of a config, or make them where it names a built-in set.
 ///
 /// # Errors
 /// The file is missing or is no image set.
-pub fn open(config: &Config, folder: &Path) -> Result<ImageSet> {
+pub fn open(config: &Config) -> Result<ImageSet> {
     check(config)?;
-    let file = match is_synthetic(config) {
-        true => write_synthetic(config, folder)?,
-        false => config.data.images.clone(),
-    };
-    let mut images = ImageSet::open(&file)?;
+    if is_synthetic(config) {
+        return make_synthetic(config);
+    }
+    let file = &config.data.images;
+    let mut images = ImageSet::open(file)?;
     if let Some(count) = config.data.count {
         if count > images.len() {
             tracing::warn!("{} holds {} images, data.count asks for {count}: using all", file.display(), images.len());
@@ -62,14 +59,16 @@ pub fn open(config: &Config, folder: &Path) -> Result<ImageSet> {
     Ok(images)
 }
 
-fn write_synthetic(config: &Config, folder: &Path) -> Result<PathBuf> {
+/// The built-in set, by way of a file that is gone again as soon as it is mapped.
+fn make_synthetic(config: &Config) -> Result<ImageSet> {
     let (count, size, channels) =
         (config.data.count.unwrap_or(SYNTHETIC_COUNT), config.energy.size, config.energy.channels);
     let pixels = synthetic::blobs(count, size, channels, config.train.seed);
-    let file = folder.join("synthetic.npy");
-    let view = ArrayView4::from_shape((count, size, size, channels), &pixels)?;
-    write_npy(&file, &view)?;
-    Ok(file)
+    let file = std::env::temp_dir().join(format!("srm-synthetic-{}.npy", std::process::id()));
+    write_npy(&file, &ArrayView4::from_shape((count, size, size, channels), &pixels)?)?;
+    let images = ImageSet::open(&file);
+    fs::remove_file(&file).with_context(|| format!("cannot delete {}", file.display()))?;
+    Ok(images?)
 }
 
 /// The command that makes a missing image set.

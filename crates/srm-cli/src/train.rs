@@ -28,7 +28,7 @@ use crate::{
 /// Chains a block on a GPU: enough to fill it at 64 px, and one block for the published batch of 64.
 pub const DEFAULT_CUDA_BLOCK: usize = 64;
 /// What a run leaves in its folder, and what --overwrite deletes.
-const LEFT_BY_A_RUN: [&str; 5] = ["config.json", "metrics.jsonl", "samples", "checkpoints", "synthetic.npy"];
+const LEFT_BY_A_RUN: [&str; 4] = ["config.json", "metrics.jsonl", "samples", "checkpoints"];
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -59,7 +59,7 @@ pub fn run(arguments: &TrainArguments, output: &Output) -> Result<()> {
     }
     images::check(&config)?;
     prepare_folder(&folder, arguments.overwrite)?;
-    let images = images::open(&config, &folder)?;
+    let images = images::open(&config)?;
     let threads = if device.is_cuda() { 1 } else { arguments.compute.threads() };
     tracing::info!(
         "{}: {} images of {} px, {} updates of {} on {} ({threads} threads, blocks of {block}); run folder {}",
