@@ -18,10 +18,12 @@ mod activation;
 mod analytic;
 mod convnet;
 mod error;
+mod weights;
 
 pub use analytic::{GaussianMixture, Quadratic};
 pub use convnet::{ConvNet, layer_shapes};
 pub use error::EnergyError;
+pub use weights::{Weights, load_weights, save_weights};
 
 use tch::{Device, Tensor};
 
