@@ -1,0 +1,62 @@
+//! Ascend with ADAM, keeping the moments where they can be saved.
+
+use crate::Result;
+use tch::Tensor;
+
+/// ADAM (Kingma and Ba 2015, algorithm 1) with bias correction, as PyTorch's `Adam(maximize=True)` computes it.
+pub struct Adam {
+    parameters: Vec<(String, Tensor)>,
+    first: Vec<Tensor>,
+    second: Vec<Tensor>,
+    step: u64,
+    betas: [f64; 2],
+    epsilon: f64,
+}
+
+impl Adam {
+    /// Zero moments for `parameters`, which are changed in place; `betas` in [0, 1), `epsilon` > 0.
+    ///
+    /// # Errors
+    /// [`crate::TrainError::Torch`].
+    pub fn new(parameters: Vec<(String, Tensor)>, betas: [f64; 2], epsilon: f64) -> Result<Self> {
+        let zeros = || parameters.iter().map(|(_, p)| Ok(p.f_zeros_like()?)).collect::<Result<Vec<_>>>();
+        Ok(Self { first: zeros()?, second: zeros()?, parameters, step: 0, betas, epsilon })
+    }
+
+    /// θ ← θ + rate · m̂ / (√v̂ + ε).
+    ///
+    /// # Shapes
+    /// `gradients`: one a parameter, in its shape.
+    ///
+    /// # Errors
+    /// [`crate::TrainError::Torch`] where the shapes differ.
+    pub fn ascend(&mut self, gradients: &[Tensor], rate: f64) -> Result<()> {
+        self.step += 1;
+        let [beta1, beta2] = self.betas;
+        let exponent = i32::try_from(self.step).unwrap_or(i32::MAX);
+        let (correction1, correction2) = (1.0 - beta1.powi(exponent), 1.0 - beta2.powi(exponent));
+        for (i, g) in gradients.iter().enumerate() {
+            let _ = self.first[i].f_lerp_(g, 1.0 - beta1)?;
+            let _ = self.second[i].f_mul_scalar_(beta2)?.f_add_(&g.f_square()?.f_mul_scalar(1.0 - beta2)?)?;
+            let scale = self.second[i].f_sqrt()?.f_div_scalar(correction2.sqrt())?.f_add_scalar(self.epsilon)?;
+            let direction = self.first[i].f_div(&scale)?;
+            let _ = self.parameters[i].1.f_add_(&direction.f_mul_scalar(rate / correction1)?)?;
+        }
+        Ok(())
+    }
+
+    /// Updates made so far.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// The moments with their names: `first.f.0.weight`, …, `second.f.0.weight`, …
+    pub fn moments(&self) -> Vec<(String, Tensor)> {
+        let kinds = [("first", &self.first), ("second", &self.second)];
+        let named = |(kind, moments): (&'static str, &Vec<Tensor>)| -> Vec<(String, Tensor)> {
+            let names = self.parameters.iter().map(|(name, _)| format!("{kind}.{name}"));
+            names.zip(moments.iter().map(Tensor::shallow_clone)).collect()
+        };
+        kinds.into_iter().flat_map(named).collect()
+    }
+}
