@@ -45,6 +45,14 @@ pub enum DataError {
         /// Channels that came.
         got: usize,
     },
+    /// Samples cannot be compared with images of another shape.
+    #[error("the samples have [h, w, c] = {got:?}, the image set has {expected:?}; take the set they were trained on")]
+    SampleShape {
+        /// Height, width and channels of the set.
+        expected: [usize; 3],
+        /// Height, width and channels of the samples.
+        got: [usize; 3],
+    },
     /// Nothing to draw.
     #[error("no images to write to {}", path.display())]
     NoImages {

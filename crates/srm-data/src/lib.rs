@@ -3,6 +3,7 @@
 //! - [`ImageSet`] reads u8 `.npy` `[n, h, w, c]` straight from the disk's pages; [`Batcher`] chooses the images of an
 //!   update, and [`fill_batch`] turns them into planar numbers in [-1, 1].
 //! - [`write_grid`], [`write_npy`] and [`write_pngs`] write what [`to_u8`] gives back.
+//! - [`nearest`] finds the training image that a sample is closest to.
 //! - [`random`] names every random draw by a key; [`synthetic`] makes images that need no download.
 
 #![deny(missing_docs)]
@@ -10,6 +11,7 @@
 mod batcher;
 mod error;
 mod image_set;
+mod nearest;
 mod picture;
 pub mod random;
 pub mod synthetic;
@@ -17,4 +19,5 @@ pub mod synthetic;
 pub use batcher::{Batcher, Pick, fill_batch};
 pub use error::DataError;
 pub use image_set::ImageSet;
+pub use nearest::{Neighbour, nearest};
 pub use picture::{to_u8, write_grid, write_npy, write_pngs};
