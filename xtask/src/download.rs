@@ -109,9 +109,10 @@ impl Downloader {
         }
         let mut causes = Vec::new();
         for mirror in &file.mirrors {
-            match self.from_mirror(file, mirror, &mut part) {
+            match self.try_mirror(file, mirror, &mut part) {
                 Ok(()) => {
-                    fs::rename(&part_path, &target).with_context(|| format!("cannot rename {} to {}", part_path.display(), target.display()))?;
+                    fs::rename(&part_path, &target)
+                        .with_context(|| format!("cannot rename {} to {}", part_path.display(), target.display()))?;
                     return Ok(target);
                 }
                 Err(Failure::Local(error)) => return Err(error),
@@ -129,7 +130,7 @@ impl Downloader {
         bail!("{} could not be downloaded: {}", file.name, causes.join("; "))
     }
 
-    fn from_mirror(&self, file: &RemoteFile, url: &str, part: &mut File) -> Result<(), Failure> {
+    fn try_mirror(&self, file: &RemoteFile, url: &str, part: &mut File) -> Result<(), Failure> {
         let host = host(url);
         if self.unreachable.borrow().contains(host) {
             return Err(Failure::Unreachable("did not answer before".into()));
@@ -146,7 +147,10 @@ impl Downloader {
                     }
                     part.set_len(0).map_err(local)?;
                     if start == 0 {
-                        return Err(Failure::NextMirror(format!("wrong checksum: expected {}, got {found}", file.checksum)));
+                        return Err(Failure::NextMirror(format!(
+                            "wrong checksum: expected {}, got {found}",
+                            file.checksum
+                        )));
                     }
                     eprintln!("  the resumed {} has a wrong checksum: starting over", file.name);
                 }
@@ -176,7 +180,9 @@ impl Downloader {
             request = request.header("Range", format!("bytes={start}-"));
         }
         let response = request.call().map_err(classify)?;
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let header = |name: &str| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+        };
         let start = match response.status() {
             StatusCode::OK => 0, // the server does not resume: from the beginning
             StatusCode::PARTIAL_CONTENT if header("content-range").starts_with(&format!("bytes {start}-")) => start,
@@ -186,7 +192,9 @@ impl Downloader {
             }
             // The part is complete (then its checksum decides) or longer than the file.
             StatusCode::RANGE_NOT_SATISFIABLE => return Ok(()),
-            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => return Err(Failure::Again(format!("HTTP {status}"))),
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                return Err(Failure::Again(format!("HTTP {status}")));
+            }
             status => return Err(Failure::NextMirror(format!("HTTP {status}"))),
         };
         if header("content-type").starts_with("text/html") {
@@ -212,17 +220,22 @@ impl Downloader {
         }
         bar.finish_and_clear();
         match total {
-            Some(total) if at < total => Err(Failure::Again(format!("broke off after {} of {}", workspace::size(at), workspace::size(total)))),
+            Some(total) if at < total => {
+                Err(Failure::Again(format!("broke off after {} of {}", workspace::size(at), workspace::size(total))))
+            }
             _ => Ok(()),
         }
     }
 }
 
-const WEB_PAGE: &str = "answered with a web page instead of the file (Google Drive does so when the file's daily quota is used up)";
+const WEB_PAGE: &str =
+    "answered with a web page instead of the file (Google Drive does so when the file's daily quota is used up)";
 
 /// Whether a file begins like a web page, which no file that we fetch does.
 pub fn is_web_page(beginning: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(&beginning[..beginning.len().min(512)]).trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).to_ascii_lowercase();
+    let text = String::from_utf8_lossy(&beginning[..beginning.len().min(512)])
+        .trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n'])
+        .to_ascii_lowercase();
     text.starts_with("<!doctype html") || text.starts_with("<html")
 }
 
@@ -262,12 +275,20 @@ fn classify(error: ureq::Error) -> Failure {
     use ureq::Timeout;
     match error {
         ureq::Error::HostNotFound => Failure::Unreachable("the host name is unknown (no internet?)".into()),
-        ureq::Error::ConnectionFailed | ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => Failure::Unreachable("cannot be reached".into()),
+        ureq::Error::ConnectionFailed | ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
+            Failure::Unreachable("cannot be reached".into())
+        }
         ureq::Error::Timeout(_) => Failure::Again("accepted the connection but does not answer".into()),
-        ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Failure::Unreachable("refuses the connection".into()),
-        ureq::Error::Io(error) if error.to_string().contains("lookup address") => Failure::Unreachable("the host name is unknown (no internet?)".into()),
+        ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            Failure::Unreachable("refuses the connection".into())
+        }
+        ureq::Error::Io(error) if error.to_string().contains("lookup address") => {
+            Failure::Unreachable("the host name is unknown (no internet?)".into())
+        }
         ureq::Error::Io(error) => match error.kind() {
-            std::io::ErrorKind::NetworkUnreachable | std::io::ErrorKind::HostUnreachable => Failure::Unreachable("cannot be reached".into()),
+            std::io::ErrorKind::NetworkUnreachable | std::io::ErrorKind::HostUnreachable => {
+                Failure::Unreachable("cannot be reached".into())
+            }
             _ => Failure::Again(format!("the connection broke ({error})")),
         },
         other => Failure::NextMirror(other.to_string()),

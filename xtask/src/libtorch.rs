@@ -40,7 +40,9 @@ pub enum State {
 
 /// Fill `folder` by `fill` beside its final place, add the manifest, and only then give it its name.
 pub fn replace(folder: &Path, fill: impl FnOnce(&Path) -> Result<Vec<Entry>>) -> Result<()> {
-    let beside = |ending: &str| folder.with_file_name(format!("{}.{ending}", folder.file_name().unwrap_or_default().to_string_lossy()));
+    let beside = |ending: &str| {
+        folder.with_file_name(format!("{}.{ending}", folder.file_name().unwrap_or_default().to_string_lossy()))
+    };
     let (new, old) = (beside("new"), beside("old"));
     for leftover in [&new, &old] {
         remove(leftover)?;
@@ -50,7 +52,11 @@ pub fn replace(folder: &Path, fill: impl FnOnce(&Path) -> Result<Vec<Entry>>) ->
     if !new.join("build-version").exists() {
         let version = format!("{VERSION}\n");
         fs::write(new.join("build-version"), &version)?;
-        entries.push(Entry { sha256: hexadecimal(Sha256::digest(&version)), bytes: version.len() as u64, path: "build-version".into() });
+        entries.push(Entry {
+            sha256: hexadecimal(Sha256::digest(&version)),
+            bytes: version.len() as u64,
+            path: "build-version".into(),
+        });
     }
     let mut manifest = String::new();
     for Entry { sha256, bytes, path } in &entries {
@@ -97,21 +103,34 @@ pub fn check(folder: &Path, thorough: bool) -> Result<State> {
         // A copied cache is newer than its manifest; checked once, it need not be read again. A read-only one is read each time.
         let _ = fs::write(&manifest_path, &manifest);
     }
-    Ok(if manifest.lines().any(|line| line.ends_with(" build-version")) { State::Whole } else { State::Damaged(format!("{MANIFEST} is cut off")) })
+    Ok(if manifest.lines().any(|line| line.ends_with(" build-version")) {
+        State::Whole
+    } else {
+        State::Damaged(format!("{MANIFEST} is cut off"))
+    })
 }
 
 /// Why `folder` is no libtorch that srm can be built with; `Ok` with its version otherwise.
 pub fn usable(folder: &Path) -> Result<String> {
     for file in ["lib/libtorch_cpu.so", "lib/libtorch.so", "lib/libc10.so", "include/torch/csrc/autograd/engine.h"] {
         if !folder.join(file).exists() {
-            bail!("{} is no libtorch: {file} is missing; give the folder that contains lib/ and include/", folder.display());
+            bail!(
+                "{} is no libtorch: {file} is missing; give the folder that contains lib/ and include/",
+                folder.display()
+            );
         }
     }
     let Some(version) = version(folder) else {
-        bail!("{} does not say its version (no build-version, no include/torch/headeronly/version.h); libtorch {VERSION} is needed", folder.display())
+        bail!(
+            "{} does not say its version (no build-version, no include/torch/headeronly/version.h); libtorch {VERSION} is needed",
+            folder.display()
+        )
     };
     if version.split('+').next() != Some(VERSION) {
-        bail!("{} is libtorch {version}, but tch 0.24.0 needs {VERSION}; run `cargo xtask setup` without --from to get that", folder.display());
+        bail!(
+            "{} is libtorch {version}, but tch 0.24.0 needs {VERSION}; run `cargo xtask setup` without --from to get that",
+            folder.display()
+        );
     }
     Ok(version)
 }
@@ -122,7 +141,9 @@ fn version(folder: &Path) -> Option<String> {
         return Some(text.trim().to_owned());
     }
     let headers = ["include/torch/headeronly/version.h", "include/torch/csrc/api/include/torch/version.h"];
-    let text = headers.iter().find_map(|header| fs::read_to_string(folder.join(header)).ok().filter(|text| text.contains("TORCH_VERSION_MAJOR ")))?;
+    let text = headers.iter().find_map(|header| {
+        fs::read_to_string(folder.join(header)).ok().filter(|text| text.contains("TORCH_VERSION_MAJOR "))
+    })?;
     let number = |part: &str| {
         let line = text.lines().find(|line| line.starts_with(&format!("#define TORCH_VERSION_{part} ")))?;
         line.split_whitespace().nth(2).map(str::to_owned)
@@ -132,9 +153,12 @@ fn version(folder: &Path) -> Option<String> {
 
 /// Hold the lock of the cache until the returned file is dropped, so that two set-ups do not write at once.
 pub fn lock(cache: &Path) -> Result<File> {
-    fs::create_dir_all(cache).with_context(|| format!("cannot create the cache folder {}; set XDG_CACHE_HOME to one that can be written", cache.display()))?;
+    fs::create_dir_all(cache).with_context(|| {
+        format!("cannot create the cache folder {}; set XDG_CACHE_HOME to one that can be written", cache.display())
+    })?;
     let path = cache.join("setup.lock");
-    let file = File::create(&path).with_context(|| format!("cannot write {}; check its permissions", path.display()))?;
+    let file =
+        File::create(&path).with_context(|| format!("cannot write {}; check its permissions", path.display()))?;
     if file.try_lock().is_err() {
         eprintln!("another set-up is running; waiting for it");
         file.lock().context("cannot lock the cache folder")?;
@@ -149,10 +173,14 @@ pub fn link(folder: &Path) -> Result<()> {
         return Ok(());
     }
     if fs::symlink_metadata(&link).is_ok_and(|data| !data.is_symlink()) {
-        bail!("{} is not a link; move it away (or use it: `cargo xtask setup --from …`) and run the set-up again", link.display());
+        bail!(
+            "{} is not a link; move it away (or use it: `cargo xtask setup --from …`) and run the set-up again",
+            link.display()
+        );
     }
     let new = link.with_file_name(format!(".libtorch.{}", std::process::id()));
-    std::os::unix::fs::symlink(folder, &new).with_context(|| format!("cannot make a link in {}", workspace::root().display()))?;
+    std::os::unix::fs::symlink(folder, &new)
+        .with_context(|| format!("cannot make a link in {}", workspace::root().display()))?;
     fs::rename(&new, &link).with_context(|| format!("cannot replace {}", link.display()))
 }
 
@@ -175,7 +203,8 @@ mod tests {
     fn made() -> (tempfile::TempDir, PathBuf) {
         let cache = tempfile::tempdir().unwrap();
         let folder = cache.path().join("libtorch");
-        replace(&folder, |new| Ok(vec![write(new, "lib/a.so", "library"), write(new, "include/a.h", "header")])).unwrap();
+        replace(&folder, |new| Ok(vec![write(new, "lib/a.so", "library"), write(new, "include/a.h", "header")]))
+            .unwrap();
         (cache, folder)
     }
 
@@ -199,7 +228,12 @@ mod tests {
             File::options().write(true).open(folder.join("lib/a.so")).unwrap().set_modified(later).unwrap();
         };
         let list: Damage = |folder| fs::write(folder.join(MANIFEST), "abc 3\n").unwrap();
-        for (damage, message) in [(cut, "lib/a.so has 4 instead of 7 bytes"), (gone, "include/a.h is missing"), (changed, "wrong checksum"), (list, "broken line")] {
+        for (damage, message) in [
+            (cut, "lib/a.so has 4 instead of 7 bytes"),
+            (gone, "include/a.h is missing"),
+            (changed, "wrong checksum"),
+            (list, "broken line"),
+        ] {
             let (_cache, folder) = made();
             damage(&folder);
             match check(&folder, false).unwrap() {
@@ -223,11 +257,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let message = |folder: &Path| usable(folder).unwrap_err().to_string();
         assert!(message(folder.path()).contains("lib/libtorch_cpu.so is missing"));
-        for name in ["lib/libtorch_cpu.so", "lib/libtorch.so", "lib/libc10.so", "include/torch/csrc/autograd/engine.h"] {
+        for name in ["lib/libtorch_cpu.so", "lib/libtorch.so", "lib/libc10.so", "include/torch/csrc/autograd/engine.h"]
+        {
             write(folder.path(), name, "");
         }
         assert!(message(folder.path()).contains("does not say its version"));
-        write(folder.path(), "include/torch/headeronly/version.h", "#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION_MINOR 10\n#define TORCH_VERSION_PATCH 1\n");
+        write(
+            folder.path(),
+            "include/torch/headeronly/version.h",
+            "#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION_MINOR 10\n#define TORCH_VERSION_PATCH 1\n",
+        );
         assert!(message(folder.path()).contains("is libtorch 2.10.1, but tch 0.24.0 needs 2.11.0"));
         write(folder.path(), "build-version", "2.11.0+cpu\n");
         assert_eq!(usable(folder.path()).unwrap(), "2.11.0+cpu");

@@ -2,10 +2,18 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
 mod checksum;
+mod ci;
+mod demo;
 mod download;
+mod fetch_celeba;
+mod fetch_cifar10;
+mod fetch_fashion_mnist;
 mod libtorch;
 mod setup;
+mod test;
+mod tidy;
 mod wheels;
 mod workspace;
 
@@ -24,11 +32,36 @@ struct Cli {
 enum Task {
     /// Fetch libtorch 2.11.0 into the user's cache (531 MB to download, once) and link it as .libtorch
     Setup(setup::Args),
+    /// Set-up, data, training and pictures on Fashion-MNIST: garments out of noise in minutes
+    Demo(demo::Args),
+    /// Run all tests, after the set-up if needed
+    Test(test::Args),
+    /// Format, lints, layout and tests: what a change must pass
+    Ci(ci::Args),
+    /// Check the rules of STYLE.md: layers, opening sentences, file lengths, printing, unsafe code, configs
+    Tidy,
+    /// Run the criterion benches in the profile that run and test share
+    Bench(bench::Args),
+    /// Fetch CelebA and make data/celeba/celeba_{32,64}_center178_train.npy
+    FetchCeleba(fetch_celeba::Args),
+    /// Fetch Fashion-MNIST and make data/fashion-mnist/fashion_mnist_32_train.npy
+    FetchFashionMnist(fetch_fashion_mnist::Args),
+    /// Fetch CIFAR-10 and make data/cifar10/cifar10_32_train.npy
+    #[command(name = "fetch-cifar10")]
+    FetchCifar10(fetch_cifar10::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Setup(args) => setup::run(args),
+        Task::Demo(args) => demo::run(args),
+        Task::Test(args) => test::run(args),
+        Task::Ci(args) => ci::run(args),
+        Task::Tidy => tidy::run(),
+        Task::Bench(args) => bench::run(args),
+        Task::FetchCeleba(args) => fetch_celeba::run(args),
+        Task::FetchFashionMnist(args) => fetch_fashion_mnist::run(args),
+        Task::FetchCifar10(args) => fetch_cifar10::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -52,7 +52,14 @@ pub fn run(args: Args) -> Result<()> {
     libtorch::link(&cpu)?;
     if args.cuda {
         let cuda = cache.join(format!("libtorch-{VERSION}-cuda"));
-        install("CUDA", &cuda, &wheels, &wheels::CPU.iter().chain(wheels::CUDA).collect::<Vec<_>>(), &place_cuda, args.verify)?;
+        install(
+            "CUDA",
+            &cuda,
+            &wheels,
+            &wheels::CPU.iter().chain(wheels::CUDA).collect::<Vec<_>>(),
+            &place_cuda,
+            args.verify,
+        )?;
     }
     if wheels.exists() {
         fs::remove_dir_all(&wheels).with_context(|| format!("cannot remove {}", wheels.display()))?;
@@ -68,8 +75,16 @@ pub fn ensure_done() -> Result<()> {
         run(Args::default())?;
     }
     let compiler = env::var("CXX").unwrap_or_else(|_| "c++".into());
-    let found = Command::new(&compiler).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
-    ensure!(found, "no C++ compiler: `{compiler}` does not run, and the bindings to libtorch need one; install it (Debian, Ubuntu: apt-get install g++) or name it in CXX");
+    let found = Command::new(&compiler)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    ensure!(
+        found,
+        "no C++ compiler: `{compiler}` does not run, and the bindings to libtorch need one; install it (Debian, Ubuntu: apt-get install g++) or name it in CXX"
+    );
     Ok(())
 }
 
@@ -88,7 +103,14 @@ fn link_is_good() -> Result<bool> {
     Ok(!damaged)
 }
 
-fn install(kind: &str, folder: &Path, wheels: &Path, needed: &[&Wheel], place: &dyn Fn(&str) -> Option<String>, verify: bool) -> Result<()> {
+fn install(
+    kind: &str,
+    folder: &Path,
+    wheels: &Path,
+    needed: &[&Wheel],
+    place: &dyn Fn(&str) -> Option<String>,
+    verify: bool,
+) -> Result<()> {
     match libtorch::check(folder, verify)? {
         State::Whole => {
             println!("libtorch {VERSION} ({kind}) is already set up: {}", folder.display());
@@ -113,7 +135,8 @@ fn install(kind: &str, folder: &Path, wheels: &Path, needed: &[&Wheel], place: &
 /// Headers and CPU libraries of the wheels, in the layout of the official libtorch zip. libtorch_cuda must not be among
 /// them: torch-sys would link it.
 fn place_cpu(name: &str) -> Option<String> {
-    const LIBRARIES: [&str; 6] = ["libc10.so", "libtorch_cpu.so", "libtorch.so", "libshm.so", "libtorch_global_deps.so", "libgomp.so.1"];
+    const LIBRARIES: [&str; 6] =
+        ["libc10.so", "libtorch_cpu.so", "libtorch.so", "libshm.so", "libtorch_global_deps.so", "libgomp.so.1"];
     if let Some(header) = name.strip_prefix("torch/include/") {
         return Some(format!("include/{header}"));
     }
@@ -130,7 +153,8 @@ fn place_cpu(name: &str) -> Option<String> {
 /// All shared libraries in the layout of site-packages, which the library paths `$ORIGIN/../../nvidia/*/lib` expect.
 fn place_cuda(name: &str) -> Option<String> {
     let shared = name.ends_with(".so") || name.contains(".so.");
-    let wanted = (name.starts_with("torch/lib/") && name != "torch/lib/libtorch_python.so") || (name.starts_with("nvidia/") && name.contains("/lib/"));
+    let wanted = (name.starts_with("torch/lib/") && name != "torch/lib/libtorch_python.so")
+        || (name.starts_with("nvidia/") && name.contains("/lib/"));
     if shared && wanted { Some(name.to_owned()) } else { licence(name) }
 }
 
@@ -177,7 +201,10 @@ fn adopt(path: &Path, cache: &Path) -> Result<PathBuf> {
             }
         }
         if let Some(library) = cuda {
-            eprintln!("it has CUDA libraries, which srm opens at run time: set SRM_LIBTORCH_CUDA={}", library.display());
+            eprintln!(
+                "it has CUDA libraries, which srm opens at run time: set SRM_LIBTORCH_CUDA={}",
+                library.display()
+            );
         }
         Ok(Vec::new())
     })?;
@@ -196,27 +223,52 @@ mod tests {
         assert_eq!(place_cpu("torch/lib/libtorch_cpu.so").as_deref(), Some("lib/libtorch_cpu.so"));
         assert_eq!(place_cpu("torch/include/ATen/ATen.h").as_deref(), Some("include/ATen/ATen.h"));
         assert_eq!(place_cpu("nvidia/cu13/lib/libcudart.so.13").as_deref(), Some("lib/libcudart.so.13"));
-        for name in ["torch/lib/libtorch_cuda.so", "torch/lib/libc10_cuda.so", "torch/nn/modules/conv.py", "nvidia/cu13/lib/libcheckpoint.so"] {
+        for name in [
+            "torch/lib/libtorch_cuda.so",
+            "torch/lib/libc10_cuda.so",
+            "torch/nn/modules/conv.py",
+            "nvidia/cu13/lib/libcheckpoint.so",
+        ] {
             assert_eq!(place_cpu(name), None);
         }
     }
 
     #[test]
     fn the_cuda_folder_keeps_the_layout_of_site_packages() {
-        for name in ["torch/lib/libtorch_cuda.so", "torch/lib/libtorch_cpu.so", "nvidia/cudnn/lib/libcudnn.so.9", "nvidia/cu13/lib/libcublas.so.13"] {
+        for name in [
+            "torch/lib/libtorch_cuda.so",
+            "torch/lib/libtorch_cpu.so",
+            "nvidia/cudnn/lib/libcudnn.so.9",
+            "nvidia/cu13/lib/libcublas.so.13",
+        ] {
             assert_eq!(place_cuda(name).as_deref(), Some(name));
         }
-        for name in ["torch/lib/libtorch_python.so", "nvidia/cu13/lib/libcudart_static.a", "nvidia/cu13/include/cupti.h", "torch/__init__.py"] {
+        for name in [
+            "torch/lib/libtorch_python.so",
+            "nvidia/cu13/lib/libcudart_static.a",
+            "nvidia/cu13/include/cupti.h",
+            "torch/__init__.py",
+        ] {
             assert_eq!(place_cuda(name), None);
         }
-        assert_eq!(place_cuda("torch-2.11.0.dist-info/licenses/LICENSE").as_deref(), Some("licenses/torch-2.11.0/LICENSE"));
+        assert_eq!(
+            place_cuda("torch-2.11.0.dist-info/licenses/LICENSE").as_deref(),
+            Some("licenses/torch-2.11.0/LICENSE")
+        );
     }
 
     #[test]
     fn a_libtorch_of_the_user_is_linked_without_its_cuda_part() {
         let (user, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let torch = user.path().join("site-packages/torch");
-        for name in ["lib/libtorch_cpu.so", "lib/libtorch_cuda.so", "lib/libtorch.so", "lib/libc10.so", "include/torch/csrc/autograd/engine.h", "../nvidia/cu13/lib/libcudart.so.13"] {
+        for name in [
+            "lib/libtorch_cpu.so",
+            "lib/libtorch_cuda.so",
+            "lib/libtorch.so",
+            "lib/libc10.so",
+            "include/torch/csrc/autograd/engine.h",
+            "../nvidia/cu13/lib/libcudart.so.13",
+        ] {
             fs::create_dir_all(torch.join(name).parent().unwrap()).unwrap();
             fs::write(torch.join(name), name).unwrap();
         }

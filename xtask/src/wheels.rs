@@ -32,24 +32,74 @@ const fn wheel(package: &'static str, version: &'static str, bytes: u64, sha256:
 /// What a CPU program needs: libtorch_cpu of the Linux wheel is linked against these two CUDA libraries, too.
 pub const CPU: &[Wheel] = &[
     wheel("torch", "2.11.0", 530_604_548, "7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a"),
-    wheel("nvidia-cuda-cupti", "13.0.85", 10_715_597, "4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8"),
-    wheel("nvidia-cuda-runtime", "13.0.96", 2_243_632, "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548"),
+    wheel(
+        "nvidia-cuda-cupti",
+        "13.0.85",
+        10_715_597,
+        "4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8",
+    ),
+    wheel(
+        "nvidia-cuda-runtime",
+        "13.0.96",
+        2_243_632,
+        "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548",
+    ),
 ];
 
 /// What the wheel of torch 2.11.0 asks for besides, on a machine with a GPU.
 pub const CUDA: &[Wheel] = &[
     wheel("nvidia-cublas", "13.1.0.3", 423_133_236, "ee8722c1f0145ab246bccb9e452153b5e0515fd094c3678df50b2a0888b8b171"),
-    wheel("nvidia-cuda-nvrtc", "13.0.88", 90_215_200, "ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575"),
-    wheel("nvidia-cudnn-cu13", "9.19.0.56", 366_066_321, "d20e1734305e9d68889a96e3f35094d733ff1f83932ebe462753973e53a572bf"),
+    wheel(
+        "nvidia-cuda-nvrtc",
+        "13.0.88",
+        90_215_200,
+        "ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575",
+    ),
+    wheel(
+        "nvidia-cudnn-cu13",
+        "9.19.0.56",
+        366_066_321,
+        "d20e1734305e9d68889a96e3f35094d733ff1f83932ebe462753973e53a572bf",
+    ),
     wheel("nvidia-cufft", "12.0.0.61", 214_085_489, "6c44f692dce8fd5ffd3e3df134b6cdb9c2f72d99cf40b62c32dde45eea9ddad3"),
     wheel("nvidia-cufile", "1.15.1.6", 1_223_672, "08a3ecefae5a01c7f5117351c64f17c7c62efa5fffdbe24fc7d298da19cd0b44"),
     wheel("nvidia-curand", "10.4.0.35", 59_544_258, "1aee33a5da6e1db083fe2b90082def8915f30f3248d5896bcec36a579d941bfc"),
-    wheel("nvidia-cusolver", "12.0.4.66", 200_941_980, "0a759da5dea5c0ea10fd307de75cdeb59e7ea4fcb8add0924859b944babf1112"),
-    wheel("nvidia-cusparse", "12.6.3.3", 145_942_937, "2b3c89c88d01ee0e477cb7f82ef60a11a4bcd57b6b87c33f789350b59759360b"),
-    wheel("nvidia-cusparselt-cu13", "0.8.0", 169_884_119, "25e30a8a7323935d4ad0340b95a0b69926eee755767e8e0b1cf8dd85b197d3fd"),
-    wheel("nvidia-nccl-cu13", "2.28.9", 196_493_177, "e4553a30f34195f3fa1da02a6da3d6337d28f2003943aa0a3d247bbc25fefc42"),
-    wheel("nvidia-nvjitlink", "13.0.88", 40_713_933, "13a74f429e23b921c1109976abefacc69835f2f433ebd323d3946e11d804e47b"),
-    wheel("nvidia-nvshmem-cu13", "3.4.5", 60_412_546, "290f0a2ee94c9f3687a02502f3b9299a9f9fe826e6d0287ee18482e78d495b80"),
+    wheel(
+        "nvidia-cusolver",
+        "12.0.4.66",
+        200_941_980,
+        "0a759da5dea5c0ea10fd307de75cdeb59e7ea4fcb8add0924859b944babf1112",
+    ),
+    wheel(
+        "nvidia-cusparse",
+        "12.6.3.3",
+        145_942_937,
+        "2b3c89c88d01ee0e477cb7f82ef60a11a4bcd57b6b87c33f789350b59759360b",
+    ),
+    wheel(
+        "nvidia-cusparselt-cu13",
+        "0.8.0",
+        169_884_119,
+        "25e30a8a7323935d4ad0340b95a0b69926eee755767e8e0b1cf8dd85b197d3fd",
+    ),
+    wheel(
+        "nvidia-nccl-cu13",
+        "2.28.9",
+        196_493_177,
+        "e4553a30f34195f3fa1da02a6da3d6337d28f2003943aa0a3d247bbc25fefc42",
+    ),
+    wheel(
+        "nvidia-nvjitlink",
+        "13.0.88",
+        40_713_933,
+        "13a74f429e23b921c1109976abefacc69835f2f433ebd323d3946e11d804e47b",
+    ),
+    wheel(
+        "nvidia-nvshmem-cu13",
+        "3.4.5",
+        60_412_546,
+        "290f0a2ee94c9f3687a02502f3b9299a9f9fe826e6d0287ee18482e78d495b80",
+    ),
     wheel("nvidia-nvtx", "13.0.85", 148_047, "4936d1d6780fbe68db454f5e72a42ff64d1fd6397df9f363ae786930fd5c1cd4"),
 ];
 
@@ -63,7 +113,9 @@ impl Wheel {
     fn find(&self, folder: &Path) -> Option<PathBuf> {
         let beginning = format!("{}-{}-", self.package.replace('-', "_"), self.version);
         let names = fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-        names.filter(|path| path.extension().is_some_and(|kind| kind == "whl")).find(|path| file_name(path).starts_with(&beginning))
+        names
+            .filter(|path| path.extension().is_some_and(|kind| kind == "whl"))
+            .find(|path| file_name(path).starts_with(&beginning))
     }
 
     /// Why its file in `folder` cannot be used; `None` when it is complete.
@@ -100,25 +152,41 @@ pub fn download(wheels: &[&Wheel], folder: &Path) -> Result<Vec<PathBuf>> {
             false => pip(&wanted, folder)?,
         }
     }
-    bail!("the downloaded wheels are not the published ones: {}; try again, or give a libtorch of your own with --from DIR|ZIP", faults.join(", "))
+    bail!(
+        "the downloaded wheels are not the published ones: {}; try again, or give a libtorch of your own with --from DIR|ZIP",
+        faults.join(", ")
+    )
 }
 
 fn pip(wheels: &[&Wheel], folder: &Path) -> Result<()> {
-    const REMEDY: &str = "install it (Debian, Ubuntu: apt-get install python3-pip) or give a libtorch of your own with --from DIR|ZIP";
-    let version = Command::new("python3").args(["-m", "pip", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    const REMEDY: &str =
+        "install it (Debian, Ubuntu: apt-get install python3-pip) or give a libtorch of your own with --from DIR|ZIP";
+    let version =
+        Command::new("python3").args(["-m", "pip", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     match version {
         Err(_) => bail!("python3 was not found; it fetches libtorch: {REMEDY}"),
         Ok(status) => ensure!(status.success(), "python3 has no pip, which fetches libtorch: {REMEDY}"),
     }
     let total = wheels.iter().map(|wheel| wheel.bytes).sum();
-    let requirements: Vec<String> = wheels.iter().map(|wheel| format!("{}=={}", wheel.package, wheel.version)).collect();
+    let requirements: Vec<String> =
+        wheels.iter().map(|wheel| format!("{}=={}", wheel.package, wheel.version)).collect();
     eprintln!("downloading {} with pip: {}", workspace::size(total), requirements.join(" "));
 
     // pip's own temporary files go beside the result: /tmp may be small, and so the bar sees them grow.
     let (scratch, log) = (folder.join("pip"), folder.join("pip.log"));
     fs::create_dir_all(&scratch)?;
     let mut command = Command::new("python3");
-    command.args(["-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--quiet", "--disable-pip-version-check"]);
+    command.args([
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--no-cache-dir",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]);
     command.args(PIP_TARGET).arg("--dest").arg(folder);
     for platform in PLATFORMS {
         command.arg("--platform").arg(format!("manylinux_{platform}_x86_64"));
@@ -151,10 +219,21 @@ fn pip(wheels: &[&Wheel], folder: &Path) -> Result<()> {
 }
 
 /// Unpack those files of a zip archive for which `place` names a path below `folder`; list what was written.
-pub fn unpack(archive: &Path, folder: &Path, place: &dyn Fn(&str) -> Option<String>, entries: &mut Vec<Entry>) -> Result<()> {
+pub fn unpack(
+    archive: &Path,
+    folder: &Path,
+    place: &dyn Fn(&str) -> Option<String>,
+    entries: &mut Vec<Entry>,
+) -> Result<()> {
     let damaged = || format!("{} is damaged or no zip archive", archive.display());
-    let mut zip = zip::ZipArchive::new(File::open(archive).with_context(|| format!("cannot read {}", archive.display()))?).with_context(damaged)?;
-    let bar = bar(&format!("unpacking {}", file_name(archive)), zip.decompressed_size().and_then(|size| size.try_into().ok()), 0);
+    let mut zip =
+        zip::ZipArchive::new(File::open(archive).with_context(|| format!("cannot read {}", archive.display()))?)
+            .with_context(damaged)?;
+    let bar = bar(
+        &format!("unpacking {}", file_name(archive)),
+        zip.decompressed_size().and_then(|size| size.try_into().ok()),
+        0,
+    );
     let mut buffer = vec![0; 1 << 20];
     for index in 0..zip.len() {
         let mut file = zip.by_index(index).with_context(damaged)?;
@@ -191,7 +270,11 @@ fn file_name(path: &Path) -> String {
 
 fn folder_size(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.map(|entry| entry.metadata().map_or(0, |data| if data.is_dir() { folder_size(&entry.path()) } else { data.len() })).sum()
+    entries
+        .map(|entry| {
+            entry.metadata().map_or(0, |data| if data.is_dir() { folder_size(&entry.path()) } else { data.len() })
+        })
+        .sum()
 }
 
 #[cfg(test)]
@@ -223,7 +306,8 @@ mod tests {
         }
         zip.finish().unwrap();
         let (out, mut entries) = (folder.path().join("out"), Vec::new());
-        unpack(&archive, &out, &|name| name.strip_prefix("torch/lib/").map(|rest| format!("lib/{rest}")), &mut entries).unwrap();
+        unpack(&archive, &out, &|name| name.strip_prefix("torch/lib/").map(|rest| format!("lib/{rest}")), &mut entries)
+            .unwrap();
         assert_eq!(fs::read(out.join("lib/a.so")).unwrap(), b"abc");
         assert_eq!(entries.iter().map(|entry| entry.path.as_str()).collect::<Vec<_>>(), ["lib/a.so"]);
         assert!(!folder.path().join("evil").exists());

@@ -11,7 +11,8 @@ use std::{
 
 /// The root of the workspace. Cargo sets the variable for a program that it runs; a binary run by hand falls back to where it was built.
 pub fn root() -> PathBuf {
-    let manifest = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|folder| folder.join("src/workspace.rs").exists());
+    let manifest =
+        env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|folder| folder.join("src/workspace.rs").exists());
     let manifest = manifest.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
     manifest.parent().map(Path::to_path_buf).unwrap_or(manifest)
 }
@@ -20,7 +21,9 @@ pub fn root() -> PathBuf {
 pub fn cache() -> Result<PathBuf> {
     let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
-    Ok(base.context("no cache folder: neither XDG_CACHE_HOME nor HOME is an absolute path; set one of them")?.join("srm"))
+    Ok(base
+        .context("no cache folder: neither XDG_CACHE_HOME nor HOME is an absolute path; set one of them")?
+        .join("srm"))
 }
 
 /// `path` as a person reads it: relative to the workspace where it lies inside.
@@ -92,7 +95,10 @@ mod tests {
 
     #[test]
     fn sizes_and_times_carry_units() {
-        assert_eq!(["7 B", "30 kB", "531 MB", "1.44 GB"], [7, 29_515, 530_604_548, 1_443_490_838].map(size).each_ref().map(String::as_str));
+        assert_eq!(
+            ["7 B", "30 kB", "531 MB", "1.44 GB"],
+            [7, 29_515, 530_604_548, 1_443_490_838].map(size).each_ref().map(String::as_str)
+        );
         assert_eq!(duration(Duration::from_millis(3_240)), "3.2 s");
         assert_eq!(duration(Duration::from_secs(125)), "2 min 05 s");
     }

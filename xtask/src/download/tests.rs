@@ -50,7 +50,8 @@ fn serve(answers: Vec<Answer>) -> Server {
 /// The start of the range that the request asks for.
 fn read_request(stream: &TcpStream) -> Option<usize> {
     let lines = BufReader::new(stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
-    let range = lines.filter_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned)).last()?;
+    let range =
+        lines.filter_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned)).last()?;
     range.trim_end_matches('-').parse().ok()
 }
 
@@ -88,7 +89,12 @@ fn content() -> Vec<u8> {
 
 fn remote(body: &[u8], mirrors: &[&str]) -> RemoteFile {
     let checksum = Checksum::md5("").of_reader(body).unwrap();
-    RemoteFile { name: "file.zip".into(), bytes: None, checksum, mirrors: mirrors.iter().map(|&url| url.to_owned()).collect() }
+    RemoteFile {
+        name: "file.zip".into(),
+        bytes: None,
+        checksum,
+        mirrors: mirrors.iter().map(|&url| url.to_owned()).collect(),
+    }
 }
 
 fn quick() -> Downloader {
@@ -98,7 +104,8 @@ fn quick() -> Downloader {
 
 /// The names in a folder, to see that nothing else was left.
 fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -118,7 +125,11 @@ fn a_complete_file_arrives_and_is_not_fetched_twice() {
 #[test]
 fn a_file_cut_off_is_resumed_where_it_broke() {
     let (body, folder) = (content(), tempfile::tempdir().unwrap());
-    let server = serve(vec![Answer::CutOff(body.clone(), 100_000), Answer::CutOff(body.clone(), 50_000), Answer::File(body.clone())]);
+    let server = serve(vec![
+        Answer::CutOff(body.clone(), 100_000),
+        Answer::CutOff(body.clone(), 50_000),
+        Answer::File(body.clone()),
+    ]);
     let path = quick().fetch(&remote(&body, &[&server.url]), folder.path()).unwrap();
     assert_eq!(fs::read(path).unwrap(), body);
     assert_eq!(*server.requests.lock().unwrap(), ["all", "from 100000", "from 150000"]);

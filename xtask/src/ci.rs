@@ -1,0 +1,50 @@
+//! Run every check that a change must pass, the tests last.
+
+use crate::{setup, test, tidy, workspace};
+use anyhow::Result;
+use std::process::Stdio;
+
+/// Options of `cargo xtask ci`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Leave the tests out: .ci/run calls them by the README's own command
+    #[arg(long)]
+    no_test: bool,
+}
+
+/// Format, lints, layout, tests.
+pub fn run(args: Args) -> Result<()> {
+    setup::ensure_done()?;
+    if installed("fmt") {
+        workspace::run(&mut workspace::cargo(["fmt", "--all", "--check"]))?;
+    }
+    tidy::run()?;
+    if installed("clippy") {
+        workspace::run(&mut workspace::cargo([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "--deny",
+            "warnings",
+        ]))?;
+    }
+    if args.no_test { Ok(()) } else { test::run(test::Args::default()) }
+}
+
+/// Whether a component of the Rust tool chain is there; a machine without it still runs the tests.
+fn installed(component: &str) -> bool {
+    let found = workspace::cargo([component, "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !found {
+        eprintln!(
+            "cargo {component} is not installed: this check is left out (rustup component add {})",
+            if component == "fmt" { "rustfmt" } else { component }
+        );
+    }
+    found
+}

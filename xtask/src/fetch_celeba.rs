@@ -1,0 +1,183 @@
+//! Fetch the aligned CelebA photos, or take those that the user has, and make the images that the face configs train on.
+
+use crate::{
+    checksum::Checksum,
+    download::{Downloader, Patience, RemoteFile, is_web_page, with_mirror},
+    setup, workspace,
+};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+/// Options of `cargo xtask fetch-celeba`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The photos that you have: img_align_celeba.zip, whole or a part of it, or a folder with the .jpg files
+    #[arg(long, value_name = "ZIP|DIR")]
+    from: Option<PathBuf>,
+    /// A server of yours that has img_align_celeba.zip and list_eval_partition.txt; tried first
+    #[arg(long, value_name = "URL")]
+    mirror: Option<String>,
+    /// Only fetch and check; make no .npy
+    #[arg(long)]
+    no_preprocess: bool,
+}
+
+const PHOTOS: &str = "img_align_celeba.zip";
+const PHOTOS_MD5: &str = "00d2c5bc6d35e252742224ab0c1e8fcb";
+const PHOTOS_BYTES: u64 = 1_443_490_838;
+const PARTITION: &str = "list_eval_partition.txt";
+const PARTITION_MD5: &str = "d32c9cbf5e040fd4025c592c306e6668";
+/// All photos of the data set.
+const OFFICIAL_COUNT: usize = 202_599;
+
+/// The authors' own files on Google Drive and Dropbox, then copies; the MD5 of torchvision's CelebA decides what is genuine.
+const PHOTOS_MIRRORS: [&str; 4] = [
+    "https://drive.usercontent.google.com/download?id=0B7EVK8r0v71pZjFTYXZWM3FlRnM&export=download&confirm=t",
+    "https://cseweb.ucsd.edu/~weijian/static/datasets/celeba/img_align_celeba.zip",
+    "https://huggingface.co/datasets/Yuehao/celeba/resolve/main/img_align_celeba.zip",
+    "https://www.dropbox.com/sh/8oqt9vytwxb3s4r/AADIKlz8PR9zr6Y20qbkunrba/Img/img_align_celeba.zip?dl=1",
+];
+const PARTITION_MIRRORS: [&str; 2] = [
+    "https://drive.usercontent.google.com/download?id=0B7EVK8r0v71pY0NSMzRuSXJEVkk&export=download&confirm=t",
+    "https://www.dropbox.com/sh/8oqt9vytwxb3s4r/AADxLE5t6HqyD8sQCmzWJRcHa/Eval/list_eval_partition.txt?dl=1",
+];
+const BY_HAND: &str = "get img_align_celeba.zip in a browser (https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, 'Align&Cropped Images') and give it: cargo xtask fetch-celeba --from PATH";
+
+/// Bring the photos to `data/celeba`, or use them where they lie, and make the training images of 32 and 64 px there.
+pub fn run(args: Args) -> Result<()> {
+    setup::ensure_done()?;
+    let folder = workspace::root().join("data/celeba");
+    let photos = match &args.from {
+        Some(path) => {
+            examine(path)?;
+            path.clone()
+        }
+        None => download(&folder, args.mirror.as_deref())?,
+    };
+    println!("CelebA: {}", workspace::shown(&photos));
+    if args.no_preprocess {
+        return Ok(());
+    }
+    preprocess(&photos, partition(&photos, &folder).as_deref(), &folder)
+}
+
+fn download(folder: &Path, mirror: Option<&str>) -> Result<PathBuf> {
+    let remote = |name: &str, bytes, md5, mirrors: &[&str]| {
+        let mirrors = mirrors.iter().map(|&url| url.to_owned()).collect();
+        with_mirror(RemoteFile { name: name.into(), bytes, checksum: Checksum::md5(md5), mirrors }, mirror)
+    };
+    let downloader = Downloader::new(Patience::default());
+    if !folder.join(PHOTOS).exists() {
+        eprintln!(
+            "downloading {PHOTOS}, {}, to {}; for research only, see https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+            workspace::size(PHOTOS_BYTES),
+            workspace::shown(folder)
+        );
+    }
+    let photos = downloader.fetch(&remote(PHOTOS, Some(PHOTOS_BYTES), PHOTOS_MD5, &PHOTOS_MIRRORS), folder);
+    let photos = photos.map_err(|error| anyhow!("{error:#}; {BY_HAND}"))?;
+    if downloader.fetch(&remote(PARTITION, None, PARTITION_MD5, &PARTITION_MIRRORS), folder).is_err() {
+        eprintln!("{PARTITION} is not to be had: the split goes by the photos' numbers, which is the same");
+    }
+    Ok(photos)
+}
+
+/// Look at what the user gave; a part of the data set is welcome, a web page or a broken archive is not.
+fn examine(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        let count = fs::read_dir(path)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| is_photo(&entry.file_name().to_string_lossy()))
+            .count();
+        let below = path.join("img_align_celeba");
+        ensure!(
+            count > 0 || below.is_dir(),
+            "{} has no .jpg files; give the folder with 000001.jpg … or {PHOTOS}",
+            path.display()
+        );
+        return Ok(());
+    }
+    let mut beginning = Vec::new();
+    let file = File::open(path).with_context(|| format!("cannot read --from {}", path.display()))?;
+    file.take(512).read_to_end(&mut beginning)?;
+    if is_web_page(&beginning) {
+        bail!(
+            "{} is a web page that was saved as .zip (Google Drive shows one when the file's daily quota is used up); {BY_HAND}",
+            path.display()
+        );
+    }
+    let archive = zip::ZipArchive::new(File::open(path)?).with_context(|| {
+        format!(
+            "{} is no zip archive or cut off ({} of {PHOTOS_BYTES} bytes); {BY_HAND}",
+            path.display(),
+            path.metadata().map_or(0, |data| data.len())
+        )
+    })?;
+    let count = archive.file_names().filter(|name| name.as_ref().is_ok_and(|name| is_photo(name))).count();
+    ensure!(count > 0, "{} has no .jpg files; {BY_HAND}", path.display());
+    if !Checksum::md5(PHOTOS_MD5).matches(path)? {
+        eprintln!(
+            "warning: {} is not the official archive (MD5 {PHOTOS_MD5}): it has {count} of {OFFICIAL_COUNT} photos; going on with these",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+fn is_photo(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with(".jpg")
+}
+
+/// The partition file beside the photos, in their folder, or downloaded; without one the split goes by number.
+fn partition(photos: &Path, folder: &Path) -> Option<PathBuf> {
+    let beside = photos.parent().unwrap_or(Path::new("."));
+    let within = photos.join(PARTITION);
+    [within, beside.join(PARTITION), folder.join(PARTITION)].into_iter().find(|path| path.is_file())
+}
+
+fn preprocess(_a: &Path, _b: Option<&Path>, _c: &Path) -> Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn what_is_no_archive_is_refused_with_its_cause() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("img_align_celeba.zip");
+        let message = |path: &Path| format!("{:#}", examine(path).unwrap_err());
+        assert!(message(&path).contains("cannot read"));
+        fs::write(&path, "<!DOCTYPE html><html>Quota exceeded").unwrap();
+        assert!(message(&path).contains("web page that was saved as .zip"));
+        fs::write(&path, b"PK\x03\x04cut off").unwrap();
+        assert!(message(&path).contains("cut off (11 of 1443490838 bytes)"), "{}", message(&path));
+        assert!(message(folder.path()).contains("has no .jpg files"));
+    }
+
+    #[test]
+    fn a_part_of_the_archive_is_welcome_and_its_partition_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("img_align_celeba.zip");
+        let mut zip = zip::ZipWriter::new(File::create(&path).unwrap());
+        zip.start_file("img_align_celeba/000001.jpg", zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(b"jpeg").unwrap();
+        zip.finish().unwrap();
+        examine(&path).unwrap();
+        let data = folder.path().join("data");
+        assert_eq!(partition(&path, &data), None);
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join(PARTITION), "").unwrap();
+        assert_eq!(partition(&path, &data), Some(data.join(PARTITION)));
+        fs::write(folder.path().join(PARTITION), "").unwrap();
+        assert_eq!(partition(&path, &data), Some(folder.path().join(PARTITION)));
+    }
+}

@@ -1,0 +1,23 @@
+//! Run all tests, after the set-up where it is missing.
+
+use crate::{setup, workspace};
+use anyhow::Result;
+
+/// Options of `cargo xtask test`.
+#[derive(clap::Args, Default)]
+pub struct Args {
+    /// Passed on to `cargo test --workspace`, for example `-- -p srm-data` or `-- some_test -- --nocapture`
+    #[arg(last = true, allow_hyphen_values = true)]
+    passed_on: Vec<String>,
+}
+
+/// Run the set-up if needed, then the tests; their own summary lines come last.
+pub fn run(args: Args) -> Result<()> {
+    setup::ensure_done()?;
+    let one_package = args
+        .passed_on
+        .iter()
+        .any(|word| word == "-p" || word == "--package" || word.starts_with("--package=") || word.starts_with("-p="));
+    let scope = if one_package { None } else { Some("--workspace".to_owned()) };
+    workspace::run(&mut workspace::cargo(["test".to_owned()].into_iter().chain(scope).chain(args.passed_on)))
+}
