@@ -242,8 +242,8 @@ pub fn is_web_page(beginning: &[u8]) -> bool {
 /// A progress bar in bytes on stderr, hidden when that is no terminal.
 pub fn bar(name: &str, total: Option<u64>, start: u64) -> ProgressBar {
     let template = match total {
-        Some(_) => "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}",
-        None => "{msg} {bytes} {bytes_per_sec}",
+        Some(_) => "{msg} {bar:30} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} ETA {eta}",
+        None => "{msg} {decimal_bytes} {decimal_bytes_per_sec}",
     };
     let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
     bar.set_style(ProgressStyle::with_template(template).expect("the template is a constant and valid"));
