@@ -90,6 +90,27 @@ pub enum EnergyError {
         /// What was found.
         reason: String,
     },
+    /// A `.pth` file names a class or function that a state_dict does not need.
+    #[error(
+        "{}: names {global}, which is not loaded for safety; in PyTorch write the weights alone: \
+         torch.save(net.state_dict(), path)", path.display()
+    )]
+    RefusedGlobal {
+        /// The file.
+        path: PathBuf,
+        /// `module.name`.
+        global: String,
+    },
+    /// A `.pth` file holds none or several state_dicts.
+    #[error(
+        "{}: holds {found}; in PyTorch write the weights alone: torch.save(net.state_dict(), path)", path.display()
+    )]
+    NoStateDict {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+    },
     /// libtorch refused.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),

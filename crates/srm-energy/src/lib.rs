@@ -18,12 +18,13 @@ mod activation;
 mod analytic;
 mod convnet;
 mod error;
+mod pth;
 mod weights;
 
 pub use analytic::{GaussianMixture, Quadratic};
 pub use convnet::{ConvNet, layer_shapes};
 pub use error::EnergyError;
-pub use weights::{Weights, load_weights, save_weights};
+pub use weights::{Weights, load_weights, read_state_dict, save_weights};
 
 use tch::{Device, Tensor};
 

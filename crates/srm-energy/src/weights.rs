@@ -7,6 +7,7 @@ mod file;
 mod state;
 
 use crate::{ConvNet, EnergyError, Result, Trainable};
+use crate::pth::{is_pth, read_pth};
 use file::{read, write_whole};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -16,7 +17,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
-pub(crate) use state::float_tensor;
+pub(crate) use state::{Number, float_tensor, layer_of, published_name};
 
 /// The metadata key of our files.
 const KEY: &str = "srm";
@@ -55,7 +56,8 @@ pub fn save_weights(path: &Path, net: &ConvNet, langevin: Option<&LangevinConfig
     write_whole(path, &safetensors::serialize(views, Some(metadata)).map_err(damaged)?)
 }
 
-/// Read a net from a file, recognised by its content: safetensors.
+/// Read a net from a file, recognised by its content: safetensors, or a PyTorch state_dict (`.pth`, `.pt`) in the zip or
+/// the older format, alone or in a dict with other things; no code of the file runs.
 ///
 /// A file without our metadata is a plain state_dict: the shape of the net is read off its tensors, the activation is
 /// assumed to be the published one, LeakyReLU 0.2 (enijkamp/short_run, train_cifar10_minimal.py). Tensors of f16, bf16
@@ -63,10 +65,10 @@ pub fn save_weights(path: &Path, net: &ConvNet, langevin: Option<&LangevinConfig
 ///
 /// # Errors
 /// All name the file: [`EnergyError::Io`], [`EnergyError::DamagedFile`], [`EnergyError::Metadata`],
-/// [`EnergyError::InFile`] around a tensor that is missing, too many, of another shape or kind.
+/// [`EnergyError::RefusedGlobal`], [`EnergyError::NoStateDict`], [`EnergyError::InFile`] around a tensor that is missing,
+/// too many, of another shape or kind.
 pub fn load_weights(path: &Path, device: Device) -> Result<Weights> {
-    let bytes = read(path)?;
-    let (tensors, metadata) = read_safetensors(path, &bytes)?;
+    let (tensors, metadata) = read_any(path)?;
     let in_file = |source: EnergyError| EnergyError::InFile { path: path.to_owned(), source: Box::new(source) };
     let (energy, langevin) = match metadata {
         Some(text) => parse_metadata(&text)
@@ -78,6 +80,25 @@ pub fn load_weights(path: &Path, device: Device) -> Result<Weights> {
     Ok(Weights { net, langevin })
 }
 
+/// Read the tensors of a weights file, of any format that [`load_weights`] knows and of any net.
+///
+/// Values are f32 on the CPU. Names are the published ones, `f.0.weight`, …: a leading `module.` is dropped and
+/// `0.weight` becomes `f.0.weight`; names of other nets stay. Sorted by layer.
+///
+/// # Errors
+/// As [`load_weights`], without those of the net.
+pub fn read_state_dict(path: &Path) -> Result<Vec<(String, Tensor)>> {
+    Ok(read_any(path)?.0)
+}
+
+fn read_any(path: &Path) -> Result<(Vec<(String, Tensor)>, Option<String>)> {
+    let bytes = read(path)?;
+    match is_pth(&bytes) {
+        true => Ok((state::published_names(read_pth(path, &bytes)?), None)),
+        false => read_safetensors(path, &bytes),
+    }
+}
+
 /// The tensors of a safetensors file under the published names, with the text of our metadata if it has one.
 fn read_safetensors(path: &Path, bytes: &[u8]) -> Result<(Vec<(String, Tensor)>, Option<String>)> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|source| damaged(path, source))?;
@@ -86,14 +107,28 @@ fn read_safetensors(path: &Path, bytes: &[u8]) -> Result<(Vec<(String, Tensor)>,
     let mut tensors = Vec::new();
     for (name, view) in archive.iter() {
         let in_file = |source| EnergyError::InFile { path: path.to_owned(), source: Box::new(source) };
-        let tensor = float_tensor(name, &format!("{:?}", view.dtype()), view.shape(), view.data()).map_err(in_file)?;
+        let tensor = float_tensor(name, number(view.dtype()), view.shape(), view.data()).map_err(in_file)?;
         tensors.push((name.to_owned(), tensor));
     }
     Ok((state::published_names(tensors), text))
 }
 
+fn number(kind: Dtype) -> Number {
+    match kind {
+        Dtype::F32 => Number::F32,
+        Dtype::F64 => Number::F64,
+        Dtype::F16 => Number::F16,
+        Dtype::BF16 => Number::BF16,
+        Dtype::I64 => Number::Other("i64", 8),
+        Dtype::I32 => Number::Other("i32", 4),
+        Dtype::U8 => Number::Other("u8", 1),
+        Dtype::BOOL => Number::Other("bool", 1),
+        _ => Number::Other("another kind of number", 0),
+    }
+}
+
 fn damaged(path: &Path, source: safetensors::SafeTensorError) -> EnergyError {
-    EnergyError::DamagedFile { path: path.to_owned(), reason: format!("not a whole safetensors file: {source}") }
+    EnergyError::DamagedFile { path: path.to_owned(), reason: format!("neither a whole safetensors nor a .pth file: {source}") }
 }
 
 /// Our metadata as one line of JSON with sorted keys.

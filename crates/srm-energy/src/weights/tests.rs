@@ -152,7 +152,7 @@ fn each_mistake_has_its_message() {
     zeros_file(&path, Some(&energy(32)), Dtype::F32, &twice);
     expect("tensor `f.0.bias` is one too many");
     zeros_file(&path, Some(&energy(32)), Dtype::I32, &NET_32);
-    expect("holds I32, weights must be f32");
+    expect("holds i32, weights must be f32");
     zeros_file(&path, None, Dtype::F32, &NET_32[..6]);
     expect("3 layers f.N.weight; 32 px has 5");
     zeros_file(&path, Some("{"), Dtype::F32, &NET_32);

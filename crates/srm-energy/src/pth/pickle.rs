@@ -1,0 +1,316 @@
+//! Run the pickle program of a state_dict: fixed opcodes, fixed classes, no code.
+//!
+//! Objects lie in one list and name each other by index, so that neither a deep, a cyclic nor a much-shared structure
+//! costs recursion or copies. Opcodes: CPython, Lib/pickletools.py.
+
+mod build;
+
+use super::{Problem, Read, damaged};
+use crate::weights::Number;
+use std::collections::HashMap;
+
+/// A bound on objects in one pickle; a state_dict of our largest net has under a thousand.
+const MOST_OBJECTS: usize = 1_000_000;
+
+/// Index of an object.
+pub(super) type Id = usize;
+
+/// The classes and functions that may be named.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Class {
+    OrderedDict,
+    RebuildTensor,
+    RebuildParameter,
+    Size,
+    Storage(Number),
+}
+
+/// A storage as the program names it; its bytes lie elsewhere in the file.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Storage {
+    pub(super) key: String,
+    pub(super) number: Number,
+    /// Elements in the whole storage.
+    pub(super) numel: usize,
+    /// Of the older format: this storage is (first element, elements) of it.
+    pub(super) view: Option<(usize, usize)>,
+}
+
+/// A tensor: elements of a storage, `offset + Σ index·stride`.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) storage: Id,
+    pub(super) offset: usize,
+    pub(super) shape: Vec<usize>,
+    pub(super) strides: Vec<usize>,
+}
+
+/// An object that the program made.
+#[derive(Debug)]
+pub(super) enum Object {
+    None,
+    Bool(bool),
+    Int(i128),
+    /// A number or byte string of no use here.
+    Other,
+    Text(String),
+    /// A list or tuple.
+    Sequence(Vec<Id>),
+    Dict(Vec<(Id, Id)>),
+    Class(Class),
+    Storage(Storage),
+    Tensor(Record),
+}
+
+/// What a program left: all objects, and the one on top of the stack at STOP.
+pub(super) struct Pickle {
+    pub(super) objects: Vec<Object>,
+    pub(super) top: Id,
+    /// Bytes of the program.
+    pub(super) length: usize,
+}
+
+impl Pickle {
+    pub(super) fn object(&self) -> &Object {
+        &self.objects[self.top]
+    }
+
+    /// The value of a text key, if the object is a dict that has it.
+    pub(super) fn get(&self, dict: Id, key: &str) -> Option<Id> {
+        let Object::Dict(pairs) = &self.objects[dict] else { return None };
+        let found = pairs.iter().find(|(name, _)| matches!(&self.objects[*name], Object::Text(text) if text == key));
+        found.map(|(_, value)| *value)
+    }
+}
+
+/// Run the program at the start of `bytes` up to its STOP.
+pub(super) fn run(bytes: &[u8]) -> Read<Pickle> {
+    let mut machine =
+        Machine { bytes, at: 0, objects: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
+    while machine.step()? {}
+    let top = machine.pop()?;
+    Ok(Pickle { objects: machine.objects, top, length: machine.at })
+}
+
+struct Machine<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    objects: Vec<Object>,
+    stack: Vec<Id>,
+    marks: Vec<usize>,
+    memo: HashMap<usize, Id>,
+}
+
+impl<'a> Machine<'a> {
+    /// One opcode; false at STOP.
+    fn step(&mut self) -> Read<bool> {
+        let opcode = self.take(1)?[0];
+        match opcode {
+            b'.' => return Ok(false),
+            0x80 => drop(self.take(1)?),                  // PROTO
+            0x95 => drop(self.take(8)?),                  // FRAME
+            b'(' => self.marks.push(self.stack.len()),    // MARK
+            b'0' => drop(self.pop()?),                    // POP
+            b'1' => drop(self.pop_to_mark()?),            // POP_MARK
+            b'2' => self.stack.push(self.peek()?),        // DUP
+            b'N' => self.push(Object::None)?,             // NONE
+            0x88 => self.push(Object::Bool(true))?,       // NEWTRUE
+            0x89 => self.push(Object::Bool(false))?,      // NEWFALSE
+            b'J' => self.push_int(4, true)?,              // BININT
+            b'K' => self.push_int(1, false)?,             // BININT1
+            b'M' => self.push_int(2, false)?,             // BININT2
+            0x8a => self.push_long()?,                    // LONG1
+            b'G' => self.push_skipped(8)?,                // BINFLOAT
+            b'C' => self.push_counted(1, false)?,         // SHORT_BINBYTES
+            b'B' => self.push_counted(4, false)?,         // BINBYTES
+            b'U' | 0x8c => self.push_counted(1, true)?,   // SHORT_BINSTRING, SHORT_BINUNICODE
+            b'T' | b'X' => self.push_counted(4, true)?,   // BINSTRING, BINUNICODE
+            0x8d => self.push_counted(8, true)?,          // BINUNICODE8
+            b'q' => self.put(1)?,                         // BINPUT
+            b'r' => self.put(4)?,                         // LONG_BINPUT
+            0x94 => drop(self.memo.insert(self.memo.len(), self.peek()?)), // MEMOIZE
+            b'h' => self.fetch(1)?,                       // BINGET
+            b'j' => self.fetch(4)?,                       // LONG_BINGET
+            b'}' => self.push(Object::Dict(Vec::new()))?, // EMPTY_DICT
+            b']' | b')' => self.push(Object::Sequence(Vec::new()))?, // EMPTY_LIST, EMPTY_TUPLE
+            b't' | b'l' => {
+                let items = self.pop_to_mark()?; // TUPLE, LIST
+                self.push(Object::Sequence(items))?;
+            }
+            0x85..=0x87 => {
+                let count = usize::from(opcode - 0x84); // TUPLE1, TUPLE2, TUPLE3
+                let Some(start) = self.stack.len().checked_sub(count) else { return self.stack_empty() };
+                let items = self.stack.split_off(start);
+                self.push(Object::Sequence(items))?;
+            }
+            b'a' => {
+                let item = self.pop()?; // APPEND
+                self.append(vec![item])?;
+            }
+            b'e' => {
+                let items = self.pop_to_mark()?; // APPENDS
+                self.append(items)?;
+            }
+            b's' => {
+                let value = self.pop()?; // SETITEM
+                let key = self.pop()?;
+                self.set(vec![key, value])?;
+            }
+            b'u' => {
+                let items = self.pop_to_mark()?; // SETITEMS
+                self.set(items)?;
+            }
+            b'c' => {
+                let (module, name) = (self.line()?, self.line()?); // GLOBAL
+                self.push_class(&module, &name)?;
+            }
+            0x93 => {
+                let (name, module) = (self.pop_text()?, self.pop_text()?); // STACK_GLOBAL
+                self.push_class(&module, &name)?;
+            }
+            b'R' => self.reduce()?,            // REDUCE
+            b'Q' => self.persistent_storage()?, // BINPERSID
+            b'b' => drop(self.pop()?),         // BUILD: attributes such as _metadata, of no use here
+            _ => {
+                let at = self.at - 1;
+                return damaged(format!("pickle opcode 0x{opcode:02x} at byte {at} is none that a state_dict needs"));
+            }
+        }
+        Ok(true)
+    }
+
+    fn take(&mut self, count: usize) -> Read<&'a [u8]> {
+        let end = self.at.checked_add(count).filter(|&end| end <= self.bytes.len());
+        let Some(end) = end else { return damaged("the pickle is cut off") };
+        let taken = &self.bytes[self.at..end];
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn line(&mut self) -> Read<String> {
+        let rest = &self.bytes[self.at..];
+        let Some(length) = rest.iter().take(1000).position(|&byte| byte == b'\n') else {
+            return damaged("a global's name does not end");
+        };
+        let text = String::from_utf8_lossy(self.take(length)?).into_owned();
+        self.take(1)?;
+        Ok(text)
+    }
+
+    /// A little-endian number of at most 16 bytes.
+    fn number(&mut self, width: usize, signed: bool) -> Read<i128> {
+        let raw = self.take(width)?;
+        let fill = if signed && raw.last().is_some_and(|byte| byte & 0x80 != 0) { 0xff } else { 0 };
+        let mut bytes = [fill; 16];
+        bytes[..width].copy_from_slice(raw);
+        Ok(i128::from_le_bytes(bytes))
+    }
+
+    fn count(&mut self, width: usize) -> Read<usize> {
+        let number = self.number(width, false)?;
+        usize::try_from(number).or_else(|_| damaged("a length is out of range"))
+    }
+
+    fn push(&mut self, object: Object) -> Read<()> {
+        if self.objects.len() >= MOST_OBJECTS {
+            return damaged(format!("the pickle makes more than {MOST_OBJECTS} objects, far more than a state_dict"));
+        }
+        self.stack.push(self.objects.len());
+        self.objects.push(object);
+        Ok(())
+    }
+
+    fn push_int(&mut self, width: usize, signed: bool) -> Read<()> {
+        let number = self.number(width, signed)?;
+        self.push(Object::Int(number))
+    }
+
+    fn push_long(&mut self) -> Read<()> {
+        match self.count(1)? {
+            width @ 0..=16 => self.push_int(width, true),
+            width => self.push_skipped(width),
+        }
+    }
+
+    fn push_skipped(&mut self, width: usize) -> Read<()> {
+        self.take(width)?;
+        self.push(Object::Other)
+    }
+
+    fn push_counted(&mut self, width: usize, text: bool) -> Read<()> {
+        let length = self.count(width)?;
+        let bytes = self.take(length)?;
+        match std::str::from_utf8(bytes) {
+            Ok(content) if text => self.push(Object::Text(content.to_owned())),
+            _ => self.push(Object::Other),
+        }
+    }
+
+    fn push_class(&mut self, module: &str, name: &str) -> Read<()> {
+        match build::class(module, name) {
+            Some(class) => self.push(Object::Class(class)),
+            None => Err(Problem::Refused(format!("{module}.{name}"))),
+        }
+    }
+
+    fn stack_empty<T>(&self) -> Read<T> {
+        damaged(format!("the pickle takes more than it has at byte {}", self.at))
+    }
+
+    fn pop(&mut self) -> Read<Id> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        match self.stack.len() > floor {
+            true => Ok(self.stack.pop().unwrap_or_default()),
+            false => self.stack_empty(),
+        }
+    }
+
+    fn pop_text(&mut self) -> Read<String> {
+        let id = self.pop()?;
+        match &self.objects[id] {
+            Object::Text(text) => Ok(text.clone()),
+            _ => damaged("a global's name is no text"),
+        }
+    }
+
+    fn peek(&self) -> Read<Id> {
+        self.stack.last().copied().map_or_else(|| self.stack_empty(), Ok)
+    }
+
+    fn pop_to_mark(&mut self) -> Read<Vec<Id>> {
+        match self.marks.pop() {
+            Some(mark) if mark <= self.stack.len() => Ok(self.stack.split_off(mark)),
+            _ => self.stack_empty(),
+        }
+    }
+
+    fn put(&mut self, width: usize) -> Read<()> {
+        let slot = self.count(width)?;
+        self.memo.insert(slot, self.peek()?);
+        Ok(())
+    }
+
+    fn fetch(&mut self, width: usize) -> Read<()> {
+        let slot = self.count(width)?;
+        let Some(&id) = self.memo.get(&slot) else { return damaged(format!("the pickle recalls slot {slot}, never set")) };
+        self.stack.push(id);
+        Ok(())
+    }
+
+    fn append(&mut self, items: Vec<Id>) -> Read<()> {
+        let list = self.peek()?;
+        let Object::Sequence(members) = &mut self.objects[list] else { return damaged("the pickle appends to no list") };
+        members.extend(items);
+        Ok(())
+    }
+
+    fn set(&mut self, items: Vec<Id>) -> Read<()> {
+        let dict = self.peek()?;
+        let Object::Dict(pairs) = &mut self.objects[dict] else { return damaged("the pickle sets items of no dict") };
+        if items.len() % 2 != 0 {
+            return damaged("a dict has a key without value");
+        }
+        pairs.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
+        Ok(())
+    }
+}

@@ -1,0 +1,229 @@
+//! Check the reader against files of torch.save, and that no damaged or hostile file makes it panic or take memory.
+//!
+//! The fixtures are made by scripts/make_pth_fixtures.py; every one holds the same values by a formula.
+
+use super::*;
+use crate::{Energy, Trainable, load_weights, read_state_dict};
+use srm_config::{Activation, EnergyConfig};
+use std::path::PathBuf;
+use tch::{Device, Kind};
+
+const NAMES: [&str; 10] = [
+    "f.0.weight", "f.0.bias", "f.2.weight", "f.2.bias", "f.4.weight", "f.4.bias", "f.6.weight", "f.6.bias", "f.8.weight",
+    "f.8.bias",
+];
+const SHAPES: [&[i64]; 10] =
+    [&[1, 1, 3, 3], &[1], &[2, 1, 4, 4], &[2], &[4, 2, 4, 4], &[4], &[8, 4, 4, 4], &[8], &[1, 8, 4, 4], &[1]];
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/pth").join(name)
+}
+
+fn bytes(name: &str) -> Vec<u8> {
+    std::fs::read(fixture(name)).unwrap()
+}
+
+/// Element i of tensor t: (t + i) mod 97 / 64 - 3/4.
+fn expected(number: usize) -> Vec<f32> {
+    let count: i64 = SHAPES[number].iter().product();
+    (0..count).map(|i| ((number as i64 + i) % 97) as f32 / 64.0 - 0.75).collect()
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    Vec::try_from(tensor.reshape([-1])).unwrap()
+}
+
+fn assert_expected(tensors: &[(String, Tensor)], context: &str) {
+    assert_eq!(tensors.len(), NAMES.len(), "{context}");
+    for (number, (name, tensor)) in tensors.iter().enumerate() {
+        assert!(name.ends_with(NAMES[number].trim_start_matches("f.")), "{context}: {name}");
+        assert_eq!(tensor.size(), SHAPES[number], "{context}: {name}");
+        assert_eq!(tensor.kind(), Kind::Float, "{context}: {name}");
+        assert_eq!(values(tensor), expected(number), "{context}: {name}");
+    }
+}
+
+fn message(bytes: &[u8]) -> String {
+    read_pth(Path::new("x.pth"), bytes).expect_err("the file is bad").to_string()
+}
+
+#[test]
+fn every_form_of_torch_save_gives_the_same_net() {
+    let kinds = [
+        "plain", "nested", "optimizer", "parameters", "module", "sequential", "f16", "bf16", "f64", "strided", "shared",
+        "protocol4",
+    ];
+    for kind in kinds {
+        for format in ["pth", "legacy.pth"] {
+            let name = format!("{kind}.{format}");
+            let tensors = read_state_dict(&fixture(&name)).unwrap();
+            assert_expected(&tensors, &name);
+            let names: Vec<_> = tensors.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names, NAMES, "{name}");
+            let weights = load_weights(&fixture(&name), Device::Cpu).unwrap();
+            let config = EnergyConfig { size: 32, channels: 1, features: 1, activation: Activation::LeakyRelu(0.2) };
+            assert_eq!(*weights.net.config(), config, "{name}");
+            assert!(weights.langevin.is_none(), "{name}");
+            assert_expected(&weights.net.named_parameters(), &name);
+            let f = weights.net.f(&Tensor::zeros([2, 1, 32, 32], (Kind::Float, Device::Cpu))).unwrap();
+            assert_eq!(f.size(), [2]);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_loaded_is_named() {
+    for format in ["pth", "legacy.pth"] {
+        let text = message(&bytes(&format!("stranger.{format}")));
+        assert!(text.contains("names __main__.Stranger") && text.contains("torch.save(net.state_dict(), path)"), "{text}");
+        let text = message(&bytes(&format!("two.{format}")));
+        assert!(text.contains("several dicts of tensors: model, ema"), "{text}");
+        let text = message(&bytes(&format!("integers.{format}")));
+        assert!(text.contains("tensor `f.0.weight` holds i64"), "{text}");
+    }
+}
+
+#[test]
+fn a_file_cut_off_anywhere_is_an_error() {
+    for name in ["plain.pth", "plain.legacy.pth", "protocol4.legacy.pth"] {
+        let whole = bytes(name);
+        for length in 0..whole.len() {
+            let read = read_pth(Path::new("x.pth"), &whole[..length]);
+            assert!(read.is_err(), "{name} cut to {length} of {} bytes was read", whole.len());
+        }
+    }
+}
+
+/// A small generator (SplitMix64) for positions and bytes of damage.
+fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[test]
+fn flipped_bytes_never_panic_and_a_zip_notices_them() {
+    let mut state = 1;
+    let mut refused = 0;
+    for name in ["nested.pth", "strided.pth", "nested.legacy.pth", "shared.legacy.pth", "protocol4.legacy.pth"] {
+        let whole = bytes(name);
+        for _ in 0..3000 {
+            let mut damaged = whole.clone();
+            for _ in 0..=random(&mut state) % 3 {
+                let at = random(&mut state) as usize % damaged.len();
+                damaged[at] = random(&mut state) as u8;
+            }
+            match read_pth(Path::new("x.pth"), &damaged) {
+                Err(_) => refused += 1,
+                // Checksums cover program and storages: what is read is right.
+                Ok(tensors) if !name.contains("legacy") => assert_expected(&tensors, name),
+                Ok(_) => {}
+            }
+        }
+    }
+    assert!(refused > 5000, "{refused} of 15000 refused");
+}
+
+#[test]
+fn flipped_bytes_of_the_program_never_panic() {
+    // Only the pickle is damaged, behind the zip's checksums and before the older format's storages.
+    let whole = bytes("nested.legacy.pth");
+    let program = &whole[..whole.len() - 1500];
+    let mut state = 2;
+    for _ in 0..20_000 {
+        let mut damaged = program.to_vec();
+        let at = 15 + random(&mut state) as usize % (damaged.len() - 15);
+        damaged[at] = random(&mut state) as u8;
+        damaged.extend_from_slice(&whole[program.len()..]);
+        let _ = read_pth(Path::new("x.pth"), &damaged);
+    }
+}
+
+/// A file of the older format with this program and no storage.
+fn bare_stream(program: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.'];
+    bytes.extend(b"\x80\x02M\xe9\x03.\x80\x02}.\x80\x02");
+    bytes.extend(program);
+    bytes.extend(b".\x80\x02].");
+    bytes
+}
+
+/// A file of the older format with this program, and one storage `s` of eight f32.
+fn stream(program: &[u8]) -> Vec<u8> {
+    let mut bytes = bare_stream(program);
+    bytes.pop();
+    bytes.extend(b"X\x01\x00\x00\x00sa.");
+    bytes.extend(8i64.to_le_bytes());
+    bytes.extend((0..8).flat_map(|i| (i as f32).to_le_bytes()));
+    bytes
+}
+
+/// `{'w': tensor}` over storage `s` with offset, one size and one stride, each the bytes of an opcode.
+fn tensor_program(elements: &[u8], view: &[u8], offset: &[u8], size: &[u8], stride: &[u8]) -> Vec<u8> {
+    let mut program = b"}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((".to_vec();
+    program.extend(b"X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x00sX\x03\x00\x00\x00cpu");
+    for part in [elements, view, b"tQ", offset, size, b"\x85", stride, b"\x85\x89}tRs"] {
+        program.extend(part);
+    }
+    program
+}
+
+#[test]
+fn offsets_strides_and_views_of_the_older_format() {
+    let read = |program: &[u8]| read_pth(Path::new("x.pth"), &stream(program)).map(|tensors| values(&tensors[0].1));
+    assert_eq!(read(&tensor_program(b"K\x08", b"N", b"K\x01", b"K\x03", b"K\x02")).unwrap(), [1.0, 3.0, 5.0]);
+    // A view that begins at element 2 of the storage and has 4.
+    let view = b"(X\x01\x00\x00\x00vK\x02K\x04t";
+    assert_eq!(read(&tensor_program(b"K\x08", view, b"K\x01", b"K\x03", b"K\x01")).unwrap(), [3.0, 4.0, 5.0]);
+    assert!(read(&tensor_program(b"K\x08", view, b"K\x01", b"K\x04", b"K\x01")).is_err());
+    assert!(read(&tensor_program(b"K\x08", b"N", b"K\x00", b"K\x00", b"K\x01")).unwrap().is_empty());
+}
+
+#[test]
+fn hostile_tensors_are_refused() {
+    let huge = b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f";
+    let refused = |program: Vec<u8>, part: &str| {
+        let text = message(&stream(&program));
+        assert!(text.contains(part), "expected `{part}` in: {text}");
+    };
+    let tensor = |offset: &[u8], size: &[u8], stride: &[u8]| tensor_program(b"K\x08", b"N", offset, size, stride);
+    refused(tensor(b"K\x00", b"K\x09", b"K\x01"), "outside its storage");
+    refused(tensor(b"K\x08", b"K\x01", b"K\x01"), "outside its storage");
+    refused(tensor(huge, b"K\x02", huge), "outside its storage");
+    refused(tensor(b"K\x00", huge, b"K\x00"), "16 times the file's size");
+    refused(tensor(b"K\x00", b"J\xff\xff\xff\xff", b"K\x01"), "-1 is no size");
+    refused(tensor_program(huge, b"N", b"K\x00", b"K\x01", b"K\x01"), "32 bytes for");
+    refused(tensor_program(b"K\x09", b"N", b"K\x00", b"K\x01", b"K\x01"), "32 bytes for 9 elements");
+}
+
+#[test]
+fn hostile_programs_are_refused() {
+    let nested = [&[b')'][..], &vec![0x85; 500_000]].concat();
+    let bombs: [(Vec<u8>, &str); 9] = [
+        (nested, "no dict of tensors"),
+        (vec![b'}'; 1_000_001], "more than 1000000 objects"),
+        (b"cos\nsystem\nX\x02\x00\x00\x00ls\x85R".to_vec(), "names os.system"),
+        (b"X\x08\x00\x00\x00builtinsX\x04\x00\x00\x00eval\x93".to_vec(), "names builtins.eval"),
+        (b"\x8d\xff\xff\xff\xff\xff\xff\xff\xffab".to_vec(), "the pickle is cut off"),
+        (b"}q\x00X\x01\x00\x00\x00ah\x00s".to_vec(), "no dict of tensors"), // a dict that holds itself
+        (b"0".to_vec(), "takes more than it has"),
+        (b"(0".to_vec(), "takes more than it has"),
+        (b"ccollections\nOrderedDict\n)\x81".to_vec(), "opcode 0x81"),
+    ];
+    for (program, part) in bombs {
+        let text = message(&bare_stream(&program));
+        assert!(text.contains(part), "expected `{part}` in: {text}");
+    }
+    assert!(message(b"\x80\x02K\x01.").contains("not written by torch.save"));
+    assert!(message(b"PK\x03\x04").contains("not a whole zip"));
+}
+
+#[test]
+fn the_format_is_recognised_by_content() {
+    assert!(is_pth(&bytes("plain.pth")) && is_pth(&bytes("plain.legacy.pth")) && is_pth(&bytes("protocol4.legacy.pth")));
+    // A safetensors file whose header length begins like a pickle of protocol 2.
+    assert!(!is_pth(b"\x80\x02\x00\x00\x00\x00\x00\x00{\"a\""));
+    assert!(!is_pth(b"") && !is_pth(b"{}"));
+}
