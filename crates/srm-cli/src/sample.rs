@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use ndarray::{Array4, Axis, concatenate};
 use serde_json::json;
 use srm_config::Config;
-use srm_data::{ImageSet, nearest, write_grid, write_npy, write_pngs};
+use srm_data::{ImageSet, Neighbour, nearest, write_grid, write_npy, write_pngs};
 use srm_langevin::{Chains, DEFAULT_CPU_BLOCK, Observer, Outcome, Path as States, Sampler, SamplerOptions, Samples};
 use srm_train::to_bytes;
 use tch::Tensor;
@@ -112,8 +112,8 @@ pub fn run(arguments: &SampleArguments, output: &Output) -> Result<()> {
         "shape": samples.shape(), "chain": arguments.chain,
         "nearest": neighbours.as_ref().map(|(_, data, found)| json!({
             "data": data,
-            "indices": found.iter().map(|one| one.0).collect::<Vec<_>>(),
-            "distances": found.iter().map(|one| one.1).collect::<Vec<_>>(),
+            "indices": found.iter().map(|one| one.index).collect::<Vec<_>>(),
+            "distances": found.iter().map(|one| one.distance).collect::<Vec<_>>(),
         })),
     });
     let mut text = format!(
@@ -224,7 +224,7 @@ fn write_strip(path: &Path, watches: &[Watch], rows: usize) -> Result<()> {
 fn with_neighbours(
     samples: &Array4<u8>,
     set: &ImageSet,
-    found: &[(usize, f64)],
+    found: &[Neighbour],
     columns: usize,
 ) -> Result<Array4<u8>> {
     let (count, h, w, c) = samples.dim();
@@ -236,8 +236,13 @@ fn with_neighbours(
         let missing = vec![0; (columns - row.len()) * image_len];
         pixels.extend(&all[row.start * image_len..row.end * image_len]);
         pixels.extend(&missing);
-        for (index, _) in &found[row] {
-            pixels.extend(set.image(*index));
+        for one in &found[row] {
+            for line in set.image(one.index).chunks(w * c) {
+                match one.mirrored {
+                    true => pixels.extend(line.chunks(c).rev().flatten()),
+                    false => pixels.extend(line),
+                }
+            }
         }
         pixels.extend(&missing);
     }

@@ -23,7 +23,7 @@ pub struct Loaded {
 /// There is no such file, it is damaged, it belongs to another net, or nothing says how to run its chains.
 pub fn load(path: &Path, config: Option<&Config>, device: Device) -> Result<Loaded> {
     let file = locate(path)?;
-    let weights = load_weights(&file, device).with_context(|| format!("cannot load the weights {}", file.display()))?;
+    let weights = load_weights(&file, device).context("cannot load the weights")?;
     let Some(config) = config else {
         let Some(langevin) = weights.langevin else {
             bail!(
