@@ -75,4 +75,6 @@ pub trait Trainable: Energy {
 }
 
 #[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
 mod tests;
