@@ -80,3 +80,24 @@ fn fewer_steps_give_other_images() {
     };
     assert!(draw("1") != draw("10"), "the number of steps changes nothing");
 }
+
+#[test]
+fn a_pytorch_state_dict_draws_samples_by_the_settings_of_a_config() {
+    let place = folder();
+    let (config, out) = (place.path().join("one.json"), place.path().join("x.npy"));
+    let smoke = srm_config::Config::load(crate::common::root().join("configs/smoke.json"), &[
+        "energy.channels=1".to_owned(),
+        "energy.features=1".to_owned(),
+        "energy.activation=silu".to_owned(),
+    ]);
+    fs::write(&config, smoke.expect("sound").to_json()).expect("a writable temporary folder");
+    for file in ["plain.pth", "plain.legacy.pth"] {
+        let weights = format!("crates/srm-energy/fixtures/pth/{file}");
+        let arguments = ["sample", "--weights", &weights, "--count", "2", "--out", text(&out)];
+        srm(&arguments).failed_with(1, &[file, "carries no Langevin settings", "--config"]);
+        let said = srm(&[&arguments[..], &["--config", text(&config), "--json"]].concat()).done().json();
+        assert_eq!(said["shape"], serde_json::json!([2, 32, 32, 1]));
+        assert_eq!(said["steps"], 10);
+        srm(&[&arguments[..], &["--config", "configs/smoke.json"]].concat()).failed_with(1, &["1 features", "8 features"]);
+    }
+}
