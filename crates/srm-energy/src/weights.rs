@@ -24,6 +24,9 @@ const KEY: &str = "srm";
 /// Range of the images that the nets are made for.
 const DATA_RANGE: [f64; 2] = [-1.0, 1.0];
 
+/// Tensors with their published names.
+type Named = Vec<(String, Tensor)>;
+
 /// What a weights file holds.
 pub struct Weights {
     /// The net, f32.
@@ -69,7 +72,7 @@ pub fn save_weights(path: &Path, net: &ConvNet, langevin: Option<&LangevinConfig
 /// too many, of another shape or kind.
 pub fn load_weights(path: &Path, device: Device) -> Result<Weights> {
     let (tensors, metadata) = read_any(path)?;
-    let in_file = |source: EnergyError| EnergyError::InFile { path: path.to_owned(), source: Box::new(source) };
+    let in_file = |source| in_file(path, source);
     let (energy, langevin) = match metadata {
         Some(text) => parse_metadata(&text)
             .map_err(|reason| EnergyError::Metadata { path: path.to_owned(), reason })?,
@@ -91,7 +94,8 @@ pub fn read_state_dict(path: &Path) -> Result<Vec<(String, Tensor)>> {
     Ok(read_any(path)?.0)
 }
 
-fn read_any(path: &Path) -> Result<(Vec<(String, Tensor)>, Option<String>)> {
+/// The tensors of a file of any format, with the text of our metadata if it has one.
+fn read_any(path: &Path) -> Result<(Named, Option<String>)> {
     let bytes = read(path)?;
     match is_pth(&bytes) {
         true => Ok((state::published_names(read_pth(path, &bytes)?), None)),
@@ -100,15 +104,14 @@ fn read_any(path: &Path) -> Result<(Vec<(String, Tensor)>, Option<String>)> {
 }
 
 /// The tensors of a safetensors file under the published names, with the text of our metadata if it has one.
-fn read_safetensors(path: &Path, bytes: &[u8]) -> Result<(Vec<(String, Tensor)>, Option<String>)> {
+fn read_safetensors(path: &Path, bytes: &[u8]) -> Result<(Named, Option<String>)> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|source| damaged(path, source))?;
     let text = header.metadata().as_ref().and_then(|map| map.get(KEY).cloned());
     let archive = SafeTensors::deserialize(bytes).map_err(|source| damaged(path, source))?;
     let mut tensors = Vec::new();
     for (name, view) in archive.iter() {
-        let in_file = |source| EnergyError::InFile { path: path.to_owned(), source: Box::new(source) };
-        let tensor = float_tensor(name, number(view.dtype()), view.shape(), view.data()).map_err(in_file)?;
-        tensors.push((name.to_owned(), tensor));
+        let tensor = float_tensor(name, number(view.dtype()), view.shape(), view.data());
+        tensors.push((name.to_owned(), tensor.map_err(|source| in_file(path, source))?));
     }
     Ok((state::published_names(tensors), text))
 }
@@ -125,6 +128,10 @@ fn number(kind: Dtype) -> Number {
         Dtype::BOOL => Number::Other("bool", 1),
         _ => Number::Other("another kind of number", 0),
     }
+}
+
+fn in_file(path: &Path, source: EnergyError) -> EnergyError {
+    EnergyError::InFile { path: path.to_owned(), source: Box::new(source) }
 }
 
 fn damaged(path: &Path, source: safetensors::SafeTensorError) -> EnergyError {

@@ -307,7 +307,7 @@ impl<'a> Machine<'a> {
     fn set(&mut self, items: Vec<Id>) -> Read<()> {
         let dict = self.peek()?;
         let Object::Dict(pairs) = &mut self.objects[dict] else { return damaged("the pickle sets items of no dict") };
-        if items.len() % 2 != 0 {
+        if !items.len().is_multiple_of(2) {
             return damaged("a dict has a key without value");
         }
         pairs.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));

@@ -5,6 +5,7 @@
 use super::*;
 use crate::{Energy, Trainable, load_weights, read_state_dict};
 use srm_config::{Activation, EnergyConfig};
+use std::io::{Cursor, Read as _, Write as _};
 use std::path::PathBuf;
 use tch::{Device, Kind};
 
@@ -218,6 +219,33 @@ fn hostile_programs_are_refused() {
     }
     assert!(message(b"\x80\x02K\x01.").contains("not written by torch.save"));
     assert!(message(b"PK\x03\x04").contains("not a whole zip"));
+}
+
+/// The zip's entries packed anew with deflate, after `change` has seen each.
+fn repacked(whole: &[u8], change: impl Fn(&str, Vec<u8>) -> Vec<u8>) -> Vec<u8> {
+    let mut source = zip::ZipArchive::new(Cursor::new(whole)).unwrap();
+    let mut target = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+    for index in 0..source.len() {
+        let mut entry = source.by_index(index).unwrap();
+        let name = entry.name().unwrap().into_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        target.start_file(&*name, options).unwrap();
+        target.write_all(&change(&name, content)).unwrap();
+    }
+    target.finish().unwrap().into_inner()
+}
+
+#[test]
+fn a_compressed_zip_is_read_within_bounds() {
+    let whole = bytes("plain.pth");
+    let same = read_pth(Path::new("x.pth"), &repacked(&whole, |_, content| content)).unwrap();
+    assert_expected(&same, "deflated");
+    let bomb = repacked(&whole, |name, content| if name.ends_with("data/0") { vec![0; 50_000_000] } else { content });
+    assert!(bomb.len() < 1_000_000 && message(&bomb).contains("more than 16 times its size"));
+    let swapped = |name: &str, content| if name.ends_with("byteorder") { b"big".to_vec() } else { content };
+    assert!(message(&repacked(&whole, swapped)).contains("big-endian"));
 }
 
 #[test]
