@@ -20,14 +20,16 @@ fn unknown_keys_are_refused_with_the_key_that_was_meant() {
 
 #[test]
 fn several_wrong_values_are_reported_at_once() {
-    let run = srm(&[&SMOKE[..], &["--set", "energy.size=33", "--set", "train.batch=0", "--set", "langevin.delta_tau=1e-4"]]
-        .concat());
+    let run =
+        srm(&[&SMOKE[..], &["--set", "energy.size=33", "--set", "train.batch=0", "--set", "langevin.delta_tau=1e-4"]]
+            .concat());
     run.failed_with(2, &["3 problems", "energy.size = 33: must be 32, 64 or 128", "train.batch = 0", "both forms"]);
 }
 
 #[test]
 fn a_missing_or_broken_config_is_bad_usage() {
-    srm(&["train", "--config", "no/such.json"]).failed_with(2, &["cannot read the config no/such.json", "No such file"]);
+    srm(&["train", "--config", "no/such.json"])
+        .failed_with(2, &["cannot read the config no/such.json", "No such file"]);
     let place = folder();
     let file = place.path().join("broken.json");
     fs::write(&file, "{ \"data\": ").expect("a writable temporary folder");
@@ -36,9 +38,12 @@ fn a_missing_or_broken_config_is_bad_usage() {
 
 #[test]
 fn wrong_flags_are_bad_usage() {
-    for arguments in [&["train", "--nonsense"][..], &["sample", "--out", "x.png"], &["sample", "--weights", "a", "--out", "b.png", "--count", "0"],
-        &["train", "--device", "gpu"]]
-    {
+    for arguments in [
+        &["train", "--nonsense"][..],
+        &["sample", "--out", "x.png"],
+        &["sample", "--weights", "a", "--out", "b.png", "--count", "0"],
+        &["train", "--device", "gpu"],
+    ] {
         let run = srm(arguments);
         assert_eq!(run.code, 2, "{arguments:?}: {}", run.stderr);
         assert!(run.stderr.contains("error: ") && run.stdout.is_empty(), "{}", run.stderr);
@@ -101,9 +106,13 @@ fn weights_that_are_missing_empty_or_cut_short_are_refused() {
 
     let (run, _) = smoke();
     let whole = fs::read(run.join("checkpoints/000030/weights.safetensors")).expect("the smoke run wrote it");
-    for (name, bytes) in [("cut.safetensors", &whole[..whole.len() / 2]), ("head.safetensors", &whole[..5]),
-        ("empty.safetensors", &[]), ("empty.pth", &[]), ("noise.pth", &[7; 100])]
-    {
+    for (name, bytes) in [
+        ("cut.safetensors", &whole[..whole.len() / 2]),
+        ("head.safetensors", &whole[..5]),
+        ("empty.safetensors", &[]),
+        ("empty.pth", &[]),
+        ("noise.pth", &[7; 100]),
+    ] {
         let file = place.path().join(name);
         fs::write(&file, bytes).expect("a writable temporary folder");
         sample(text(&file)).failed_with(1, &["cannot load the weights", name]);
@@ -138,9 +147,10 @@ fn cuda_that_is_not_there_is_an_error_with_a_remedy() {
     let (run, _) = smoke();
     let place = folder();
     let out = place.path().join("x.png");
-    for arguments in [&["sample", "--weights", text(run), "--out", text(&out), "--device", "cuda"][..],
-        &[&SMOKE[..], &["--run", text(&place.path().join("run")), "--device", "cuda:1"]].concat()]
-    {
+    for arguments in [
+        &["sample", "--weights", text(run), "--out", text(&out), "--device", "cuda"][..],
+        &[&SMOKE[..], &["--run", text(&place.path().join("run")), "--device", "cuda:1"]].concat(),
+    ] {
         srm(arguments).failed_with(1, &["no CUDA build of libtorch was found", "cargo xtask setup --cuda"]);
     }
 }

@@ -10,7 +10,8 @@ fn ten_samples_are_the_first_ten_of_fifty() {
     let place = folder();
     let arrays = ["10", "50"].map(|count| {
         let out = place.path().join(format!("{count}.npy"));
-        let said = srm(&["sample", "--weights", text(run), "--count", count, "--out", text(&out), "--json"]).done().json();
+        let said =
+            srm(&["sample", "--weights", text(run), "--count", count, "--out", text(&out), "--json"]).done().json();
         assert_eq!(said["shape"], serde_json::json!([count.parse::<u32>().expect("a number"), 32, 32, 3]));
         assert_eq!(said["steps"], 10);
         read_npy(&out)
@@ -74,7 +75,8 @@ fn fewer_steps_give_other_images() {
     let place = folder();
     let draw = |steps: &str| {
         let out = place.path().join(format!("{steps}.npy"));
-        let arguments = ["sample", "--weights", text(run), "--count", "2", "--steps", steps, "--out", text(&out), "--json"];
+        let arguments =
+            ["sample", "--weights", text(run), "--count", "2", "--steps", steps, "--out", text(&out), "--json"];
         assert_eq!(srm(&arguments).done().json()["steps"].to_string(), steps);
         read_npy(&out).1
     };
@@ -85,11 +87,10 @@ fn fewer_steps_give_other_images() {
 fn a_pytorch_state_dict_draws_samples_by_the_settings_of_a_config() {
     let place = folder();
     let (config, out) = (place.path().join("one.json"), place.path().join("x.npy"));
-    let smoke = srm_config::Config::load(crate::common::root().join("configs/smoke.json"), &[
-        "energy.channels=1".to_owned(),
-        "energy.features=1".to_owned(),
-        "energy.activation=silu".to_owned(),
-    ]);
+    let smoke = srm_config::Config::load(
+        crate::common::root().join("configs/smoke.json"),
+        &["energy.channels=1".to_owned(), "energy.features=1".to_owned(), "energy.activation=silu".to_owned()],
+    );
     fs::write(&config, smoke.expect("sound").to_json()).expect("a writable temporary folder");
     for file in ["plain.pth", "plain.legacy.pth"] {
         let weights = format!("crates/srm-energy/fixtures/pth/{file}");
@@ -98,6 +99,7 @@ fn a_pytorch_state_dict_draws_samples_by_the_settings_of_a_config() {
         let said = srm(&[&arguments[..], &["--config", text(&config), "--json"]].concat()).done().json();
         assert_eq!(said["shape"], serde_json::json!([2, 32, 32, 1]));
         assert_eq!(said["steps"], 10);
-        srm(&[&arguments[..], &["--config", "configs/smoke.json"]].concat()).failed_with(1, &["1 features", "8 features"]);
+        srm(&[&arguments[..], &["--config", "configs/smoke.json"]].concat())
+            .failed_with(1, &["1 features", "8 features"]);
     }
 }

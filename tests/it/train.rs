@@ -22,13 +22,23 @@ fn the_smoke_config_trains_in_under_30_seconds_and_leaves_a_whole_run_folder() {
     let config = srm_config::Config::load(run.join("config.json"), &[]).expect("the saved config loads");
     assert_eq!(config.langevin.block, Some(8), "the block is resolved and written down");
     let metrics = fs::read_to_string(run.join("metrics.jsonl")).expect("metrics were written");
-    let lines: Vec<Value> = metrics.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect();
+    let lines: Vec<Value> =
+        metrics.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect();
     let updates: Vec<u64> = lines.iter().filter_map(|line| line["update"].as_u64()).collect();
     assert_eq!(updates, [1, 5, 10, 15, 20, 25, 30]);
     for line in &lines {
-        for key in ["f_data", "f_sample", "gap", "chain_grad_norm", "theta_grad_norm", "sample_std", "lr", "data_noise",
-            "seconds", "images_seen"]
-        {
+        for key in [
+            "f_data",
+            "f_sample",
+            "gap",
+            "chain_grad_norm",
+            "theta_grad_norm",
+            "sample_std",
+            "lr",
+            "data_noise",
+            "seconds",
+            "images_seen",
+        ] {
             assert!(line[key].as_f64().is_some_and(f64::is_finite), "{key} in {line}");
         }
     }
@@ -57,7 +67,8 @@ fn the_grid_of_a_run_is_what_sample_draws_with_seed_1() {
 fn a_dry_run_prints_the_resolved_config_and_writes_nothing() {
     let place = folder();
     let run = place.path().join("run");
-    let arguments = ["train", "--config", "configs/smoke.json", "--set", "train.updates=7", "--dry-run", "--run", text(&run)];
+    let arguments =
+        ["train", "--config", "configs/smoke.json", "--set", "train.updates=7", "--dry-run", "--run", text(&run)];
     let plain = srm(&arguments).done();
     let config = srm_config::Config::from_json(&plain.stdout, &[]).expect("stdout is a config");
     assert_eq!((config.train.updates, config.checkpoint.keep_last, config.langevin.block), (7, 2, Some(8)));
@@ -82,7 +93,8 @@ fn training_repeats_bit_for_bit_whatever_the_threads() {
     let place = folder();
     let weights = ["1", "2"].map(|threads| {
         let run = place.path().join(threads);
-        let arguments = ["train", "--config", "configs/smoke.json", "--set", "train.updates=3", "--set", "langevin.block=4"];
+        let arguments =
+            ["train", "--config", "configs/smoke.json", "--set", "train.updates=3", "--set", "langevin.block=4"];
         srm(&[&arguments[..], &["--run", text(&run), "--threads", threads]].concat()).done();
         fs::read(run.join("checkpoints/000003/weights.safetensors")).expect("weights at the end")
     });
@@ -120,7 +132,14 @@ fn ctrl_c_saves_the_state_and_ends_with_code_130() {
     let place = folder();
     let run = place.path().join("run");
     let mut child = command(&["train", "--config", "configs/smoke.json", "--run", text(&run)])
-        .args(["--set", "train.updates=1000000", "--set", "checkpoint.every=1000000", "--set", "log.samples_every=1000000"])
+        .args([
+            "--set",
+            "train.updates=1000000",
+            "--set",
+            "checkpoint.every=1000000",
+            "--set",
+            "log.samples_every=1000000",
+        ])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

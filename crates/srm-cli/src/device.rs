@@ -67,7 +67,9 @@ impl DeviceChoice {
                 }
                 let count = usize::try_from(Cuda::device_count()).unwrap_or(0);
                 if index >= count {
-                    bail!("--device cuda:{index}: there are {count} CUDA devices, counted from 0; take a smaller number");
+                    bail!(
+                        "--device cuda:{index}: there are {count} CUDA devices, counted from 0; take a smaller number"
+                    );
                 }
                 Ok(Device::Cuda(index))
             }

@@ -76,7 +76,8 @@ pub fn remedy(images: &Path) -> String {
     let name = images.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     let place = images.to_string_lossy().to_lowercase();
     if name.starts_with("celeba_32") || name.starts_with("celeba_64") {
-        return "`cargo xtask fetch-celeba` makes them (--from PATH takes an img_align_celeba.zip that you have)".to_owned();
+        return "`cargo xtask fetch-celeba` makes them (--from PATH takes an img_align_celeba.zip that you have)"
+            .to_owned();
     }
     if place.contains("fashion") {
         return "`cargo xtask fetch-fashion-mnist` makes them".to_owned();
@@ -99,7 +100,10 @@ pub fn prepare_output(path: &Path) -> Result<()> {
     let advice = || format!("cannot write {}; choose a place where you may write", path.display());
     fs::create_dir_all(parent).with_context(advice)?;
     let probe = parent.join(format!(".srm-write-test-{}", std::process::id()));
-    fs::write(&probe, []).and_then(|()| fs::remove_file(&probe)).map_err(|error| anyhow!(error)).with_context(advice)?;
+    fs::write(&probe, [])
+        .and_then(|()| fs::remove_file(&probe))
+        .map_err(|error| anyhow!(error))
+        .with_context(advice)?;
     if path.is_dir() {
         bail!("cannot write {}; it is a folder", path.display());
     }

@@ -1,9 +1,6 @@
 //! Run `srm sample`: draw keyed chains from trained weights and write them as grid, array, folder or strip.
 
-use std::{
-    path::Path,
-    time::Instant,
-};
+use std::{path::Path, time::Instant};
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
@@ -49,7 +46,11 @@ pub fn run(arguments: &SampleArguments, output: &Output) -> Result<()> {
     let form = check(arguments)?;
     let config = arguments.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
     for path in [Some(&arguments.out), arguments.chain.as_ref()].into_iter().flatten() {
-        prepare_output(&if *path == arguments.out && form == Form::Folder { path.join("0.png") } else { path.clone() })?;
+        prepare_output(&if *path == arguments.out && form == Form::Folder {
+            path.join("0.png")
+        } else {
+            path.clone()
+        })?;
     }
     let device = arguments.compute.device.open()?;
     let loaded = weights::load(&arguments.weights, config.as_ref(), device)?;
@@ -58,7 +59,8 @@ pub fn run(arguments: &SampleArguments, output: &Output) -> Result<()> {
         langevin.steps = steps as usize;
     }
     let energy = net.config().clone();
-    let training_set = arguments.nearest.as_deref().map(|path| open_like(path, energy.size, energy.channels)).transpose()?;
+    let training_set =
+        arguments.nearest.as_deref().map(|path| open_like(path, energy.size, energy.channels)).transpose()?;
     let default_block = if device.is_cuda() { DEFAULT_CUDA_BLOCK } else { DEFAULT_CPU_BLOCK };
     let block = arguments.block.map(usize::from).or(langevin.block).unwrap_or(default_block);
     let threads = if device.is_cuda() { 1 } else { arguments.compute.threads() };
@@ -221,12 +223,7 @@ fn write_strip(path: &Path, watches: &[Watch], rows: usize) -> Result<()> {
 }
 
 /// Rows of samples and rows of their nearest images in turn, `[2 n, h, w, c]`, the last pair of rows filled up with black.
-fn with_neighbours(
-    samples: &Array4<u8>,
-    set: &ImageSet,
-    found: &[Neighbour],
-    columns: usize,
-) -> Result<Array4<u8>> {
+fn with_neighbours(samples: &Array4<u8>, set: &ImageSet, found: &[Neighbour], columns: usize) -> Result<Array4<u8>> {
     let (count, h, w, c) = samples.dim();
     let mut pixels: Vec<u8> = Vec::with_capacity(2 * count.next_multiple_of(columns) * h * w * c);
     let image_len = h * w * c;

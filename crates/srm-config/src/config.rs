@@ -1,6 +1,9 @@
 //! Gather the sections of a run into one checked tree.
 
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -139,7 +142,8 @@ impl TrainConfig {
         let batch = fields.count("batch", None);
         let learning_rate = fields.read("learning_rate", None, Schedule::RULE, Schedule::from_value);
         // arXiv 1904.09770, section 4: sigma = 0.03
-        let data_noise = fields.read("data_noise", Some(Schedule::constant(0.03)), Schedule::RULE, Schedule::from_value);
+        let data_noise =
+            fields.read("data_noise", Some(Schedule::constant(0.03)), Schedule::RULE, Schedule::from_value);
         let seed = fields.read("seed", Some(1), "must be a whole number from 0 to 2^64 - 1", crate::fields::whole);
         // ADAM's usual constants (arXiv 1412.6980, section 2); the published code keeps them
         let betas = fields.read("betas", Some([0.9, 0.999]), "must be two numbers, each in [0, 1)", |value| {
@@ -183,7 +187,9 @@ impl CheckpointConfig {
 fn about_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Array(lines) => lines.iter().map(Value::as_str).collect::<Option<Vec<_>>>().map(|lines| lines.join("\n")),
+        Value::Array(lines) => {
+            lines.iter().map(Value::as_str).collect::<Option<Vec<_>>>().map(|lines| lines.join("\n"))
+        }
         _ => None,
     }
 }

@@ -6,10 +6,27 @@ use crate::Problem;
 
 /// Every key there is, to say where a misplaced one belongs.
 const KEYS: [&str; 21] = [
-    "data.images", "data.count", "data.flip", "energy.size", "energy.channels", "energy.features", "energy.activation",
-    "langevin.steps", "langevin.gradient_scale", "langevin.noise_std", "langevin.delta_tau", "langevin.init",
-    "langevin.block", "train.updates", "train.batch", "train.learning_rate", "train.data_noise", "train.seed",
-    "train.betas", "train.epsilon", "log.samples_every",
+    "data.images",
+    "data.count",
+    "data.flip",
+    "energy.size",
+    "energy.channels",
+    "energy.features",
+    "energy.activation",
+    "langevin.steps",
+    "langevin.gradient_scale",
+    "langevin.noise_std",
+    "langevin.delta_tau",
+    "langevin.init",
+    "langevin.block",
+    "train.updates",
+    "train.batch",
+    "train.learning_rate",
+    "train.data_noise",
+    "train.seed",
+    "train.betas",
+    "train.epsilon",
+    "log.samples_every",
 ];
 
 /// One object of the tree, the keys asked of it so far, and the problems of the whole tree.

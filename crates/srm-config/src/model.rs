@@ -129,12 +129,12 @@ impl LangevinConfig {
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<LangevinConfig> {
         let steps = fields.count("steps", Some(100));
         let drift = read_drift(fields);
-        let init = fields.read("init", Some(Init::Uniform), r#"must be "uniform" or "gaussian""#, |value| {
-            match value.as_str()? {
-                "uniform" => Some(Init::Uniform),
-                "gaussian" => Some(Init::Gaussian),
-                _ => None,
-            }
+        let init = fields.read("init", Some(Init::Uniform), r#"must be "uniform" or "gaussian""#, |value| match value
+            .as_str()?
+        {
+            "uniform" => Some(Init::Uniform),
+            "gaussian" => Some(Init::Gaussian),
+            _ => None,
         });
         let block = fields.optional_count("block");
         Some(LangevinConfig { steps: steps?, drift: drift?, init: init?, block: block? })
@@ -173,7 +173,9 @@ impl EnergyConfig {
             crate::fields::whole(value).filter(|channels| (1..=4).contains(channels)).map(|channels| channels as usize)
         });
         let features = fields.read("features", Some(64), "must be a whole number from 1 to 1024", |value| {
-            crate::fields::whole(value).filter(|features| (1..=1024).contains(features)).map(|features| features as usize)
+            crate::fields::whole(value)
+                .filter(|features| (1..=1024).contains(features))
+                .map(|features| features as usize)
         });
         let rule = r#"must be {"leaky_relu": slope >= 0}, "relu", "silu", "softplus" or "gelu""#;
         let activation = fields.read("activation", Some(Activation::default()), rule, Activation::from_value);

@@ -12,8 +12,7 @@ pub struct Schedule {
 
 impl Schedule {
     /// What a schedule in JSON must look like.
-    pub(crate) const RULE: &'static str =
-        "must be a number >= 0 or [[update, value], ...] with updates that never fall (at most two alike: a jump) and values >= 0";
+    pub(crate) const RULE: &'static str = "must be a number >= 0 or [[update, value], ...] with updates that never fall (at most two alike: a jump) and values >= 0";
 
     /// The same value at every update.
     pub fn constant(value: f64) -> Schedule {

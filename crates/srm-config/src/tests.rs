@@ -75,9 +75,23 @@ fn every_problem_is_reported_at_once_with_path_value_rule_and_hint() {
     assert_eq!(
         paths,
         [
-            "--set train.batch", "--set train.seed=[1", "data.images", "data.count", "data.image", "energy.size",
-            "energy.channels", "energy.activation", "langevin.steps", "langevin", "langevin.gradient_scale",
-            "langevin.noise_std", "train.updates", "train.learning_rate", "train.betas", "train.steps", "checkpoint",
+            "--set train.batch",
+            "--set train.seed=[1",
+            "data.images",
+            "data.count",
+            "data.image",
+            "energy.size",
+            "energy.channels",
+            "energy.activation",
+            "langevin.steps",
+            "langevin",
+            "langevin.gradient_scale",
+            "langevin.noise_std",
+            "train.updates",
+            "train.learning_rate",
+            "train.betas",
+            "train.steps",
+            "checkpoint",
             "logs",
         ]
     );
@@ -121,8 +135,16 @@ fn broken_json_names_its_place_and_a_missing_file_its_path() {
 fn overrides_take_json_bare_words_and_null_in_order() {
     let config = load(
         &small(),
-        &["data.images=b c.npy", "train.batch=8", "train.batch=2e1", "energy.activation={\"leaky_relu\": 0.1}",
-          "log.every=5", "train.learning_rate=[[0, 1e-3], [10, 0]]", "data.count=7", "data.count=null"],
+        &[
+            "data.images=b c.npy",
+            "train.batch=8",
+            "train.batch=2e1",
+            "energy.activation={\"leaky_relu\": 0.1}",
+            "log.every=5",
+            "train.learning_rate=[[0, 1e-3], [10, 0]]",
+            "data.count=7",
+            "data.count=null",
+        ],
     )
     .expect("sound");
     assert_eq!(config.data.images.to_str(), Some("b c.npy"));
@@ -138,7 +160,8 @@ fn overrides_take_json_bare_words_and_null_in_order() {
 #[test]
 fn schedules_are_linear_between_knots_constant_outside_and_jump() {
     let schedule = Schedule::from_knots(vec![(10, 1.0), (20, 3.0), (20, 8.0), (40, 0.0)]).expect("sound knots");
-    for (update, value) in [(0, 1.0), (10, 1.0), (15, 2.0), (19, 2.8), (20, 8.0), (30, 4.0), (40, 0.0), (u64::MAX, 0.0)] {
+    for (update, value) in [(0, 1.0), (10, 1.0), (15, 2.0), (19, 2.8), (20, 8.0), (30, 4.0), (40, 0.0), (u64::MAX, 0.0)]
+    {
         // one interpolation rounds a few times in f64
         assert!((schedule.at(update) - value).abs() < 1e-12, "at {update}: {}", schedule.at(update));
     }
@@ -167,7 +190,10 @@ fn random_config(seed: u64) -> Config {
         mixed ^ (mixed >> 31)
     };
     // any bit pattern of a positive finite f64: sign cleared, the top exponent bit cleared
-    let mut number = { let mut draw = draw; move || (draw(), f64::from_bits((draw() & 0x3FFF_FFFF_FFFF_FFFF) | 1)) };
+    let mut number = {
+        let mut draw = draw;
+        move || (draw(), f64::from_bits((draw() & 0x3FFF_FFFF_FFFF_FFFF) | 1))
+    };
     let mut config = load(&small(), &[]).expect("sound");
     let (bits, real) = number();
     config.about = ["", "one", "two\nlines", "quotes \" and \\ and ünïcödé\n\n"][(bits % 4) as usize].to_owned();
@@ -176,9 +202,9 @@ fn random_config(seed: u64) -> Config {
     config.data.flip = bits % 2 == 0;
     config.energy.size = [32, 64, 128][(bits % 3) as usize];
     config.energy.channels = (bits % 4) as usize + 1;
-    config.energy.activation = [
-        Activation::LeakyRelu(real), Activation::Relu, Activation::Silu, Activation::Softplus, Activation::Gelu,
-    ][(bits % 5) as usize];
+    config.energy.activation =
+        [Activation::LeakyRelu(real), Activation::Relu, Activation::Silu, Activation::Softplus, Activation::Gelu]
+            [(bits % 5) as usize];
     let (bits, scale) = number();
     let noise_std = number().1;
     config.langevin.drift = match bits % 2 {
