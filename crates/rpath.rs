@@ -2,6 +2,8 @@
 //!
 //! The path goes in as RUNPATH: LD_LIBRARY_PATH still wins, and a moved target folder does no harm.
 
+#![allow(clippy::print_stdout)] // how a build script talks to cargo
+
 use std::{env, fs, path::PathBuf};
 
 fn main() {
