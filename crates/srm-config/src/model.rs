@@ -52,7 +52,7 @@ impl Activation {
 pub struct EnergyConfig {
     /// Height and width of the images in pixels: 32, 64 or 128.
     pub size: usize,
-    /// Channels of the images, 1 to 4.
+    /// Channels of the images: 1 (grey), 3 (RGB) or 4 (RGBA).
     pub channels: usize,
     /// Features n of the first layer, 1 to 1024; published: 64 (enijkamp/short_run, train_cifar10_minimal.py).
     pub features: usize,
@@ -169,8 +169,8 @@ impl EnergyConfig {
         let size = fields.read("size", None, "must be 32, 64 or 128 (pixels)", |value| {
             crate::fields::whole(value).filter(|size| [32, 64, 128].contains(size)).map(|size| size as usize)
         });
-        let channels = fields.read("channels", None, "must be a whole number from 1 to 4", |value| {
-            crate::fields::whole(value).filter(|channels| (1..=4).contains(channels)).map(|channels| channels as usize)
+        let channels = fields.read("channels", None, "must be 1 (grey), 3 (RGB) or 4 (RGBA)", |value| {
+            crate::fields::whole(value).filter(|channels| [1, 3, 4].contains(channels)).map(|channels| channels as usize)
         });
         let features = fields.read("features", Some(64), "must be a whole number from 1 to 1024", |value| {
             crate::fields::whole(value)

@@ -39,7 +39,7 @@ impl RunFolder {
             fs::create_dir_all(&folder).map_err(at(&folder))?;
         }
         let config_path = path.join("config.json");
-        fs::write(&config_path, config.to_json() + "\n").map_err(at(&config_path))?;
+        fs::write(&config_path, config.to_json()).map_err(at(&config_path))?;
         let metrics_path = path.join("metrics.jsonl");
         let metrics = File::create(&metrics_path).map_err(at(&metrics_path))?;
         Ok(Self { path: path.to_owned(), metrics, keep_last: config.checkpoint.keep_last })
