@@ -201,7 +201,7 @@ fn random_config(seed: u64) -> Config {
     config.data.count = (bits % 3 > 0).then_some((bits % 99) as usize + 1);
     config.data.flip = bits % 2 == 0;
     config.energy.size = [32, 64, 128][(bits % 3) as usize];
-    config.energy.channels = (bits % 4) as usize + 1;
+    config.energy.channels = [1, 3, 4][(bits % 3) as usize];
     config.energy.activation =
         [Activation::LeakyRelu(real), Activation::Relu, Activation::Silu, Activation::Softplus, Activation::Gelu]
             [(bits % 5) as usize];
