@@ -30,7 +30,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Fetch libtorch 2.11.0 into the user's cache (531 MB to download, once) and link it as .libtorch
+    /// Fetch libtorch 2.11.0 into the user's cache (544 MB to download, once) and link it as .libtorch
     Setup(setup::Args),
     /// Set-up, data, training and pictures on Fashion-MNIST: garments out of noise in minutes
     Demo(demo::Args),
