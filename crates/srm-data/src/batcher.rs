@@ -67,18 +67,30 @@ pub fn fill_batch(images: &ImageSet, picks: &[Pick], out: &mut Vec<f32>) -> Resu
             return Err(DataError::BadImage { name, reason: format!("there are only {}", images.len()) });
         }
         let pixels = images.image(pick.index);
-        for row in 0..h {
-            for column in 0..w {
-                let source = if pick.flip { w - 1 - column } else { column };
-                for channel in 0..c {
-                    let byte = pixels[(row * w + source) * c + channel];
-                    planar[(channel * h + row) * w + column] = f32::from(byte) / 127.5 - 1.0;
+        for (channel, plane) in planar.chunks_exact_mut(h * w).enumerate() {
+            for (bytes, row) in pixels.chunks_exact(w * c).zip(plane.chunks_exact_mut(w)) {
+                let levels = bytes[channel..].iter().step_by(c).map(|&byte| LEVELS[usize::from(byte)]);
+                if pick.flip {
+                    row.iter_mut().rev().zip(levels).for_each(|(out, level)| *out = level);
+                } else {
+                    row.iter_mut().zip(levels).for_each(|(out, level)| *out = level);
                 }
             }
         }
     }
     Ok(())
 }
+
+/// p/127.5 − 1 for each byte p.
+static LEVELS: [f32; 256] = {
+    let mut levels = [0.0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        levels[byte] = byte as f32 / 127.5 - 1.0;
+        byte += 1;
+    }
+    levels
+};
 
 #[cfg(test)]
 mod tests {

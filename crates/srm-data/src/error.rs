@@ -23,6 +23,80 @@ pub enum DataError {
         /// What it holds instead.
         got: String,
     },
+    /// An option has a value that it cannot have.
+    #[error("{option} {value:?} does not serve; give {expected}")]
+    BadOption {
+        /// The option's flag.
+        option: &'static str,
+        /// What came.
+        value: String,
+        /// What serves.
+        expected: &'static str,
+    },
+    /// Images cannot be taken from there.
+    #[error("{} is {got}; --input takes a folder or .zip of images, the binary version of CIFAR-10 (.tar.gz or its folder), or IDX files (.gz or not)", path.display())]
+    NotASource {
+        /// The input.
+        path: PathBuf,
+        /// What it is instead.
+        got: String,
+    },
+    /// A folder or archive has no images.
+    #[error("{}; images end with .png, .jpg, .jpeg, .pgm, .ppm, .pnm, .bmp or .webp", no_images(path, *others))]
+    NoImagesIn {
+        /// The folder or archive.
+        path: PathBuf,
+        /// Files of other kinds in it.
+        others: usize,
+    },
+    /// The images cannot be split as asked.
+    #[error("{} has no {split} split: {reason}; leave --split out, or give --partition list_eval_partition.txt", path.display())]
+    NoSplit {
+        /// The input.
+        path: PathBuf,
+        /// The split asked for.
+        split: crate::Split,
+        /// Why.
+        reason: String,
+    },
+    /// A line of the partition list cannot be read.
+    #[error("{}:{line} is no partition line like `000001.jpg 0`; download the list again", path.display())]
+    BadPartition {
+        /// The list.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: usize,
+    },
+    /// A colour image among grey ones.
+    #[error("{name} is in colour, the images before it are grey; pass --channels 3, or --channels 1 to make all grey")]
+    MixedColours {
+        /// The image's name within its source.
+        name: String,
+    },
+    /// No image can be used.
+    #[error("none of the {count} images of {} can be used, for example {name}: {reason}", path.display())]
+    AllBad {
+        /// The input.
+        path: PathBuf,
+        /// Images tried.
+        count: usize,
+        /// The first of them.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Another process writes the same file.
+    #[error("{} is being written by another process; wait for its end", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The caller asked to stop.
+    #[error("stopped; {} was not written", path.display())]
+    Stopped {
+        /// The file.
+        path: PathBuf,
+    },
     /// An image cannot be used.
     #[error("{name}: {reason}; remove it, or pass --skip-bad to go on without it")]
     BadImage {
@@ -59,6 +133,14 @@ pub enum DataError {
         /// The file or folder.
         path: PathBuf,
     },
+}
+
+fn no_images(path: &std::path::Path, others: usize) -> String {
+    match others {
+        0 => format!("{} is empty", path.display()),
+        1 => format!("{} has no images, only 1 other file", path.display()),
+        _ => format!("{} has no images, only {others} other files", path.display()),
+    }
 }
 
 impl DataError {

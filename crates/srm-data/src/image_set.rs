@@ -1,18 +1,16 @@
 //! Read an image set straight from the disk's pages: u8 `.npy` `[n, h, w, c]`, memory-mapped.
 
-use crate::DataError;
-use memmap2::Mmap;
+use crate::{DataError, map::Map};
 use ndarray::ArrayView4;
 use ndarray_npy::{ViewNpyError, ViewNpyExt};
 use sha2::{Digest, Sha256};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Images in a memory-mapped file: opening 200,000 of them copies nothing.
 #[derive(Debug)]
 pub struct ImageSet {
     path: PathBuf,
-    map: Mmap,
+    map: Map,
     /// First byte of image 0 in the map.
     offset: usize,
     /// n, h, w, c of the file.
@@ -28,15 +26,15 @@ impl ImageSet {
     /// [`DataError::Io`] where it cannot be read, [`DataError::NotAnImageSet`] for another dtype or shape, or a file
     /// that is cut off.
     pub fn open(path: &Path) -> Result<Self, DataError> {
-        let map = map_file(path)?;
+        let map = Map::open(path)?;
         let wrong = |got: String| DataError::NotAnImageSet { path: path.to_owned(), got };
         let (offset, shape) = {
-            let view = ArrayView4::<u8>::view_npy(&map).map_err(|error| wrong(describe(&error)))?;
+            let view = ArrayView4::<u8>::view_npy(map.as_ref()).map_err(|error| wrong(describe(&error)))?;
             if !view.is_standard_layout() {
                 return Err(wrong("an array in Fortran order".into()));
             }
             let (n, h, w, c) = view.dim();
-            (view.as_ptr() as usize - map.as_ptr() as usize, [n, h, w, c])
+            (view.as_ptr() as usize - map.as_ref().as_ptr() as usize, [n, h, w, c])
         };
         if shape.contains(&0) {
             return Err(wrong(format!("shape {shape:?}, which holds no pixel")));
@@ -81,7 +79,7 @@ impl ImageSet {
     pub fn image(&self, i: usize) -> &[u8] {
         assert!(i < self.len, "image {i} of {}", self.len);
         let bytes = self.shape[1] * self.shape[2] * self.shape[3];
-        &self.map[self.offset + i * bytes..][..bytes]
+        &self.map.as_ref()[self.offset + i * bytes..][..bytes]
     }
 
     /// Use only the first `count` images, at least one.
@@ -107,14 +105,6 @@ fn describe(error: &ViewNpyError) -> String {
         ViewNpyError::MissingBytes(missing) => format!("a file that is cut off: {missing} bytes are missing"),
         other => format!("no .npy file: {other}"),
     }
-}
-
-#[allow(unsafe_code)]
-fn map_file(path: &Path) -> Result<Mmap, DataError> {
-    let file = File::open(path).map_err(DataError::io("read", path))?;
-    // SAFETY: the map is read-only; our own writers replace files by rename and never change one in place. A user who
-    // truncates the file during a run gets SIGBUS, as with any memory map.
-    unsafe { Mmap::map(&file) }.map_err(DataError::io("map", path))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! - [`ImageSet`] reads u8 `.npy` `[n, h, w, c]` straight from the disk's pages; [`Batcher`] chooses the images of an
 //!   update, and [`fill_batch`] turns them into planar numbers in [-1, 1].
+//! - [`preprocess()`] makes such a set of a folder or archive of photos, CIFAR-10 or IDX files.
 //! - [`write_grid`], [`write_npy`] and [`write_pngs`] write what [`to_u8`] gives back.
 //! - [`nearest`] finds the training image that a sample is closest to.
 //! - [`random`] names every random draw by a key; [`synthetic`] makes images that need no download.
@@ -11,8 +12,10 @@
 mod batcher;
 mod error;
 mod image_set;
+mod map;
 mod nearest;
 mod picture;
+mod preprocess;
 pub mod random;
 pub mod synthetic;
 
@@ -21,3 +24,4 @@ pub use error::DataError;
 pub use image_set::ImageSet;
 pub use nearest::{Neighbour, nearest};
 pub use picture::{to_u8, write_grid, write_npy, write_pngs};
+pub use preprocess::{Background, Crop, Filter, Manifest, Origin, PreprocessOptions, Refused, Split, preprocess};

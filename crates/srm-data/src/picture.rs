@@ -86,7 +86,7 @@ fn write_png(path: &Path, image: &ArrayView3<'_, u8>) -> Result<(), DataError> {
 }
 
 /// Write through a temporary file in the same folder, then rename: no half file stands under the final name.
-fn replace(
+pub(crate) fn replace(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> Result<(), std::io::Error>,
 ) -> Result<(), DataError> {
