@@ -86,7 +86,7 @@ pub fn remedy(images: &Path) -> String {
         return "`cargo xtask fetch-cifar10` makes them".to_owned();
     }
     format!(
-        "`cargo xtask preprocess --input FOLDER --crop none --size N --out {}` makes such a file from photos",
+        "`cargo xtask preprocess --input FOLDER --crop square --size N --out {}` makes such a file from photos",
         images.display()
     )
 }
