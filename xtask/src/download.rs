@@ -96,6 +96,8 @@ impl Downloader {
             fs::remove_file(&target).with_context(|| format!("cannot remove the damaged {}", target.display()))?;
         }
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let bytes = file.bytes.map(|bytes| format!(", {}", workspace::size(bytes))).unwrap_or_default();
+        eprintln!("downloading {}{bytes}, to {}", file.name, workspace::shown(folder));
         let part_path = folder.join(format!("{}.part", file.name));
         let mut part = OpenOptions::new()
             .create(true)

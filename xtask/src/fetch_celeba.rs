@@ -3,7 +3,7 @@
 use crate::{
     checksum::Checksum,
     download::{Downloader, Patience, RemoteFile, is_web_page, with_mirror},
-    setup, workspace,
+    preprocess, setup, workspace,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::{
@@ -62,7 +62,8 @@ pub fn run(args: Args) -> Result<()> {
     if args.no_preprocess {
         return Ok(());
     }
-    preprocess(&photos, partition(&photos, &folder).as_deref(), &folder)
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    preprocess::celeba(&photos, partition(&photos, &folder).as_deref(), &folder)
 }
 
 fn download(folder: &Path, mirror: Option<&str>) -> Result<PathBuf> {
@@ -72,11 +73,7 @@ fn download(folder: &Path, mirror: Option<&str>) -> Result<PathBuf> {
     };
     let downloader = Downloader::new(Patience::default());
     if !folder.join(PHOTOS).exists() {
-        eprintln!(
-            "downloading {PHOTOS}, {}, to {}; for research only, see https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
-            workspace::size(PHOTOS_BYTES),
-            workspace::shown(folder)
-        );
+        eprintln!("CelebA is for research only: https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html");
     }
     let photos = downloader.fetch(&remote(PHOTOS, Some(PHOTOS_BYTES), PHOTOS_MD5, &PHOTOS_MIRRORS), folder);
     let photos = photos.map_err(|error| anyhow!("{error:#}; {BY_HAND}"))?;
@@ -139,10 +136,6 @@ fn partition(photos: &Path, folder: &Path) -> Option<PathBuf> {
     let beside = photos.parent().unwrap_or(Path::new("."));
     let within = photos.join(PARTITION);
     [within, beside.join(PARTITION), folder.join(PARTITION)].into_iter().find(|path| path.is_file())
-}
-
-fn preprocess(_a: &Path, _b: Option<&Path>, _c: &Path) -> Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

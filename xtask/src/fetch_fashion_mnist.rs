@@ -3,7 +3,7 @@
 use crate::{
     checksum::Checksum,
     download::{Downloader, Patience, RemoteFile, with_mirror},
-    workspace,
+    preprocess, workspace,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
@@ -108,13 +108,11 @@ pub fn run(args: Args) -> Result<()> {
     if args.no_preprocess {
         return Ok(());
     }
-    preprocess(&folder)
+    preprocess::fashion_mnist(&folder, &folder)
 }
 
 fn fetch(missing: &[&Part], folder: &Path, mirror: Option<&str>) -> Result<()> {
     let downloader = Downloader::new(Patience::default());
-    let bytes = missing.iter().map(|part| part.bytes).sum();
-    eprintln!("downloading Fashion-MNIST, {}", workspace::size(bytes));
     let from_mirrors = missing.iter().try_for_each(|part| downloader.fetch(&part.remote(mirror), folder).map(drop));
     let Err(first) = from_mirrors else { return Ok(()) };
     eprintln!("no mirror delivers it; trying the Debian package {PACKAGE}");
@@ -203,10 +201,6 @@ fn take_from(from: &Path, missing: &[&Part], folder: &Path) -> Result<()> {
         }
         fs::rename(&new, folder.join(part.name)).with_context(|| format!("cannot rename {}", new.display()))?;
     }
-    Ok(())
-}
-
-fn preprocess(_a: &Path) -> Result<()> {
     Ok(())
 }
 

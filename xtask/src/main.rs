@@ -11,6 +11,7 @@ mod fetch_celeba;
 mod fetch_cifar10;
 mod fetch_fashion_mnist;
 mod libtorch;
+mod preprocess;
 mod setup;
 mod test;
 mod tidy;
@@ -49,6 +50,8 @@ enum Task {
     /// Fetch CIFAR-10 and make data/cifar10/cifar10_32_train.npy
     #[command(name = "fetch-cifar10")]
     FetchCifar10(fetch_cifar10::Args),
+    /// Make a .npy of training images out of photos: a folder, a zip, CIFAR-10 or IDX files
+    Preprocess(preprocess::Args),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Task::FetchCeleba(args) => fetch_celeba::run(args),
         Task::FetchFashionMnist(args) => fetch_fashion_mnist::run(args),
         Task::FetchCifar10(args) => fetch_cifar10::run(args),
+        Task::Preprocess(args) => preprocess::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

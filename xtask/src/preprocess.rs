@@ -1,0 +1,216 @@
+//! Make image sets out of photos, archives and data sets: `cargo xtask preprocess`, and the presets of the fetch tasks.
+
+use crate::workspace;
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use srm_data::{Background, Crop, Filter, Manifest, PreprocessOptions, Split};
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Once,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+/// Options of `cargo xtask preprocess`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A folder or .zip of PNG, JPEG, PGM/PPM, BMP or WebP images; the binary version of CIFAR-10 (folder or .tar.gz);
+    /// IDX files (one or their folder, .gz or not)
+    #[arg(long, value_name = "DIR|ZIP|FILE")]
+    input: PathBuf,
+    /// The square to take: centerN (CelebA: center178, center140), box:x0,y0,x1,y1, square (the largest in the
+    /// middle), none (the image is square), pad (zeros around, no resize)
+    #[arg(long, default_value_t = Crop::Square)]
+    crop: Crop,
+    /// Height and width of the finished images in pixels
+    #[arg(long)]
+    size: usize,
+    /// Resize filter, antialiased as in Pillow: box, bilinear, hamming, bicubic, lanczos
+    #[arg(long, default_value_t = Filter::default())]
+    filter: Filter,
+    /// Only train, valid or test: CelebA by list_eval_partition.txt, else by number; CIFAR-10 and IDX by file name
+    #[arg(long)]
+    split: Option<Split>,
+    /// CelebA's list_eval_partition.txt; without it the one in or beside the input
+    #[arg(long, value_name = "FILE")]
+    partition: Option<PathBuf>,
+    /// Only the first so many images; with --skip-bad the bad ones among them are left out
+    #[arg(long)]
+    count: Option<usize>,
+    /// 1 (grey) or 3 (RGB); without it 1 where all images are grey
+    #[arg(long)]
+    channels: Option<usize>,
+    /// What shows through transparent pixels: white or black
+    #[arg(long, default_value_t = Background::default())]
+    background: Background,
+    /// Leave damaged or too small images out and list them in the manifest, instead of stopping at the first
+    #[arg(long)]
+    skip_bad: bool,
+    /// The .npy to write, u8 [n, size, size, channels]; its manifest is written beside it as .json
+    #[arg(long, value_name = "F.npy")]
+    out: PathBuf,
+}
+
+/// Preprocess with a progress bar.
+pub fn run(args: Args) -> Result<()> {
+    let Args { input, crop, size, filter, split, partition, count, channels, background, skip_bad, out } = args;
+    process(&PreprocessOptions {
+        input,
+        partition,
+        split,
+        count,
+        crop,
+        size,
+        filter,
+        channels,
+        background,
+        skip_bad,
+        out,
+    })
+}
+
+/// Training photos of CelebA, the middle 178 pixels, in `folder` as `celeba_{32,64}_center178_train.npy`.
+pub fn celeba(photos: &Path, partition: Option<&Path>, folder: &Path) -> Result<()> {
+    [32, 64].into_iter().try_for_each(|size| {
+        let out = folder.join(format!("celeba_{size}_center178_train.npy"));
+        process(&PreprocessOptions {
+            partition: partition.map(Path::to_path_buf),
+            split: Some(Split::Train),
+            channels: Some(3),
+            ..PreprocessOptions::new(photos, Crop::Center(178), size, &out)
+        })
+    })
+}
+
+/// Training images of Fashion-MNIST, whose files lie in `files`, with a margin of 2 black pixels, in `folder` as
+/// `fashion_mnist_32_train.npy`.
+pub fn fashion_mnist(files: &Path, folder: &Path) -> Result<()> {
+    let out = folder.join("fashion_mnist_32_train.npy");
+    process(&PreprocessOptions {
+        split: Some(Split::Train),
+        channels: Some(1),
+        ..PreprocessOptions::new(files, Crop::Pad, 32, &out)
+    })
+}
+
+/// Training images of CIFAR-10 from its archive or folder, as they are, in `folder` as `cifar10_32_train.npy`.
+pub fn cifar10(batches: &Path, folder: &Path) -> Result<()> {
+    let out = folder.join("cifar10_32_train.npy");
+    process(&PreprocessOptions {
+        split: Some(Split::Train),
+        channels: Some(3),
+        ..PreprocessOptions::new(batches, Crop::None, 32, &out)
+    })
+}
+
+/// Preprocess with a bar and a line at the end; Ctrl-C stops and leaves no half file.
+fn process(options: &PreprocessOptions) -> Result<()> {
+    let stopped = interrupts();
+    let bar = ProgressBar::new(0);
+    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} images, {per_sec}, {eta} left")?);
+    let start = Instant::now();
+    let result = srm_data::preprocess(options, &|done, total| {
+        if bar.length() != Some(total as u64) {
+            bar.set_length(total as u64);
+        }
+        bar.set_position(done as u64);
+        !stopped.load(Ordering::Relaxed)
+    });
+    bar.finish_and_clear();
+    println!("{}", summary(&result?, &options.out, start.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+/// Becomes true at Ctrl-C, for all calls of this process.
+fn interrupts() -> &'static AtomicBool {
+    static STOPPED: AtomicBool = AtomicBool::new(false);
+    static HANDLER: Once = Once::new();
+    HANDLER.call_once(|| {
+        if let Err(error) = ctrlc::set_handler(|| STOPPED.store(true, Ordering::Relaxed)) {
+            eprintln!("Ctrl-C will leave a file that ends with .part: {error}");
+        }
+    });
+    &STOPPED
+}
+
+fn summary(manifest: &Manifest, out: &Path, seconds: f64) -> String {
+    let Manifest { count, size, channels, refused, .. } = manifest;
+    let rate = (count + refused.len()) as f64 / seconds.max(1e-3);
+    let mut text =
+        format!("{}: [{count}, {size}, {size}, {channels}], {seconds:.1} s, {rate:.0} images/s", workspace::shown(out));
+    if let Some(first) = refused.first() {
+        let list = workspace::shown(&Manifest::path_for(out));
+        text += &format!("\nleft out: {}, for example {}: {}; all in {list}", refused.len(), first.name, first.reason);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use srm_data::ImageSet;
+    use std::fs;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn fashion_mnist_gets_a_black_margin_and_one_channel() {
+        let folder = tempfile::tempdir().unwrap();
+        let header = [[0, 0, 8, 3], [0, 0, 0, 2], [0, 0, 0, 28], [0, 0, 0, 28]].concat();
+        for (name, level) in [("train-images-idx3-ubyte", 200), ("t10k-images-idx3-ubyte", 9)] {
+            fs::write(folder.path().join(name), [&header[..], &[level; 2 * 28 * 28]].concat()).unwrap();
+        }
+        fashion_mnist(folder.path(), folder.path()).unwrap();
+        let set = ImageSet::open(&folder.path().join("fashion_mnist_32_train.npy")).unwrap();
+        assert_eq!((set.len(), set.height(), set.width(), set.channels()), (2, 32, 32, 1));
+        let lit = |row: usize, column: usize| set.image(1)[row * 32 + column] == 200;
+        assert!(lit(2, 2) && lit(29, 29) && !lit(1, 2) && !lit(2, 30));
+    }
+
+    #[test]
+    fn cifar10_takes_the_training_batches() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, level) in [("data_batch_1.bin", 7), ("data_batch_2.bin", 8), ("test_batch.bin", 9)] {
+            fs::write(folder.path().join(name), vec![level; 3073]).unwrap();
+        }
+        cifar10(folder.path(), folder.path()).unwrap();
+        let set = ImageSet::open(&folder.path().join("cifar10_32_train.npy")).unwrap();
+        assert_eq!((set.len(), set.channels(), set.image(0)[0], set.image(1)[0]), (2, 3, 7, 8));
+    }
+
+    #[test]
+    fn the_fixed_flags_are_understood_and_wrong_values_named() {
+        let flags = "x --input d --crop box:15,40,163,188 --size 64 --filter bicubic --split train --count 9 --out f.npy";
+        let args = Line::parse_from(flags.split(' ')).args;
+        assert_eq!((args.crop, args.filter), (Crop::Box([15, 40, 163, 188]), Filter::Bicubic));
+        assert_eq!((args.split, args.count, args.channels, args.skip_bad), (Some(Split::Train), Some(9), None, false));
+        let message = |flags: &str| Line::try_parse_from(flags.split(' ')).err().map(|error| error.to_string());
+        let filter = message("x --input d --size 64 --filter nearest --out f.npy").unwrap();
+        assert!(filter.contains("nearest") && filter.contains("lanczos"), "{filter}");
+        let crop = message("x --input d --size 64 --crop face --out f.npy").unwrap();
+        assert!(crop.contains("face") && crop.contains("center178"), "{crop}");
+    }
+
+    #[test]
+    fn images_left_out_are_counted_and_the_first_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (photos, out) = (folder.path().join("photos"), folder.path().join("p.npy"));
+        fs::create_dir(&photos).unwrap();
+        fs::write(photos.join("a.ppm"), b"P6\n2 2\n255\n123456789012").unwrap();
+        fs::write(photos.join("b.png"), b"").unwrap();
+        let mut options = PreprocessOptions::new(&photos, Crop::None, 2, &out);
+        let error = process(&options).unwrap_err().to_string();
+        assert!(error.contains("b.png") && error.contains("--skip-bad") && !out.exists(), "{error}");
+        options.skip_bad = true;
+        let manifest = srm_data::preprocess(&options, &|_, _| true).unwrap();
+        let text = summary(&manifest, &out, 0.5);
+        assert!(text.contains("[1, 2, 2, 3]") && text.contains("4 images/s") && text.contains("b.png"), "{text}");
+    }
+}
