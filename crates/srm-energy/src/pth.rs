@@ -50,4 +50,6 @@ pub(crate) fn read_pth(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Tensor)
 }
 
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod tests;

@@ -6,8 +6,8 @@
 mod file;
 mod state;
 
-use crate::{ConvNet, EnergyError, Result, Trainable};
 use crate::pth::{is_pth, read_pth};
+use crate::{ConvNet, EnergyError, Result, Trainable};
 use file::{read, write_whole};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -43,7 +43,8 @@ pub fn save_weights(path: &Path, net: &ConvNet, langevin: Option<&LangevinConfig
     let mut tensors = Vec::new();
     for (name, tensor) in net.named_parameters() {
         let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
-        let flat = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?.f_reshape([-1])?;
+        let flat =
+            tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?.f_reshape([-1])?;
         let mut values = vec![0.0f32; flat.numel()];
         flat.f_copy_data(&mut values, flat.numel())?;
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -74,8 +75,9 @@ pub fn load_weights(path: &Path, device: Device) -> Result<Weights> {
     let (tensors, metadata) = read_any(path)?;
     let in_file = |source| in_file(path, source);
     let (energy, langevin) = match metadata {
-        Some(text) => parse_metadata(&text)
-            .map_err(|reason| EnergyError::Metadata { path: path.to_owned(), reason })?,
+        Some(text) => {
+            parse_metadata(&text).map_err(|reason| EnergyError::Metadata { path: path.to_owned(), reason })?
+        }
         None => (state::infer_config(&tensors).map_err(in_file)?, None),
     };
     state::refuse_extra(&energy, &tensors).map_err(in_file)?;
@@ -135,7 +137,10 @@ fn in_file(path: &Path, source: EnergyError) -> EnergyError {
 }
 
 fn damaged(path: &Path, source: safetensors::SafeTensorError) -> EnergyError {
-    EnergyError::DamagedFile { path: path.to_owned(), reason: format!("neither a whole safetensors nor a .pth file: {source}") }
+    EnergyError::DamagedFile {
+        path: path.to_owned(),
+        reason: format!("neither a whole safetensors nor a .pth file: {source}"),
+    }
 }
 
 /// Our metadata as one line of JSON with sorted keys.

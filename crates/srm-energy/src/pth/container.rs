@@ -29,20 +29,16 @@ pub(super) fn open(bytes: &[u8]) -> Read<Container<'_>> {
 }
 
 impl<'a> Container<'a> {
-    /// The bytes of a whole storage, at least `numel` elements.
+    /// All bytes of a storage, however many there are.
     pub(super) fn storage(&mut self, storage: &Storage) -> Read<Cow<'a, [u8]>> {
-        let bytes = match &mut self.storages {
+        match &mut self.storages {
             Storages::Zip { archive, prefix, budget } => {
-                Cow::Owned(entry(archive, &format!("{prefix}data/{}", storage.key), budget)?)
+                Ok(Cow::Owned(entry(archive, &format!("{prefix}data/{}", storage.key), budget)?))
             }
             Storages::Stream(map) => match map.get(&storage.key) {
-                Some(bytes) => Cow::Borrowed(*bytes),
-                None => return damaged(format!("storage {} is not in the file", storage.key)),
+                Some(bytes) => Ok(Cow::Borrowed(*bytes)),
+                None => damaged(format!("storage {} is not in the file", storage.key)),
             },
-        };
-        match storage.numel.checked_mul(storage.number.width()) {
-            Some(needed) if needed <= bytes.len() => Ok(bytes),
-            _ => damaged(format!("storage {} has {} bytes for {} elements", storage.key, bytes.len(), storage.numel)),
         }
     }
 }
@@ -118,7 +114,9 @@ fn open_stream(bytes: &[u8]) -> Read<Container<'_>> {
     let mut storages = HashMap::new();
     for &key in keys {
         let Object::Text(key) = &names.objects[key] else { return damaged("a storage's name is no text") };
-        let Some(width) = widths.get(key.as_str()) else { return damaged(format!("storage {key} belongs to no tensor")) };
+        let Some(width) = widths.get(key.as_str()) else {
+            return damaged(format!("storage {key} belongs to no tensor"));
+        };
         let Some((count, after)) = rest.split_first_chunk::<8>() else { return damaged("the storages are cut off") };
         let length = usize::try_from(i64::from_le_bytes(*count)).ok().and_then(|count| count.checked_mul(*width));
         let split = length.and_then(|length| after.split_at_checked(length));

@@ -4,6 +4,7 @@
 //! costs recursion or copies. Opcodes: CPython, Lib/pickletools.py.
 
 mod build;
+mod stack;
 
 use super::{Problem, Read, damaged};
 use crate::weights::Number;
@@ -11,6 +12,8 @@ use std::collections::HashMap;
 
 /// A bound on objects in one pickle; a state_dict of our largest net has under a thousand.
 const MOST_OBJECTS: usize = 1_000_000;
+/// A bound on the bytes of a name of a tensor, storage, class or dict.
+const MOST_NAME: usize = 200;
 
 /// Index of an object.
 pub(super) type Id = usize;
@@ -83,10 +86,25 @@ impl Pickle {
     }
 }
 
+/// A text that serves as a name.
+pub(super) fn short(text: &str) -> Read<&str> {
+    match text.len() {
+        0..=MOST_NAME => Ok(text),
+        length => damaged(format!("a name of {length} bytes")),
+    }
+}
+
 /// Run the program at the start of `bytes` up to its STOP.
 pub(super) fn run(bytes: &[u8]) -> Read<Pickle> {
-    let mut machine =
-        Machine { bytes, at: 0, objects: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
+    let mut machine = Machine {
+        bytes,
+        at: 0,
+        objects: Vec::new(),
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: HashMap::new(),
+        copies: 16 * bytes.len(),
+    };
     while machine.step()? {}
     let top = machine.pop()?;
     Ok(Pickle { objects: machine.objects, top, length: machine.at })
@@ -99,6 +117,8 @@ struct Machine<'a> {
     stack: Vec<Id>,
     marks: Vec<usize>,
     memo: HashMap<usize, Id>,
+    /// Bytes that calls may still copy: a few opcodes can name a large object again and again.
+    copies: usize,
 }
 
 impl<'a> Machine<'a> {
@@ -107,32 +127,32 @@ impl<'a> Machine<'a> {
         let opcode = self.take(1)?[0];
         match opcode {
             b'.' => return Ok(false),
-            0x80 => drop(self.take(1)?),                  // PROTO
-            0x95 => drop(self.take(8)?),                  // FRAME
-            b'(' => self.marks.push(self.stack.len()),    // MARK
-            b'0' => drop(self.pop()?),                    // POP
-            b'1' => drop(self.pop_to_mark()?),            // POP_MARK
-            b'2' => self.stack.push(self.peek()?),        // DUP
-            b'N' => self.push(Object::None)?,             // NONE
-            0x88 => self.push(Object::Bool(true))?,       // NEWTRUE
-            0x89 => self.push(Object::Bool(false))?,      // NEWFALSE
-            b'J' => self.push_int(4, true)?,              // BININT
-            b'K' => self.push_int(1, false)?,             // BININT1
-            b'M' => self.push_int(2, false)?,             // BININT2
-            0x8a => self.push_long()?,                    // LONG1
-            b'G' => self.push_skipped(8)?,                // BINFLOAT
-            b'C' => self.push_counted(1, false)?,         // SHORT_BINBYTES
-            b'B' => self.push_counted(4, false)?,         // BINBYTES
-            b'U' | 0x8c => self.push_counted(1, true)?,   // SHORT_BINSTRING, SHORT_BINUNICODE
-            b'T' | b'X' => self.push_counted(4, true)?,   // BINSTRING, BINUNICODE
-            0x8d => self.push_counted(8, true)?,          // BINUNICODE8
-            b'q' => self.put(1)?,                         // BINPUT
-            b'r' => self.put(4)?,                         // LONG_BINPUT
+            0x80 => drop(self.take(1)?),                                   // PROTO
+            0x95 => drop(self.take(8)?),                                   // FRAME
+            b'(' => self.marks.push(self.stack.len()),                     // MARK
+            b'0' => drop(self.pop()?),                                     // POP
+            b'1' => drop(self.pop_to_mark()?),                             // POP_MARK
+            b'2' => self.stack.push(self.peek()?),                         // DUP
+            b'N' => self.push(Object::None)?,                              // NONE
+            0x88 => self.push(Object::Bool(true))?,                        // NEWTRUE
+            0x89 => self.push(Object::Bool(false))?,                       // NEWFALSE
+            b'J' => self.push_int(4, true)?,                               // BININT
+            b'K' => self.push_int(1, false)?,                              // BININT1
+            b'M' => self.push_int(2, false)?,                              // BININT2
+            0x8a => self.push_long()?,                                     // LONG1
+            b'G' => self.push_skipped(8)?,                                 // BINFLOAT
+            b'C' => self.push_counted(1, false)?,                          // SHORT_BINBYTES
+            b'B' => self.push_counted(4, false)?,                          // BINBYTES
+            b'U' | 0x8c => self.push_counted(1, true)?,                    // SHORT_BINSTRING, SHORT_BINUNICODE
+            b'T' | b'X' => self.push_counted(4, true)?,                    // BINSTRING, BINUNICODE
+            0x8d => self.push_counted(8, true)?,                           // BINUNICODE8
+            b'q' => self.put(1)?,                                          // BINPUT
+            b'r' => self.put(4)?,                                          // LONG_BINPUT
             0x94 => drop(self.memo.insert(self.memo.len(), self.peek()?)), // MEMOIZE
-            b'h' => self.fetch(1)?,                       // BINGET
-            b'j' => self.fetch(4)?,                       // LONG_BINGET
-            b'}' => self.push(Object::Dict(Vec::new()))?, // EMPTY_DICT
-            b']' | b')' => self.push(Object::Sequence(Vec::new()))?, // EMPTY_LIST, EMPTY_TUPLE
+            b'h' => self.fetch(1)?,                                        // BINGET
+            b'j' => self.fetch(4)?,                                        // LONG_BINGET
+            b'}' => self.push(Object::Dict(Vec::new()))?,                  // EMPTY_DICT
+            b']' | b')' => self.push(Object::Sequence(Vec::new()))?,       // EMPTY_LIST, EMPTY_TUPLE
             b't' | b'l' => {
                 let items = self.pop_to_mark()?; // TUPLE, LIST
                 self.push(Object::Sequence(items))?;
@@ -168,9 +188,9 @@ impl<'a> Machine<'a> {
                 let (name, module) = (self.pop_text()?, self.pop_text()?); // STACK_GLOBAL
                 self.push_class(&module, &name)?;
             }
-            b'R' => self.reduce()?,            // REDUCE
+            b'R' => self.reduce()?,             // REDUCE
             b'Q' => self.persistent_storage()?, // BINPERSID
-            b'b' => drop(self.pop()?),         // BUILD: attributes such as _metadata, of no use here
+            b'b' => drop(self.pop()?),          // BUILD: attributes such as _metadata, of no use here
             _ => {
                 let at = self.at - 1;
                 return damaged(format!("pickle opcode 0x{opcode:02x} at byte {at} is none that a state_dict needs"));
@@ -189,7 +209,7 @@ impl<'a> Machine<'a> {
 
     fn line(&mut self) -> Read<String> {
         let rest = &self.bytes[self.at..];
-        let Some(length) = rest.iter().take(1000).position(|&byte| byte == b'\n') else {
+        let Some(length) = rest.iter().take(MOST_NAME).position(|&byte| byte == b'\n') else {
             return damaged("a global's name does not end");
         };
         let text = String::from_utf8_lossy(self.take(length)?).into_owned();
@@ -251,66 +271,5 @@ impl<'a> Machine<'a> {
             Some(class) => self.push(Object::Class(class)),
             None => Err(Problem::Refused(format!("{module}.{name}"))),
         }
-    }
-
-    fn stack_empty<T>(&self) -> Read<T> {
-        damaged(format!("the pickle takes more than it has at byte {}", self.at))
-    }
-
-    fn pop(&mut self) -> Read<Id> {
-        let floor = self.marks.last().copied().unwrap_or(0);
-        match self.stack.len() > floor {
-            true => Ok(self.stack.pop().unwrap_or_default()),
-            false => self.stack_empty(),
-        }
-    }
-
-    fn pop_text(&mut self) -> Read<String> {
-        let id = self.pop()?;
-        match &self.objects[id] {
-            Object::Text(text) => Ok(text.clone()),
-            _ => damaged("a global's name is no text"),
-        }
-    }
-
-    fn peek(&self) -> Read<Id> {
-        self.stack.last().copied().map_or_else(|| self.stack_empty(), Ok)
-    }
-
-    fn pop_to_mark(&mut self) -> Read<Vec<Id>> {
-        match self.marks.pop() {
-            Some(mark) if mark <= self.stack.len() => Ok(self.stack.split_off(mark)),
-            _ => self.stack_empty(),
-        }
-    }
-
-    fn put(&mut self, width: usize) -> Read<()> {
-        let slot = self.count(width)?;
-        self.memo.insert(slot, self.peek()?);
-        Ok(())
-    }
-
-    fn fetch(&mut self, width: usize) -> Read<()> {
-        let slot = self.count(width)?;
-        let Some(&id) = self.memo.get(&slot) else { return damaged(format!("the pickle recalls slot {slot}, never set")) };
-        self.stack.push(id);
-        Ok(())
-    }
-
-    fn append(&mut self, items: Vec<Id>) -> Read<()> {
-        let list = self.peek()?;
-        let Object::Sequence(members) = &mut self.objects[list] else { return damaged("the pickle appends to no list") };
-        members.extend(items);
-        Ok(())
-    }
-
-    fn set(&mut self, items: Vec<Id>) -> Read<()> {
-        let dict = self.peek()?;
-        let Object::Dict(pairs) = &mut self.objects[dict] else { return damaged("the pickle sets items of no dict") };
-        if !items.len().is_multiple_of(2) {
-            return damaged("a dict has a key without value");
-        }
-        pairs.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
-        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Pick the one dict of tensors and copy each tensor out of its storage.
 
 use super::container::Container;
-use super::pickle::{Id, Object, Pickle, Record, Storage};
+use super::pickle::{Id, Object, Pickle, Record, Storage, short};
 use super::{Problem, Read, damaged};
 use crate::weights::{float_tensor, layer_of, published_name};
 use std::borrow::Cow;
@@ -10,6 +10,8 @@ use tch::Tensor;
 
 /// Levels of dicts within dicts that are searched.
 const DEEPEST: usize = 4;
+/// A bound on tensors in all dicts of a file.
+const MOST_TENSORS: usize = 10_000;
 
 /// A dict with tensors in it, and the keys that lead there.
 struct Candidate {
@@ -43,8 +45,9 @@ pub(super) fn tensors(file: &mut Container<'_>, file_size: usize) -> Read<Vec<(S
 
 /// The only dict with tensors, or the only one whose names are those of our nets.
 fn choose(pickle: &Pickle) -> Read<Candidate> {
-    let mut found = Vec::new();
-    collect(pickle, pickle.top, String::new(), 0, &mut HashSet::new(), &mut found);
+    let mut search = Search { pickle, seen: HashSet::new(), tensors: 0, found: Vec::new() };
+    search.collect(pickle.top, String::new(), 0)?;
+    let mut found = search.found;
     if found.iter().any(|candidate| candidate.ours) {
         found.retain(|candidate| candidate.ours);
     }
@@ -58,37 +61,58 @@ fn choose(pickle: &Pickle) -> Read<Candidate> {
     }
 }
 
-fn collect(pickle: &Pickle, id: Id, path: String, depth: usize, seen: &mut HashSet<Id>, found: &mut Vec<Candidate>) {
-    let Object::Dict(pairs) = &pickle.objects[id] else { return };
-    if depth > DEEPEST || !seen.insert(id) {
-        return;
-    }
-    let mut tensors = Vec::new();
-    for &(key, value) in pairs {
-        let name = match &pickle.objects[key] {
-            Object::Text(text) => text.clone(),
-            Object::Int(number) => number.to_string(),
-            _ => continue,
-        };
-        match &pickle.objects[value] {
-            Object::Tensor(_) => tensors.push((name, value)),
-            Object::Dict(_) => {
-                let path = if path.is_empty() { name } else { format!("{path}.{name}") };
-                collect(pickle, value, path, depth + 1, seen, found);
-            }
-            _ => {}
+/// All dicts with tensors in them.
+struct Search<'a> {
+    pickle: &'a Pickle,
+    seen: HashSet<Id>,
+    tensors: usize,
+    found: Vec<Candidate>,
+}
+
+impl Search<'_> {
+    fn collect(&mut self, id: Id, path: String, depth: usize) -> Read<()> {
+        let objects = &self.pickle.objects;
+        let Object::Dict(pairs) = &objects[id] else { return Ok(()) };
+        if depth > DEEPEST || !self.seen.insert(id) {
+            return Ok(());
         }
-    }
-    if !tensors.is_empty() {
-        let ours = tensors.iter().all(|(name, _)| layer_of(&published_name(name)).is_some());
-        let path = if path.is_empty() { "the outermost".to_owned() } else { path };
-        found.push(Candidate { path, tensors, ours });
+        let mut tensors = Vec::new();
+        for &(key, value) in pairs {
+            if !matches!(objects[value], Object::Tensor(_) | Object::Dict(_)) {
+                continue;
+            }
+            let name = match &objects[key] {
+                Object::Text(text) => short(text)?.to_owned(),
+                Object::Int(number) => number.to_string(),
+                _ => continue,
+            };
+            if matches!(objects[value], Object::Dict(_)) {
+                let path = if path.is_empty() { name } else { format!("{path}.{name}") };
+                self.collect(value, path, depth + 1)?;
+                continue;
+            }
+            self.tensors += 1;
+            if self.tensors > MOST_TENSORS {
+                return damaged(format!("the file has more than {MOST_TENSORS} tensors, far more than a state_dict"));
+            }
+            tensors.push((name, value));
+        }
+        if !tensors.is_empty() {
+            let ours = tensors.iter().all(|(name, _)| layer_of(&published_name(name)).is_some());
+            let path = if path.is_empty() { "the outermost".to_owned() } else { path };
+            self.found.push(Candidate { path, tensors, ours });
+        }
+        Ok(())
     }
 }
 
 /// The tensor's bytes in row-major order.
 fn row_major(name: &str, record: &Record, storage: &Storage, whole: &[u8], budget: &mut usize) -> Read<Vec<u8>> {
     let width = storage.number.width();
+    if storage.numel.checked_mul(width).is_none_or(|needed| needed > whole.len()) {
+        let Storage { key, numel, .. } = storage;
+        return damaged(format!("storage {key} has {} bytes for {numel} elements", whole.len()));
+    }
     let outside = || damaged(format!("tensor `{name}` reaches outside its storage"));
     let Record { offset, shape, strides, .. } = record;
     if shape.len() != strides.len() {
@@ -119,7 +143,7 @@ fn row_major(name: &str, record: &Record, storage: &Storage, whole: &[u8], budge
     let mut at = first + offset;
     loop {
         bytes.extend_from_slice(&whole[at * width..(at + 1) * width]);
-        // the next index, like an odometer
+        // the next index, like an odometer; beyond an axis' end `at` may wrap around, and comes back
         let mut axis = shape.len();
         loop {
             if axis == 0 {
@@ -127,11 +151,11 @@ fn row_major(name: &str, record: &Record, storage: &Storage, whole: &[u8], budge
             }
             axis -= 1;
             index[axis] += 1;
-            at += strides[axis];
+            at = at.wrapping_add(strides[axis]);
             if index[axis] < shape[axis] {
                 break;
             }
-            at -= strides[axis] * shape[axis];
+            at = at.wrapping_sub(strides[axis].wrapping_mul(shape[axis]));
             index[axis] = 0;
         }
     }

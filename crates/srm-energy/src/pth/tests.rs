@@ -10,7 +10,15 @@ use std::path::PathBuf;
 use tch::{Device, Kind};
 
 const NAMES: [&str; 10] = [
-    "f.0.weight", "f.0.bias", "f.2.weight", "f.2.bias", "f.4.weight", "f.4.bias", "f.6.weight", "f.6.bias", "f.8.weight",
+    "f.0.weight",
+    "f.0.bias",
+    "f.2.weight",
+    "f.2.bias",
+    "f.4.weight",
+    "f.4.bias",
+    "f.6.weight",
+    "f.6.bias",
+    "f.8.weight",
     "f.8.bias",
 ];
 const SHAPES: [&[i64]; 10] =
@@ -44,14 +52,24 @@ fn assert_expected(tensors: &[(String, Tensor)], context: &str) {
     }
 }
 
-fn message(bytes: &[u8]) -> String {
+pub(super) fn message(bytes: &[u8]) -> String {
     read_pth(Path::new("x.pth"), bytes).expect_err("the file is bad").to_string()
 }
 
 #[test]
 fn every_form_of_torch_save_gives_the_same_net() {
     let kinds = [
-        "plain", "nested", "optimizer", "parameters", "module", "sequential", "f16", "bf16", "f64", "strided", "shared",
+        "plain",
+        "nested",
+        "optimizer",
+        "parameters",
+        "module",
+        "sequential",
+        "f16",
+        "bf16",
+        "f64",
+        "strided",
+        "shared",
         "protocol4",
     ];
     for kind in kinds {
@@ -76,7 +94,10 @@ fn every_form_of_torch_save_gives_the_same_net() {
 fn what_cannot_be_loaded_is_named() {
     for format in ["pth", "legacy.pth"] {
         let text = message(&bytes(&format!("stranger.{format}")));
-        assert!(text.contains("names __main__.Stranger") && text.contains("torch.save(net.state_dict(), path)"), "{text}");
+        assert!(
+            text.contains("names __main__.Stranger") && text.contains("torch.save(net.state_dict(), path)"),
+            "{text}"
+        );
         let text = message(&bytes(&format!("two.{format}")));
         assert!(text.contains("several dicts of tensors: model, ema"), "{text}");
         let text = message(&bytes(&format!("integers.{format}")));
@@ -143,7 +164,7 @@ fn flipped_bytes_of_the_program_never_panic() {
 }
 
 /// A file of the older format with this program and no storage.
-fn bare_stream(program: &[u8]) -> Vec<u8> {
+pub(super) fn bare_stream(program: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.'];
     bytes.extend(b"\x80\x02M\xe9\x03.\x80\x02}.\x80\x02");
     bytes.extend(program);
@@ -152,7 +173,7 @@ fn bare_stream(program: &[u8]) -> Vec<u8> {
 }
 
 /// A file of the older format with this program, and one storage `s` of eight f32.
-fn stream(program: &[u8]) -> Vec<u8> {
+pub(super) fn stream(program: &[u8]) -> Vec<u8> {
     let mut bytes = bare_stream(program);
     bytes.pop();
     bytes.extend(b"X\x01\x00\x00\x00sa.");
@@ -250,7 +271,9 @@ fn a_compressed_zip_is_read_within_bounds() {
 
 #[test]
 fn the_format_is_recognised_by_content() {
-    assert!(is_pth(&bytes("plain.pth")) && is_pth(&bytes("plain.legacy.pth")) && is_pth(&bytes("protocol4.legacy.pth")));
+    assert!(
+        is_pth(&bytes("plain.pth")) && is_pth(&bytes("plain.legacy.pth")) && is_pth(&bytes("protocol4.legacy.pth"))
+    );
     // A safetensors file whose header length begins like a pickle of protocol 2.
     assert!(!is_pth(b"\x80\x02\x00\x00\x00\x00\x00\x00{\"a\""));
     assert!(!is_pth(b"") && !is_pth(b"{}"));

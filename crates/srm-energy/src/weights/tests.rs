@@ -134,7 +134,8 @@ fn without_our_metadata_the_shapes_say_which_net() {
 fn each_mistake_has_its_message() {
     let folder = Folder::new("mistakes");
     let path = folder.0.join("w.safetensors");
-    let energy = |size: usize| format!(r#"{{"energy":{{"size":{size},"channels":1,"features":2,"activation":"relu"}}}}"#);
+    let energy =
+        |size: usize| format!(r#"{{"energy":{{"size":{size},"channels":1,"features":2,"activation":"relu"}}}}"#);
     let expect = |part: &str| {
         let text = refused(&path);
         assert!(text.contains("w.safetensors") && text.contains(part), "expected `{part}` in: {text}");

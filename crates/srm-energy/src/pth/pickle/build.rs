@@ -1,6 +1,6 @@
 //! Make the objects of the allowed classes: dicts, storages, tensors.
 
-use super::{Class, Id, Machine, Object, Record, Storage};
+use super::{Class, Id, Machine, Object, Record, Storage, short};
 use crate::pth::{Read, damaged};
 use crate::weights::Number;
 
@@ -36,7 +36,11 @@ impl Machine<'_> {
         let made = match (class, &arguments[..]) {
             (Class::OrderedDict, []) => Object::Dict(Vec::new()),
             (Class::OrderedDict, &[pairs]) => Object::Dict(self.pairs(pairs)?),
-            (Class::Size, &[sizes]) => Object::Sequence(self.sequence(sizes)?.to_vec()),
+            (Class::Size, &[sizes]) => {
+                self.sequence(sizes)?;
+                self.stack.push(sizes);
+                return Ok(());
+            }
             (Class::RebuildTensor, &[storage, offset, shape, strides, ..]) => Object::Tensor(Record {
                 storage,
                 offset: self.natural(offset)?,
@@ -50,7 +54,23 @@ impl Machine<'_> {
             }
             _ => return damaged(format!("{class:?} is called with {} arguments", arguments.len())),
         };
+        self.charge(match &made {
+            Object::Dict(pairs) => size_of_val(&pairs[..]),
+            Object::Tensor(record) => size_of_val(&record.shape[..]) + size_of_val(&record.strides[..]),
+            _ => 0,
+        })?;
         self.push(made)
+    }
+
+    /// Count bytes that a call copied.
+    fn charge(&mut self, bytes: usize) -> Read<()> {
+        match self.copies.checked_sub(bytes) {
+            None => damaged("the pickle's objects need more than 16 times the file's size"),
+            Some(left) => {
+                self.copies = left;
+                Ok(())
+            }
+        }
     }
 
     /// `('storage', class, key, device, elements)`, in the older format with a sixth item, `(key, first, elements)` or None.
@@ -59,7 +79,9 @@ impl Machine<'_> {
         let &[_, class, key, _, numel, ref view @ ..] = self.sequence(id)? else {
             return damaged("a storage is not described by five items");
         };
-        let Object::Class(Class::Storage(number)) = self.objects[class] else { return damaged("a storage has no class") };
+        let Object::Class(Class::Storage(number)) = self.objects[class] else {
+            return damaged("a storage has no class");
+        };
         let Object::Text(key) = &self.objects[key] else { return damaged("a storage has no name") };
         let view = match view.first().map(|&view| (view, &self.objects[view])) {
             None | Some((_, Object::None)) => None,
@@ -68,7 +90,8 @@ impl Machine<'_> {
                 _ => return damaged("a view of a storage is not described by three items"),
             },
         };
-        let storage = Storage { key: key.clone(), number, numel: self.natural(numel)?, view };
+        let storage = Storage { key: short(key)?.to_owned(), number, numel: self.natural(numel)?, view };
+        self.charge(storage.key.len())?;
         self.push(Object::Storage(storage))
     }
 
