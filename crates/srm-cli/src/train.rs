@@ -48,8 +48,10 @@ pub fn run(arguments: &TrainArguments, output: &Output) -> Result<()> {
         (Some(path), Some(config)) => (path, config),
         _ => default_config(device, &arguments.overrides)?,
     };
+    let threads = if device.is_cuda() { 1 } else { arguments.compute.threads() };
     let default_block = if device.is_cuda() { DEFAULT_CUDA_BLOCK } else { DEFAULT_CPU_BLOCK };
-    let block = *config.langevin.block.get_or_insert(default_block.min(config.train.batch));
+    // A block for every thread, as long as the batch has enough chains.
+    let block = *config.langevin.block.get_or_insert(default_block.min(config.train.batch.div_ceil(threads)));
     let folder = arguments.run.clone().unwrap_or_else(|| default_folder(&path));
     if arguments.dry_run {
         let tree: serde_json::Value = serde_json::from_str(&config.to_json())?;
@@ -60,7 +62,6 @@ pub fn run(arguments: &TrainArguments, output: &Output) -> Result<()> {
     images::check(&config)?;
     prepare_folder(&folder, arguments.overwrite)?;
     let images = images::open(&config)?;
-    let threads = if device.is_cuda() { 1 } else { arguments.compute.threads() };
     tracing::info!(
         "{}: {} images of {} px, {} updates of {} on {} ({threads} threads, blocks of {block}); run folder {}",
         path.display(),

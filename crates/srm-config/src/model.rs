@@ -170,7 +170,9 @@ impl EnergyConfig {
             crate::fields::whole(value).filter(|size| [32, 64, 128].contains(size)).map(|size| size as usize)
         });
         let channels = fields.read("channels", None, "must be 1 (grey), 3 (RGB) or 4 (RGBA)", |value| {
-            crate::fields::whole(value).filter(|channels| [1, 3, 4].contains(channels)).map(|channels| channels as usize)
+            crate::fields::whole(value)
+                .filter(|channels| [1, 3, 4].contains(channels))
+                .map(|channels| channels as usize)
         });
         let features = fields.read("features", Some(64), "must be a whole number from 1 to 1024", |value| {
             crate::fields::whole(value)

@@ -74,7 +74,9 @@ impl ConvNet {
         for (i, (shape, ..)) in layer_shapes(config).into_iter().enumerate() {
             let fan_in: i64 = shape[1..].iter().product();
             let bound = 1.0 / (fan_in as f32).sqrt();
-            for (name, shape) in [(format!("f.{}.weight", 2 * i), shape.to_vec()), (format!("f.{}.bias", 2 * i), vec![shape[0]])] {
+            for (name, shape) in
+                [(format!("f.{}.weight", 2 * i), shape.to_vec()), (format!("f.{}.bias", 2 * i), vec![shape[0]])]
+            {
                 let mut values = vec![0.0f32; shape.iter().product::<i64>() as usize];
                 uniform(&Key { id: name_id(&name), ..Key::new(seed, Purpose::Weights) }, -bound, bound, &mut values);
                 tensors.push((name, Tensor::f_from_slice(&values)?.f_reshape(&shape)?));

@@ -53,7 +53,8 @@ fn plain(net: &ConvNet, x: &Tensor) -> Tensor {
 
 #[test]
 fn shapes_are_the_published_ones() {
-    let widths = |size| -> Vec<[i64; 4]> { layer_shapes(&config(size, Activation::Relu)).iter().map(|s| s.0).collect() };
+    let widths =
+        |size| -> Vec<[i64; 4]> { layer_shapes(&config(size, Activation::Relu)).iter().map(|s| s.0).collect() };
     assert_eq!(widths(32), [[4, 3, 3, 3], [8, 4, 4, 4], [16, 8, 4, 4], [32, 16, 4, 4], [1, 32, 4, 4]]);
     assert_eq!(widths(64)[4..], [[32, 32, 4, 4], [1, 32, 4, 4]]);
     assert_eq!(widths(128).len(), 7);
@@ -75,7 +76,10 @@ fn fresh_weights_have_conv2d_bounds_and_std() {
     let other = ConvNet::new(&config, 2, Device::Cpu).unwrap();
     assert_eq!(net.named_parameters()[0].1, again.named_parameters()[0].1);
     assert_ne!(net.named_parameters()[0].1, other.named_parameters()[0].1);
-    assert_ne!(net.named_parameters()[2].1.flatten(0, -1).narrow(0, 0, 9), net.named_parameters()[4].1.flatten(0, -1).narrow(0, 0, 9));
+    assert_ne!(
+        net.named_parameters()[2].1.flatten(0, -1).narrow(0, 0, 9),
+        net.named_parameters()[4].1.flatten(0, -1).narrow(0, 0, 9)
+    );
 }
 
 #[test]

@@ -16,7 +16,7 @@ mod sampler;
 mod short_run;
 
 pub use error::LangevinError;
-pub use noise::{ChainKey, KeyedNoise, Noise, NoNoise, RecordedNoise, start};
+pub use noise::{ChainKey, KeyedNoise, NoNoise, Noise, RecordedNoise, start};
 pub use observer::{GradientNorm, Observer, Path};
 pub use pool::Pool;
 pub use sampler::{Chains, DEFAULT_CPU_BLOCK, Sampler, SamplerOptions};

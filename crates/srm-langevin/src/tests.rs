@@ -1,6 +1,8 @@
 //! Check the kernel against exact Gaussian formulas, and blocks and threads against each other.
 
-use crate::{ChainKey, Chains, KeyedNoise, NoNoise, Noise, Outcome, Path, Pool, RecordedNoise, Sampler, SamplerOptions};
+use crate::{
+    ChainKey, Chains, KeyedNoise, NoNoise, Noise, Outcome, Path, Pool, RecordedNoise, Sampler, SamplerOptions,
+};
 use crate::{langevin_step, short_run, start};
 use srm_config::{Activation, Drift, EnergyConfig, Init, LangevinConfig};
 use srm_data::random::{Key, Purpose, normal};

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The images do not fit the net.
-    #[error("the images are {got}, energy.size and energy.channels ask for {expected}; preprocess them to that size or change the config")]
+    #[error(
+        "the images are {got}, energy.size and energy.channels ask for {expected}; preprocess them to that size or change the config"
+    )]
     ImageShape {
         /// `height×width×channels` of the net.
         expected: String,

@@ -105,7 +105,9 @@ fn training_teaches_the_samples_the_images_statistics() {
     let images = images(folder.path(), 64);
     let data_mean = (0..64).flat_map(|i| images.image(i)).map(|&byte| f64::from(byte)).sum::<f64>() / (64.0 * 1024.0);
     let mut trainer = Trainer::new(&config(&overrides), images, options(2)).unwrap();
-    let mean = |trainer: &Trainer| trainer.samples(1, 32).unwrap().iter().map(|&b| f64::from(b)).sum::<f64>() / (32.0 * 1024.0);
+    let mean = |trainer: &Trainer| {
+        trainer.samples(1, 32).unwrap().iter().map(|&b| f64::from(b)).sum::<f64>() / (32.0 * 1024.0)
+    };
     let before = (mean(&trainer) - data_mean).abs();
     assert_eq!(trainer.run(&mut Memory::default(), &|| false).unwrap(), End::Finished);
     let after = (mean(&trainer) - data_mean).abs();

@@ -66,10 +66,8 @@ impl Trainer {
     pub fn new(config: &Config, images: ImageSet, options: TrainerOptions) -> Result<Self> {
         let energy = &config.energy;
         let name = |h: usize, w: usize, c: usize| format!("{h}×{w}×{c}");
-        let (expected, got) = (
-            name(energy.size, energy.size, energy.channels),
-            name(images.height(), images.width(), images.channels()),
-        );
+        let (expected, got) =
+            (name(energy.size, energy.size, energy.channels), name(images.height(), images.width(), images.channels()));
         if expected != got {
             return Err(TrainError::ImageShape { expected, got });
         }
