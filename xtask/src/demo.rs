@@ -2,7 +2,11 @@
 
 use crate::{fetch_fashion_mnist, setup, workspace};
 use anyhow::{Context, Result, ensure};
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 /// Options of `cargo xtask demo`.
 #[derive(clap::Args)]
@@ -54,7 +58,10 @@ fn stage(
     Ok(())
 }
 
+/// Run the program that the build stage made; by its own path, so that nothing is built again meanwhile.
 fn srm(arguments: &[&str]) -> Result<()> {
-    let program = ["run", "--quiet", "--package", "srm-cli", "--"];
-    workspace::run(&mut workspace::cargo(program.iter().chain(arguments)))
+    let metadata = workspace::metadata()?;
+    let folder = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
+    let program = Path::new(folder).join("debug/srm");
+    workspace::run(Command::new(program).args(arguments).current_dir(workspace::root()))
 }

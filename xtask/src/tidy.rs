@@ -38,7 +38,7 @@ struct Fault {
 /// When a rule is broken; every fault has been printed then.
 pub fn run() -> Result<()> {
     let root = workspace::root();
-    let mut faults = layers(&metadata()?)?;
+    let mut faults = layers(&workspace::metadata()?)?;
     let (mut unsafe_places, mut count) = (Vec::new(), 0);
     for path in sources(&root)? {
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -62,16 +62,6 @@ pub fn run() -> Result<()> {
         many => bail!("tidy found {many} faults"),
     }
     Ok(())
-}
-
-fn metadata() -> Result<serde_json::Value> {
-    let output = workspace::cargo(["metadata", "--no-deps", "--format-version", "1"])
-        .output()
-        .context("cargo metadata did not start")?;
-    if !output.status.success() {
-        bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    serde_json::from_slice(&output.stdout).context("cargo metadata gave no JSON")
 }
 
 fn layers(metadata: &serde_json::Value) -> Result<Vec<Fault>> {
@@ -270,7 +260,7 @@ mod tests {
 
     #[test]
     fn the_layers_hold() {
-        assert_eq!(layers(&metadata().unwrap()).unwrap(), []);
+        assert_eq!(layers(&workspace::metadata().unwrap()).unwrap(), []);
         let wrong = serde_json::json!({ "packages": [
             { "name": "srm-train", "manifest_path": "crates/srm-train/Cargo.toml", "dependencies": [{ "name": "srm-eval" }, { "name": "tch" }] },
             { "name": "srm-new", "manifest_path": "crates/srm-new/Cargo.toml", "dependencies": [] },

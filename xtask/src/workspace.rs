@@ -63,6 +63,16 @@ pub fn cargo<I: IntoIterator<Item: AsRef<OsStr>>>(arguments: I) -> Command {
     command
 }
 
+/// What cargo knows about the workspace.
+pub fn metadata() -> Result<serde_json::Value> {
+    let output =
+        cargo(["metadata", "--no-deps", "--format-version", "1"]).output().context("cargo metadata did not start")?;
+    if !output.status.success() {
+        bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    serde_json::from_slice(&output.stdout).context("cargo metadata gave no JSON")
+}
+
 /// Run `command` to its end with its output shown.
 ///
 /// # Errors
