@@ -5,7 +5,7 @@ use image::{ExtendedColorType, ImageFormat};
 use ndarray::{Array3, Array4, ArrayView3, ArrayView4, s};
 use ndarray_npy::WriteNpyExt;
 use std::fs::{self, File};
-use std::io::{BufWriter, Cursor, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// Pixels in [-1, 1] as bytes: clamped, (x + 1) · 127.5 rounded.
@@ -79,24 +79,34 @@ fn write_png(path: &Path, image: &ArrayView3<'_, u8>) -> Result<(), DataError> {
         got => return Err(DataError::Channels { got }),
     };
     let pixels: Vec<u8> = image.iter().copied().collect();
-    let mut png = Cursor::new(Vec::new());
-    image::write_buffer_with_format(&mut png, &pixels, w as u32, h as u32, colour, ImageFormat::Png)
-        .map_err(|source| DataError::Picture { path: path.to_owned(), source })?;
-    replace(path, |file| file.write_all(png.get_ref()))
+    // to a path, not a writer: that is compiled within the image crate, and not once more for each writer here
+    through(path, |temporary| {
+        let saved = image::save_buffer_with_format(temporary, &pixels, w as u32, h as u32, colour, ImageFormat::Png);
+        saved.map_err(|error| match error {
+            image::ImageError::IoError(source) => DataError::io("write", path)(source),
+            source => DataError::Picture { path: path.to_owned(), source },
+        })
+    })
 }
 
-/// Write through a temporary file in the same folder, then rename: no half file stands under the final name.
+/// Write a file through a temporary one.
 pub(crate) fn replace(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> Result<(), std::io::Error>,
 ) -> Result<(), DataError> {
+    through(path, |temporary| {
+        let file = File::create(temporary).map(BufWriter::new);
+        let written = file.and_then(|mut file| write(&mut file).and_then(|()| file.flush()));
+        written.map_err(DataError::io("write", path))
+    })
+}
+
+/// Write to a temporary name in the same folder, then rename: no half file stands under the final name.
+fn through(path: &Path, write: impl FnOnce(&Path) -> Result<(), DataError>) -> Result<(), DataError> {
     let temporary = temporary_name(path);
-    let file = File::create(&temporary).map_err(DataError::io("write", path))?;
-    let mut file = BufWriter::new(file);
-    let written = write(&mut file).and_then(|()| file.flush()).and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|source| {
+    let renamed = |()| fs::rename(&temporary, path).map_err(DataError::io("write", path));
+    write(&temporary).and_then(renamed).inspect_err(|_| {
         let _ = fs::remove_file(&temporary);
-        DataError::io("write", path)(source)
     })
 }
 

@@ -1,7 +1,7 @@
 //! Decode one image file into 8 bits, grey or RGB, upright, without alpha.
 
 use crate::DataError;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use image::{DynamicImage, ImageFormat, ImageResult, codecs::pnm::PnmDecoder, metadata::Orientation};
 use std::{fmt, io::Cursor, str::FromStr};
 
 /// A decoded image.
@@ -49,8 +49,8 @@ impl fmt::Display for Background {
 impl Picture {
     /// Decode PNG, JPEG, PGM/PPM, BMP or WebP, whatever the file is called.
     ///
-    /// 16 bits become 8 by rounding, alpha is laid over `background`, the EXIF orientation is applied, of an animation
-    /// the first frame is taken. Fails with the reason, also for a JPEG that is cut off and for a PGM or PPM with more
+    /// 16 bits become 8 by rounding, alpha is laid over `background`, a JPEG's EXIF orientation is applied, of an
+    /// animation the first frame is taken. Fails with the reason, also for a JPEG that is cut off and for a PGM or PPM with more
     /// bytes than its header says, which decoders let pass.
     pub(crate) fn decode(bytes: &[u8], background: Background) -> Result<Self, String> {
         if bytes.is_empty() {
@@ -61,11 +61,16 @@ impl Picture {
         if format == ImageFormat::Jpeg && !jpeg_is_whole(bytes) {
             return Err("the JPEG is cut off".into());
         }
-        let mut cursor = Cursor::new(bytes);
-        let picture = decode_as(format, &mut cursor).map_err(|error| format!("it is damaged ({error})"))?;
-        let rest = bytes.get(cursor.position() as usize..).unwrap_or_default();
-        if format == ImageFormat::Pnm && rest.iter().any(|byte| !byte.is_ascii_whitespace()) {
-            return Err(format!("it is damaged ({} bytes more than its header says)", rest.len()));
+        let decoded = match format {
+            ImageFormat::Pnm => decode_pnm(bytes),
+            _ => image::load_from_memory_with_format(bytes, format).map(|picture| (picture, 0)),
+        };
+        let (mut picture, rest) = decoded.map_err(|error| format!("it is damaged ({error})"))?;
+        if rest > 0 {
+            return Err(format!("it is damaged ({rest} bytes more than its header says)"));
+        }
+        if format == ImageFormat::Jpeg {
+            picture.apply_orientation(jpeg_orientation(bytes));
         }
         Ok(Self::flatten(picture, background))
     }
@@ -104,12 +109,27 @@ impl Picture {
     }
 }
 
-fn decode_as(format: ImageFormat, cursor: &mut Cursor<&[u8]>) -> image::ImageResult<DynamicImage> {
-    let mut decoder = ImageReader::with_format(cursor, format).into_decoder()?;
-    let orientation = decoder.orientation()?;
-    let mut picture = DynamicImage::from_decoder(decoder)?;
-    picture.apply_orientation(orientation);
-    Ok(picture)
+/// Decode PGM, PPM or PBM; also how many bytes follow that are no white space.
+fn decode_pnm(bytes: &[u8]) -> ImageResult<(DynamicImage, usize)> {
+    let mut cursor = Cursor::new(bytes);
+    let picture = DynamicImage::from_decoder(PnmDecoder::new(&mut cursor)?)?;
+    let rest = bytes.get(cursor.position() as usize..).unwrap_or_default();
+    Ok((picture, rest.trim_ascii().len()))
+}
+
+/// The orientation in the EXIF segment (APP1) before the first scan.
+fn jpeg_orientation(bytes: &[u8]) -> Orientation {
+    let mut rest = bytes.get(2..).unwrap_or_default();
+    while let [0xFF, marker, high, low, ..] = *rest {
+        let length = usize::from(u16::from_be_bytes([high, low])); // its own two bytes included
+        let Some(segment) = rest.get(4..2 + length) else { break };
+        match (marker, segment.strip_prefix(b"Exif\0\0")) {
+            (0xE1, Some(exif)) => return Orientation::from_exif_chunk(exif).unwrap_or(Orientation::NoTransforms),
+            (0xDA, _) => break,
+            _ => rest = &rest[2 + length..],
+        }
+    }
+    Orientation::NoTransforms
 }
 
 /// Lay pixels of N channels, the last of them alpha, over `ground`: (c a + ground (255 - a)) / 255, rounded.

@@ -12,6 +12,8 @@ use std::{
 
 /// First bytes of an IDX file of u8 images: type 8 (unsigned byte), three axes. See yann.lecun.com/exdb/mnist.
 pub(crate) const IDX_IMAGES: [u8; 4] = [0, 0, 8, 3];
+/// First bytes of a .gz (RFC 1952).
+pub(crate) const GZIP: [u8; 2] = [0x1F, 0x8B];
 /// A label, then 32 × 32 red, green and blue values. See www.cs.toronto.edu/~kriz/cifar.html, "binary version".
 const CIFAR_RECORD: usize = 1 + 3 * CIFAR_SIDE * CIFAR_SIDE;
 const CIFAR_SIDE: usize = 32;
@@ -45,6 +47,16 @@ pub(crate) fn is_idx(name: &str) -> bool {
     ["idx3-ubyte", "idx3-ubyte.gz"].iter().any(|ending| file.ends_with(ending))
 }
 
+/// The first four bytes of a file, unpacked; zeros where there are not as many.
+pub(crate) fn beginning(bytes: &[u8]) -> [u8; 4] {
+    let mut first = [0; 4];
+    let read = match bytes.starts_with(&GZIP) {
+        true => MultiGzDecoder::new(bytes).read_exact(&mut first),
+        false => (&mut &bytes[..]).read_exact(&mut first),
+    };
+    if read.is_ok() { first } else { [0; 4] }
+}
+
 /// The part that holds image `index` of all, and its index there.
 pub(crate) fn locate(parts: &[Records], mut index: usize) -> (&Records, usize) {
     for part in parts {
@@ -61,7 +73,7 @@ impl Records {
     pub(crate) fn open(path: &Path) -> Result<Self, DataError> {
         let mut bytes = fs::read(path).map_err(DataError::io("read", path))?;
         let digest = Sha256::digest(&bytes).into();
-        if bytes.starts_with(&[0x1F, 0x8B]) {
+        if bytes.starts_with(&GZIP) {
             let mut unpacked = Vec::new();
             let done = MultiGzDecoder::new(&bytes[..]).read_to_end(&mut unpacked);
             done.map_err(|error| damaged(path, &format!("a .gz that is damaged or cut off ({error})")))?;

@@ -189,11 +189,11 @@ fn open_file(path: &Path) -> Result<(&'static str, Items), DataError> {
         ));
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    if bytes.starts_with(&[0x1F, 0x8B]) && (name.ends_with(".tar.gz") || name.ends_with(".tgz")) {
-        return Ok(("CIFAR-10", Items::Records(Records::open_tar(path)?)));
-    }
-    if records::is_idx(&name) || bytes.starts_with(&records::IDX_IMAGES) {
+    if records::is_idx(&name) || records::beginning(bytes) == records::IDX_IMAGES {
         return Ok(("IDX", Items::Records(vec![Records::open(path)?])));
+    }
+    if bytes.starts_with(&records::GZIP) {
+        return Ok(("CIFAR-10", Items::Records(Records::open_tar(path)?)));
     }
     if records::is_cifar(&name) {
         return Ok(("CIFAR-10", Items::Records(vec![Records::open(path)?])));
