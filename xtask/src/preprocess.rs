@@ -1,7 +1,7 @@
 //! Make image sets out of photos, archives and data sets: `cargo xtask preprocess`, and the presets of the fetch tasks.
 
 use crate::workspace;
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 use srm_data::{Background, Crop, Filter, Manifest, PreprocessOptions, Split};
 use std::{
@@ -119,7 +119,9 @@ fn process(options: &PreprocessOptions) -> Result<()> {
         !stopped.load(Ordering::Relaxed)
     });
     bar.finish_and_clear();
-    println!("{}", summary(&result?, &options.out, start.elapsed().as_secs_f64()));
+    // The message already holds its cause; as text it is not printed once more by main's chain of causes.
+    let manifest = result.map_err(|error| anyhow!("{error}"))?;
+    println!("{}", summary(&manifest, &options.out, start.elapsed().as_secs_f64()));
     Ok(())
 }
 
@@ -187,7 +189,8 @@ mod tests {
 
     #[test]
     fn the_fixed_flags_are_understood_and_wrong_values_named() {
-        let flags = "x --input d --crop box:15,40,163,188 --size 64 --filter bicubic --split train --count 9 --out f.npy";
+        let flags =
+            "x --input d --crop box:15,40,163,188 --size 64 --filter bicubic --split train --count 9 --out f.npy";
         let args = Line::parse_from(flags.split(' ')).args;
         assert_eq!((args.crop, args.filter), (Crop::Box([15, 40, 163, 188]), Filter::Bicubic));
         assert_eq!((args.split, args.count, args.channels, args.skip_bad), (Some(Split::Train), Some(9), None, false));
@@ -208,6 +211,9 @@ mod tests {
         let mut options = PreprocessOptions::new(&photos, Crop::None, 2, &out);
         let error = process(&options).unwrap_err().to_string();
         assert!(error.contains("b.png") && error.contains("--skip-bad") && !out.exists(), "{error}");
+        let gone = PreprocessOptions::new(&folder.path().join("gone"), Crop::None, 2, &out);
+        let error = format!("{:#}", process(&gone).unwrap_err());
+        assert_eq!(error.matches("os error").count(), 1, "{error}");
         options.skip_bad = true;
         let manifest = srm_data::preprocess(&options, &|_, _| true).unwrap();
         let text = summary(&manifest, &out, 0.5);
