@@ -63,8 +63,9 @@ impl Output {
     pub(crate) fn finish(mut self, missing: &[usize]) -> Result<(), DataError> {
         let mut image = vec![0; self.image_bytes()];
         let mut gaps = missing.iter().copied().peekable();
-        let mut target = missing.first().copied().unwrap_or(self.shape[0]);
-        for index in target..self.shape[0] {
+        let first = missing.first().copied().unwrap_or(self.shape[0]);
+        let mut target = first;
+        for index in first..self.shape[0] {
             if gaps.next_if_eq(&index).is_none() {
                 self.file.read_exact_at(&mut image, self.offset(index)).map_err(DataError::io("read", &self.path))?;
                 self.write(target, &image)?;

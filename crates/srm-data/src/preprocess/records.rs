@@ -112,7 +112,7 @@ impl Records {
 
     fn new(path: &Path, name: String, bytes: Vec<u8>, digest: [u8; 32]) -> Result<Self, DataError> {
         let (layout, len) = if is_cifar(&name) {
-            if bytes.is_empty() || bytes.len() % CIFAR_RECORD != 0 {
+            if bytes.is_empty() || !bytes.len().is_multiple_of(CIFAR_RECORD) {
                 let got =
                     format!("{name} of {} bytes, no multiple of {CIFAR_RECORD}: damaged, or not CIFAR-10", bytes.len());
                 return Err(damaged(path, &got));

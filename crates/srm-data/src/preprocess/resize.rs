@@ -56,6 +56,7 @@ pub(crate) struct Scaler {
     options: ResizeOptions,
     resizer: Resizer,
     square: Vec<u8>,
+    narrow: Vec<u8>,
     out: Vec<u8>,
     size: usize,
     channels: usize,
@@ -69,6 +70,7 @@ impl Scaler {
             options: ResizeOptions::new().resize_alg(algorithm),
             resizer: Resizer::new(),
             square: Vec::new(),
+            narrow: Vec::new(),
             out: vec![0; size * size * channels],
             size,
             channels,
@@ -97,14 +99,19 @@ impl Scaler {
         Ok(&self.out)
     }
 
-    /// Resize the square into `out`. For the two kinds of pixel by name: the function that finds the kind at run time
-    /// is compiled here for all 15, for a minute and 5 MB.
+    /// Resize the square into `out`: rows first, then columns, each rounded to 8 bits, as Pillow does; in one call the
+    /// library would begin with the columns, up to 5 levels away at sharp edges under a filter with negative lobes.
+    ///
+    /// For the two kinds of pixel by name: the function that finds the kind at run time is compiled here for all 15,
+    /// for a minute and 5 MB.
     fn resize<P: PixelTrait>(&mut self, side: usize) -> Result<(), String> {
-        let (side, size) = (side as u32, self.size as u32);
-        let source = TypedImageRef::<P>::from_buffer(side, side, &self.square).map_err(|error| error.to_string())?;
-        let out = TypedImage::<P>::from_buffer(size, size, &mut self.out);
-        let mut out = out.map_err(|error| error.to_string())?;
-        self.resizer.resize_typed(&source, &mut out, &self.options).map_err(|error| error.to_string())
+        self.narrow.resize(side * self.size * self.channels, 0);
+        let (height, size) = (side as u32, self.size as u32);
+        let source = TypedImageRef::<P>::from_buffer(height, height, &self.square).map_err(text)?;
+        let mut narrow = TypedImage::<P>::from_buffer(size, height, &mut self.narrow).map_err(text)?;
+        self.resizer.resize_typed(&source, &mut narrow, &self.options).map_err(text)?;
+        let mut out = TypedImage::<P>::from_buffer(size, size, &mut self.out).map_err(text)?;
+        self.resizer.resize_typed(&narrow, &mut out, &self.options).map_err(text)
     }
 
     fn pad(&mut self, picture: &Picture) -> Result<(), String> {
@@ -121,6 +128,10 @@ impl Scaler {
         }
         Ok(())
     }
+}
+
+fn text(error: impl fmt::Display) -> String {
+    error.to_string()
 }
 
 #[cfg(test)]
