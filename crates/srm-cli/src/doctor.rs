@@ -176,7 +176,7 @@ fn find_configs() -> Vec<ConfigFound> {
     files
         .map(|file| match Config::load(&file, &[]) {
             Ok(config) => {
-                let problem = images::check(&config).err().map(|error| format!("{error:#}"));
+                let problem = images::check(&config).err().map(|error| crate::failure::text(&error));
                 ConfigFound { file, images: Some(config.data.images), ready: problem.is_none(), problem }
             }
             Err(error) => ConfigFound { file, images: None, ready: false, problem: Some(error.to_string()) },

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output.line(&format!("error: {error:#}"));
+            output.line(&format!("error: {}", failure::text(&error)));
             failure::exit_code(&error)
         }
     }
