@@ -109,12 +109,14 @@ impl Picture {
     }
 }
 
-/// Decode PGM, PPM or PBM; also how many bytes follow that are no white space.
+/// Decode PGM, PPM or PBM; also how many bytes follow beyond the line feed that some programs write at the end.
 fn decode_pnm(bytes: &[u8]) -> ImageResult<(DynamicImage, usize)> {
     let mut cursor = Cursor::new(bytes);
     let picture = DynamicImage::from_decoder(PnmDecoder::new(&mut cursor)?)?;
     let rest = bytes.get(cursor.position() as usize..).unwrap_or_default();
-    Ok((picture, rest.trim_ascii().len()))
+    let binary = matches!(bytes, [b'P', b'4'..=b'6', ..]);
+    let rest = if binary { rest.strip_suffix(b"\n").unwrap_or(rest) } else { rest.trim_ascii() };
+    Ok((picture, rest.len()))
 }
 
 /// The orientation in the EXIF segment (APP1) before the first scan.
@@ -235,6 +237,8 @@ mod tests {
         assert!(decode(b"<html>quota</html>").unwrap_err().contains("no PNG"));
         assert!(decode(b"GIF89a-------------").unwrap_err().contains("no PNG"));
         assert!(decode(b"P5\n2 1\n255\nabc").unwrap_err().contains("1 bytes more"));
+        assert!(decode(b"P5\n2 1\n255\nab\x0B").unwrap_err().contains("1 bytes more"));
+        assert!(decode(b"P5\n2 1\n255\nab\n").is_ok());
         assert!(decode(b"P5\r\n2 1\r\n255\r\nab").unwrap_err().contains("damaged"));
     }
 
