@@ -122,7 +122,7 @@ fn the_run_folder_holds_config_metrics_grids_and_the_last_checkpoints() {
     let mut trainer = Trainer::new(&config, images(folder.path(), 20), options(2)).unwrap();
     let mut sink = RunFolder::create(&run, &config).unwrap();
     trainer.run(&mut sink, &|| false).unwrap();
-    assert_eq!(Config::load(&run.join("config.json"), &[]).unwrap(), config);
+    assert_eq!(Config::load(run.join("config.json"), &[]).unwrap(), config);
     let metrics = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let records: Vec<StepRecord> = metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(records.len(), 4);
