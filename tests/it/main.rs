@@ -3,5 +3,8 @@
 mod bad_input;
 mod common;
 mod doctor;
+mod faults;
 mod sample;
+mod survive;
+mod tensorboard;
 mod train;

@@ -69,9 +69,13 @@ impl Compute {
   srm train --config configs/smoke.json --set train.updates=10 --run runs/trial
   srm train --config configs/smoke.json --json
     {"command":"train","run":"runs/smoke","config":"configs/smoke.json","outcome":"finished","updates":30,"device":"cpu",
-     "threads":2,"block":8,"seconds":3.1,"images_seen":240,"weights":"runs/smoke/checkpoints/000030/weights.safetensors",
+     "threads":2,"block":8,"seconds":3.1,"updates_per_second":9.7,"images_seen":240,"rollbacks":0,
+     "weights":"runs/smoke/checkpoints/000030/weights.safetensors",
      "last":{"update":30,"f_data":0.02,"f_sample":0.01,"gap":0.01, ...}}
-    (one line; "last" is the last line of metrics.jsonl)"#)]
+    (one line; "last" is the last line of metrics.jsonl)
+  srm train --run runs/smoke --resume
+  srm train --run runs/smoke --resume --set train.updates=60 --set train.learning_rate=5e-5
+    (a run that goes on keeps its own settings, --set changes them; the net cannot change)"#)]
 pub struct TrainArguments {
     /// Config file [default: configs/celeba64.json on CUDA, else configs/celeba32-cpu.json].
     #[arg(long, value_name = "FILE")]
@@ -82,7 +86,7 @@ pub struct TrainArguments {
     /// Run folder [default: runs/NAME OF THE CONFIG].
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
-    /// Go on with an interrupted run.
+    /// Go on with the run in the folder from its newest checkpoint, or begin it where there is none.
     #[arg(long, conflicts_with = "overwrite")]
     pub resume: bool,
     /// Delete what an earlier run left in the run folder.

@@ -12,7 +12,7 @@ use srm_config::Config;
 use srm_data::ImageSet;
 use tch::{Cuda, utils};
 
-use crate::{cuda, images, output::Output};
+use crate::{cuda, environment, images, output::Output};
 
 /// Everything that was found.
 #[derive(Debug, Serialize)]
@@ -48,6 +48,7 @@ struct CudaFound {
 struct Cpu {
     cores: usize,
     torch_threads: i32,
+    model: String,
     features: Vec<&'static str>,
 }
 
@@ -117,35 +118,16 @@ fn device_names() -> Vec<String> {
 
 fn find_libtorch() -> Libtorch {
     let folder = cuda::libtorch_folder();
-    let version = folder.as_deref().and_then(Path::parent).and_then(|root| {
-        let text = fs::read_to_string(root.join("build-version")).ok()?;
-        Some(text.trim().to_owned())
-    });
-    Libtorch { version, folder, mkldnn: utils::has_mkldnn(), openmp: utils::has_openmp() }
+    Libtorch { version: environment::libtorch_version(), folder, mkldnn: utils::has_mkldnn(), openmp: utils::has_openmp() }
 }
 
 fn find_cpu() -> Cpu {
     Cpu {
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         torch_threads: tch::get_num_threads(),
-        features: cpu_features(),
+        model: environment::cpu_model(),
+        features: environment::cpu_features(),
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn cpu_features() -> Vec<&'static str> {
-    let found = [
-        ("avx2", is_x86_feature_detected!("avx2")),
-        ("fma", is_x86_feature_detected!("fma")),
-        ("avx512f", is_x86_feature_detected!("avx512f")),
-        ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
-    ];
-    found.into_iter().filter_map(|(name, there)| there.then_some(name)).collect()
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn cpu_features() -> Vec<&'static str> {
-    Vec::new()
 }
 
 /// Every .npy below data/, two folders deep, in the order of names.
@@ -204,7 +186,8 @@ fn text(report: &Report) -> String {
             yes(report.libtorch.openmp)
         ),
         format!(
-            "CPU        {} cores, {} libtorch threads, {}",
+            "CPU        {}, {} cores, {} libtorch threads, {}",
+            report.cpu.model,
             report.cpu.cores,
             report.cpu.torch_threads,
             report.cpu.features.join(" ")

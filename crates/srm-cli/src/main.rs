@@ -4,12 +4,16 @@ mod arguments;
 mod cuda;
 mod device;
 mod doctor;
+mod environment;
 mod failure;
 mod images;
+mod interrupt;
 mod output;
+mod progress;
 mod sample;
 mod status;
 mod train;
+mod train_plan;
 mod weights;
 
 use std::process::ExitCode;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use ndarray::{Array4, Axis, concatenate};
 use serde_json::json;
-use srm_config::Config;
+use srm_config::{Config, Init};
 use srm_data::{ImageSet, Neighbour, nearest, write_grid, write_npy, write_pngs};
 use srm_langevin::{Chains, DEFAULT_CPU_BLOCK, Observer, Outcome, Path as States, Sampler, SamplerOptions, Samples};
 use srm_train::to_bytes;
@@ -19,7 +19,7 @@ use crate::{
     images::prepare_output,
     output::Output,
     status,
-    train::DEFAULT_CUDA_BLOCK,
+    train_plan::DEFAULT_CUDA_BLOCK,
     weights,
 };
 
@@ -57,6 +57,9 @@ pub fn run(arguments: &SampleArguments, output: &Output) -> Result<()> {
     let (net, mut langevin) = (loaded.net, loaded.langevin);
     if let Some(steps) = arguments.steps {
         langevin.steps = steps as usize;
+    }
+    if matches!(langevin.init, Init::Data | Init::Persistent(_)) {
+        tracing::info!("this net was trained with chains from data or a bank; these start from uniform noise");
     }
     let energy = net.config().clone();
     let training_set =

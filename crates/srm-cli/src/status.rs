@@ -53,6 +53,7 @@ mod tests {
             data_noise: 0.03,
             seconds: 10.0,
             images_seen: 0,
+            attempt: 0,
         }
     }
 

@@ -67,7 +67,8 @@ fn shape(energy: &EnergyConfig) -> String {
     )
 }
 
-/// The weights file of a path: itself, a checkpoint's, or the newest checkpoint's of a run folder.
+/// The weights file of a path: itself, a checkpoint's, or the newest checkpoint's of a run folder; of a checkpoint the
+/// averaged weights where it has some.
 fn locate(path: &Path) -> Result<PathBuf> {
     if path.is_file() {
         return Ok(path.to_owned());
@@ -75,13 +76,12 @@ fn locate(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         bail!("the weights {} do not exist; give a .safetensors or .pth file, or a run folder", path.display());
     }
-    let direct = path.join("weights.safetensors");
-    if direct.is_file() {
-        return Ok(direct);
+    if path.join("weights.safetensors").is_file() {
+        return Ok(RunFolder::weights_of(path));
     }
     let newest = if path.join("checkpoints").is_dir() { RunFolder::newest_checkpoint(path)? } else { None };
     match newest {
-        Some(checkpoint) => Ok(checkpoint.join("weights.safetensors")),
+        Some(checkpoint) => Ok(RunFolder::weights_of(&checkpoint)),
         None => bail!(
             "{} holds no checkpoint; give a run folder of `srm train` that has written one, or a weights file",
             path.display()

@@ -8,7 +8,9 @@ use std::{
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::{ConfigError, EnergyConfig, LangevinConfig, RawConfig, Schedule, fields::Fields, format};
+use crate::{
+    ConfigError, EnergyConfig, Init, LangevinConfig, RawConfig, TrainConfig, WatchConfig, fields::Fields, format,
+};
 
 /// Everything a training run needs to know; every value lies in its documented range.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,6 +31,8 @@ pub struct Config {
     pub log: LogConfig,
     /// What is kept, and how often.
     pub checkpoint: CheckpointConfig,
+    /// What counts as trouble, and what is done about it.
+    pub watch: WatchConfig,
 }
 
 /// The observed images.
@@ -43,25 +47,6 @@ pub struct DataConfig {
     pub flip: bool,
 }
 
-/// Algorithm 1 and its ADAM.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TrainConfig {
-    /// Updates of the weights, >= 1.
-    pub updates: u64,
-    /// Images and chains m in one update, >= 1.
-    pub batch: usize,
-    /// ADAM's rate by update.
-    pub learning_rate: Schedule,
-    /// Std σ of the noise put on observed images, in pixel units, by update; 0.03 in the paper.
-    pub data_noise: Schedule,
-    /// Seed of every random draw.
-    pub seed: u64,
-    /// ADAM's β₁ and β₂, each in [0, 1).
-    pub betas: [f64; 2],
-    /// ADAM's ε > 0.
-    pub epsilon: f64,
-}
-
 /// What is logged.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LogConfig {
@@ -69,6 +54,8 @@ pub struct LogConfig {
     pub every: u64,
     /// Updates between two sample grids, >= 1.
     pub samples_every: u64,
+    /// Write TensorBoard event files too.
+    pub tensorboard: bool,
 }
 
 /// What is kept.
@@ -78,6 +65,23 @@ pub struct CheckpointConfig {
     pub every: u64,
     /// Newest checkpoints kept, >= 1.
     pub keep_last: usize,
+    /// Keep for good what is written at multiples of so many updates, >= 1; `None`: only the newest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_every: Option<u64>,
+    /// What a full disk means.
+    pub on_write_error: OnWriteError,
+}
+
+/// What happens when a checkpoint, a picture or a log line cannot be written. JSON: `"continue"` or `"stop"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum OnWriteError {
+    /// Warn, train on and try again at the next checkpoint: a disk that is full at night may have room in the morning. The
+    /// last checkpoint of a run must be written, or the run fails.
+    #[default]
+    Continue,
+    /// End the run with the error.
+    Stop,
 }
 
 impl Config {
@@ -113,6 +117,13 @@ impl Config {
         let train = fields.section("train", TrainConfig::read);
         let log = fields.section_or_default("log", LogConfig::read);
         let checkpoint = fields.section_or_default("checkpoint", CheckpointConfig::read);
+        let watch = fields.section_or_default("watch", WatchConfig::read);
+        if let (Some(LangevinConfig { init: Init::Persistent(bank), .. }), Some(train)) = (&langevin, &train)
+            && bank.size < train.batch
+        {
+            let found = format!("a bank of {} is smaller than a batch of {}", bank.size, train.batch);
+            fields.problem(&found, "langevin.init.persistent.size must be at least train.batch", None);
+        }
         Some(Config {
             about: about?,
             data: data?,
@@ -121,6 +132,7 @@ impl Config {
             train: train?,
             log: log?,
             checkpoint: checkpoint?,
+            watch: watch?,
         })
     }
 }
@@ -136,43 +148,12 @@ impl DataConfig {
     }
 }
 
-impl TrainConfig {
-    fn read(fields: &mut Fields<'_>) -> Option<TrainConfig> {
-        let updates = fields.count("updates", None);
-        let batch = fields.count("batch", None);
-        let learning_rate = fields.read("learning_rate", None, Schedule::RULE, Schedule::from_value);
-        // arXiv 1904.09770, section 4: sigma = 0.03
-        let data_noise =
-            fields.read("data_noise", Some(Schedule::constant(0.03)), Schedule::RULE, Schedule::from_value);
-        let seed = fields.read("seed", Some(1), "must be a whole number from 0 to 2^64 - 1", crate::fields::whole);
-        // ADAM's usual constants (arXiv 1412.6980, section 2); the published code keeps them
-        let betas = fields.read("betas", Some([0.9, 0.999]), "must be two numbers, each in [0, 1)", |value| {
-            match value.as_array()?.as_slice() {
-                [first, second] => Some([first.as_f64()?, second.as_f64()?]),
-                _ => None,
-            }
-            .filter(|betas| betas.iter().all(|beta| (0.0..1.0).contains(beta)))
-        });
-        let epsilon = fields.read("epsilon", Some(1e-8), "must be a finite number > 0", |value| {
-            value.as_f64().filter(|&epsilon| epsilon > 0.0 && epsilon.is_finite())
-        });
-        Some(TrainConfig {
-            updates: updates? as u64,
-            batch: batch?,
-            learning_rate: learning_rate?,
-            data_noise: data_noise?,
-            seed: seed?,
-            betas: betas?,
-            epsilon: epsilon?,
-        })
-    }
-}
-
 impl LogConfig {
     fn read(fields: &mut Fields<'_>) -> Option<LogConfig> {
         let every = fields.count("every", Some(50));
         let samples_every = fields.count("samples_every", Some(500));
-        Some(LogConfig { every: every? as u64, samples_every: samples_every? as u64 })
+        let tensorboard = fields.read("tensorboard", Some(true), "must be true or false", Value::as_bool);
+        Some(LogConfig { every: every? as u64, samples_every: samples_every? as u64, tensorboard: tensorboard? })
     }
 }
 
@@ -180,7 +161,20 @@ impl CheckpointConfig {
     fn read(fields: &mut Fields<'_>) -> Option<CheckpointConfig> {
         let every = fields.count("every", Some(1000));
         let keep_last = fields.count("keep_last", Some(3));
-        Some(CheckpointConfig { every: every? as u64, keep_last: keep_last? })
+        let keep_every = fields.optional_count("keep_every");
+        let rule = r#"must be "continue" or "stop""#;
+        let on_write_error =
+            fields.read("on_write_error", Some(OnWriteError::Continue), rule, |value| match value.as_str()? {
+                "continue" => Some(OnWriteError::Continue),
+                "stop" => Some(OnWriteError::Stop),
+                _ => None,
+            });
+        Some(CheckpointConfig {
+            every: every? as u64,
+            keep_last: keep_last?,
+            keep_every: keep_every?.map(|updates| updates as u64),
+            on_write_error: on_write_error?,
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::Problem;
 
 /// Every key there is, to say where a misplaced one belongs.
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 33] = [
     "data.images",
     "data.count",
     "data.flip",
@@ -19,6 +19,7 @@ const KEYS: [&str; 21] = [
     "langevin.delta_tau",
     "langevin.init",
     "langevin.block",
+    "langevin.clip_gradient",
     "train.updates",
     "train.batch",
     "train.learning_rate",
@@ -26,7 +27,18 @@ const KEYS: [&str; 21] = [
     "train.seed",
     "train.betas",
     "train.epsilon",
+    "train.weight_decay",
+    "train.clip_parameter_gradient",
+    "train.f_l2",
+    "train.ema",
+    "train.spectral_norm",
     "log.samples_every",
+    "log.tensorboard",
+    "checkpoint.keep_last",
+    "checkpoint.keep_every",
+    "checkpoint.on_write_error",
+    "watch.rollbacks",
+    "watch.rate_factor",
 ];
 
 /// One object of the tree, the keys asked of it so far, and the problems of the whole tree.
@@ -124,6 +136,16 @@ impl<'a> Fields<'a> {
         self.read(name, Some(None), "must be a whole number >= 1, or absent", |value| one_or_more(value).map(Some))
     }
 
+    /// Read a number > 0 that may be absent.
+    pub(crate) fn optional_positive(&mut self, name: &'static str) -> Option<Option<f64>> {
+        self.read(name, Some(None), "must be a finite number > 0, or absent", |value| positive(value).map(Some))
+    }
+
+    /// Read a number >= 0.
+    pub(crate) fn not_negative(&mut self, name: &'static str, default: f64) -> Option<f64> {
+        self.read(name, Some(default), "must be a finite number >= 0", not_negative)
+    }
+
     /// Read a section that must be there.
     pub(crate) fn section<T>(
         &mut self,
@@ -193,8 +215,18 @@ pub(crate) fn whole(value: &Value) -> Option<u64> {
     })
 }
 
-fn one_or_more(value: &Value) -> Option<usize> {
+pub(crate) fn one_or_more(value: &Value) -> Option<usize> {
     whole(value).filter(|&number| number >= 1).and_then(|number| usize::try_from(number).ok())
+}
+
+/// A finite number > 0.
+pub(crate) fn positive(value: &Value) -> Option<f64> {
+    value.as_f64().filter(|&number| number > 0.0 && number.is_finite())
+}
+
+/// A finite number >= 0.
+pub(crate) fn not_negative(value: &Value) -> Option<f64> {
+    value.as_f64().filter(|&number| number >= 0.0 && number.is_finite())
 }
 
 /// The value as JSON, cut to a length that fits a line.

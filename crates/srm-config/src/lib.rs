@@ -18,6 +18,7 @@
 //! # Ok::<(), srm_config::ConfigError>(())
 //! ```
 
+mod changes;
 mod config;
 mod error;
 mod fields;
@@ -25,12 +26,17 @@ mod format;
 mod model;
 mod raw;
 mod schedule;
+mod train;
+mod watch;
 
-pub use config::{CheckpointConfig, Config, DataConfig, LogConfig, TrainConfig};
+pub use changes::Change;
+pub use config::{CheckpointConfig, Config, DataConfig, LogConfig, OnWriteError};
 pub use error::{ConfigError, Problem};
-pub use model::{Activation, Drift, EnergyConfig, Init, LangevinConfig};
+pub use model::{Activation, Bank, Drift, EnergyConfig, Init, LangevinConfig};
 pub use raw::RawConfig;
 pub use schedule::Schedule;
+pub use train::TrainConfig;
+pub use watch::WatchConfig;
 
 #[cfg(test)]
 mod tests;

@@ -60,8 +60,12 @@ pub struct EnergyConfig {
     pub activation: Activation,
 }
 
-/// Start distribution p_0 of the chains. JSON: `"uniform"` or `"gaussian"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Default)]
+/// Where chains start. JSON: `"uniform"`, `"gaussian"`, `"data"`, `"persistent"` or
+/// `{"persistent": {"size": 10000, "restart": 0.05}}`.
+///
+/// The first two are the method of the paper: noise p_0, anew at every update. The others are its neighbours, for
+/// comparison; they matter to training alone, and samples of such nets start from uniform noise.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Init {
     /// Uniform on [-1, 1], the paper's choice.
@@ -69,6 +73,55 @@ pub enum Init {
     Uniform,
     /// Standard normal N(0, I).
     Gaussian,
+    /// At the observed images of the update, noise included: contrastive divergence (Hinton 2002).
+    Data,
+    /// At samples of earlier updates, kept in a bank: persistent chains (Tieleman 2008; Du and Mordatch, arXiv 1903.08689).
+    Persistent(Bank),
+}
+
+/// The chains that persistent training keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Bank {
+    /// Images in the bank, >= 1 and at least a batch; 10,000 in Du and Mordatch's code and in JEM's.
+    pub size: usize,
+    /// Probability in [0, 1] that a chain taken from the bank starts anew from uniform noise; 0.05 in both.
+    pub restart: f64,
+}
+
+impl Default for Bank {
+    fn default() -> Bank {
+        Bank { size: 10_000, restart: 0.05 }
+    }
+}
+
+impl Init {
+    const RULE: &'static str =
+        r#"must be "uniform", "gaussian", "data" or {"persistent": {"size": images >= 1, "restart": 0 to 1}}"#;
+
+    fn from_value(value: &Value) -> Option<Init> {
+        match value {
+            Value::String(name) => match name.as_str() {
+                "uniform" => Some(Init::Uniform),
+                "gaussian" => Some(Init::Gaussian),
+                "data" => Some(Init::Data),
+                "persistent" => Some(Init::Persistent(Bank::default())),
+                _ => None,
+            },
+            Value::Object(map) if map.len() == 1 => {
+                let given = map.get("persistent")?.as_object()?;
+                let mut bank = Bank::default();
+                for (key, value) in given {
+                    match key.as_str() {
+                        "size" => bank.size = crate::fields::one_or_more(value)?,
+                        "restart" => bank.restart = value.as_f64().filter(|share| (0.0..=1.0).contains(share))?,
+                        _ => return None,
+                    }
+                }
+                Some(Init::Persistent(bank))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Step sizes of x ← x + gradient_scale · f'(x) + noise_std · U, in either of two forms.
@@ -97,8 +150,11 @@ pub struct LangevinConfig {
     /// Step sizes.
     #[serde(flatten)]
     pub drift: Drift,
-    /// Start distribution.
+    /// Start of the chains.
     pub init: Init,
+    /// Largest ‖f'(x)‖₂ per image in a step, > 0: a longer gradient is shortened to it. `None`, as in the paper: no clip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_gradient: Option<f64>,
     /// Chains that run together as one block, >= 1; `None`: chosen by the program, then written down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block: Option<usize>,
@@ -129,23 +185,24 @@ impl LangevinConfig {
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<LangevinConfig> {
         let steps = fields.count("steps", Some(100));
         let drift = read_drift(fields);
-        let init = fields.read("init", Some(Init::Uniform), r#"must be "uniform" or "gaussian""#, |value| match value
-            .as_str()?
-        {
-            "uniform" => Some(Init::Uniform),
-            "gaussian" => Some(Init::Gaussian),
-            _ => None,
-        });
+        let init = fields.read("init", Some(Init::Uniform), Init::RULE, Init::from_value);
+        let clip_gradient = fields.optional_positive("clip_gradient");
         let block = fields.optional_count("block");
-        Some(LangevinConfig { steps: steps?, drift: drift?, init: init?, block: block? })
+        Some(LangevinConfig {
+            steps: steps?,
+            drift: drift?,
+            init: init?,
+            clip_gradient: clip_gradient?,
+            block: block?,
+        })
     }
 }
 
 fn read_drift(fields: &mut Fields<'_>) -> Option<Drift> {
     let tempered = fields.has("gradient_scale") || fields.has("noise_std");
     let delta = fields.has("delta_tau");
-    let positive = |value: &Value| value.as_f64().filter(|&number| number > 0.0 && number.is_finite());
-    let not_negative = |value: &Value| value.as_f64().filter(|&number| number >= 0.0 && number.is_finite());
+    let positive = crate::fields::positive;
+    let not_negative = crate::fields::not_negative;
     if tempered == delta && !fields.is_broken() {
         let found = if delta { "both forms are given" } else { "the step size is missing" };
         fields.problem(

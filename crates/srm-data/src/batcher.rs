@@ -14,8 +14,9 @@ pub struct Pick {
 
 /// Chooses batches: epochs of keyed permutations, no image twice in an epoch.
 ///
-/// The choice is a function of the update alone, so a resumed run draws what the unbroken one would have drawn; the
-/// permutation of the current epoch is kept only to save time.
+/// The choice is a function of the update and of the images used before it, so a resumed run draws what the unbroken one
+/// would have drawn, and a run may go on with another batch size; the permutation of the current epoch is kept only to
+/// save time.
 #[derive(Debug)]
 pub struct Batcher {
     len: usize,
@@ -31,9 +32,9 @@ impl Batcher {
         Self { len: len.max(1), batch: batch.max(1), seed, flip, epoch: None }
     }
 
-    /// The images of `update`, from 1.
-    pub fn batch_at(&mut self, update: u64) -> Vec<Pick> {
-        let first = update.saturating_sub(1) as usize * self.batch;
+    /// The images of `update`, from 1, after `seen` images have been used.
+    pub fn batch_at(&mut self, update: u64, seen: u64) -> Vec<Pick> {
+        let first = seen as usize;
         let mut coins = vec![0.0; self.batch];
         if self.flip {
             uniform(&Key { update, ..Key::new(self.seed, Purpose::Flip) }, 0.0, 1.0, &mut coins);
@@ -101,7 +102,7 @@ mod tests {
     #[test]
     fn an_epoch_holds_each_image_once_and_the_order_changes() {
         let mut batcher = Batcher::new(10, 4, 3, false);
-        let indices: Vec<usize> = (1..=5).flat_map(|t| batcher.batch_at(t)).map(|pick| pick.index).collect();
+        let indices: Vec<usize> = (1..=5).flat_map(|t| batcher.batch_at(t, 4 * (t - 1))).map(|pick| pick.index).collect();
         let (mut first, mut second) = (indices[..10].to_vec(), indices[10..].to_vec());
         assert_ne!(first, second);
         first.sort_unstable();
@@ -113,9 +114,9 @@ mod tests {
     #[test]
     fn a_batch_depends_on_its_update_alone() {
         let mut through = Batcher::new(100, 7, 3, true);
-        let last = (1..=40).map(|t| through.batch_at(t)).last();
-        assert_eq!(last, Some(Batcher::new(100, 7, 3, true).batch_at(40)));
-        let flips = (1..=100).flat_map(|t| through.batch_at(t)).filter(|pick| pick.flip).count();
+        let last = (1..=40).map(|t| through.batch_at(t, 7 * (t - 1))).last();
+        assert_eq!(last, Some(Batcher::new(100, 7, 3, true).batch_at(40, 7 * 39)));
+        let flips = (1..=100).flat_map(|t| through.batch_at(t, 7 * (t - 1))).filter(|pick| pick.flip).count();
         assert!((270..430).contains(&flips), "{flips} of 700"); // six standard deviations
     }
 

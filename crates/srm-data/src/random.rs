@@ -25,6 +25,12 @@ pub enum Purpose {
     Weights = 6,
     /// Built-in synthetic images.
     Synthetic = 7,
+    /// Which images of a bank of persistent chains an update takes.
+    BankSlots = 8,
+    /// Which of those chains start anew.
+    BankRestarts = 9,
+    /// First vector of a power iteration.
+    PowerIteration = 10,
 }
 
 /// The name of one draw.

@@ -36,6 +36,7 @@ fn kernel(criterion: &mut Criterion) {
                 steps: 10,
                 drift: Drift::Tempered { gradient_scale: 1.0, noise_std: 0.01 },
                 init: Init::Uniform,
+                clip_gradient: None,
                 block: None,
             };
             group.throughput(Throughput::Elements(10 * block as u64));

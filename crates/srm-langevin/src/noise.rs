@@ -85,7 +85,8 @@ impl Noise for KeyedNoise {
     }
 }
 
-/// z ~ p_0 for the chains `ids`: uniform on [-1, 1] or N(0, I).
+/// z ~ p_0 for the chains `ids`: uniform on [-1, 1] or N(0, I). Where chains start at data or at a bank of samples, p_0 is
+/// what they start from without one: uniform.
 ///
 /// # Shapes
 /// `image`: `[c, h, w]`; z: `[ids, c, h, w]`, f32, on `device`.
@@ -97,7 +98,7 @@ pub fn start(init: Init, key: &ChainKey, ids: &[u64], image: [i64; 3], device: D
     if device != Device::Cpu {
         seed_device(&key.key(Purpose::ChainStart, ids.first().copied().unwrap_or(0), 0));
         return Ok(match init {
-            Init::Uniform => Tensor::f_rand(shape, (Kind::Float, device))?.f_mul_scalar(2)?.f_sub_scalar(1)?,
+            Init::Uniform | Init::Data | Init::Persistent(_) => Tensor::f_rand(shape, (Kind::Float, device))?.f_mul_scalar(2)?.f_sub_scalar(1)?,
             Init::Gaussian => Tensor::f_randn(shape, (Kind::Float, device))?,
         });
     }
@@ -106,7 +107,7 @@ pub fn start(init: Init, key: &ChainKey, ids: &[u64], image: [i64; 3], device: D
     for (id, image) in ids.iter().zip(values.chunks_mut(pixels.max(1))) {
         let key = key.key(Purpose::ChainStart, *id, 0);
         match init {
-            Init::Uniform => uniform(&key, -1.0, 1.0, image),
+            Init::Uniform | Init::Data | Init::Persistent(_) => uniform(&key, -1.0, 1.0, image),
             Init::Gaussian => normal(&key, image),
         }
     }

@@ -65,8 +65,8 @@ impl<E: Energy + 'static> Sampler<E> {
         self.block
     }
 
-    /// Run the chains; each block is seen by an observer of its own, `observe(first id of the block)`. The observers
-    /// come back in block order and saw full blocks, padding included.
+    /// Run the chains from z ~ p_0; each block is seen by an observer of its own, `observe(first id of the block)`. The
+    /// observers come back in block order and saw full blocks, padding included.
     ///
     /// # Errors
     /// What the energy returns. Divergence is an [`Outcome`].
@@ -75,34 +75,55 @@ impl<E: Energy + 'static> Sampler<E> {
         chains: &Chains,
         observe: impl Fn(u64) -> O + Send + Sync + 'static,
     ) -> Result<(Outcome, Vec<O>)> {
+        self.run_from(None, chains, observe)
+    }
+
+    /// [`Sampler::run`] from the given images; `None`: from z ~ p_0.
+    ///
+    /// # Shapes
+    /// `z`: `[n, c, h, w]`, one image a chain.
+    ///
+    /// # Errors
+    /// As in [`Sampler::run`].
+    pub fn run_from<O: Observer + Send + 'static>(
+        &self,
+        z: Option<&Tensor>,
+        chains: &Chains,
+        observe: impl Fn(u64) -> O + Send + Sync + 'static,
+    ) -> Result<(Outcome, Vec<O>)> {
         let (langevin, image, device, block) = (self.langevin.clone(), self.image, self.device, self.block as u64);
-        let key = chains.key;
-        let firsts: Vec<u64> = chains.ids.clone().step_by(self.block).collect();
-        let blocks = self.pool.map(firsts, move |energy, first| {
+        let (key, count) = (chains.key, (chains.ids.end - chains.ids.start) as i64);
+        let firsts = chains.ids.clone().step_by(self.block);
+        let starts = firsts.map(|first| Ok((first, z.map(|z| self.rows(z, (first - chains.ids.start) as i64)).transpose()?)));
+        let blocks = self.pool.map(starts.collect::<Result<Vec<_>>>()?, move |energy, (first, z)| {
             let ids: Vec<u64> = (first..first + block).collect();
-            let z = start(langevin.init, &key, &ids, image, device)?;
+            let z = z.map_or_else(|| start(langevin.init, &key, &ids, image, device), Ok)?;
             let mut observer = observe(first);
             let outcome = short_run(energy, &langevin, &z, &mut KeyedNoise::new(key, ids), &mut observer)?;
             Ok((outcome, observer))
         })?;
-        self.join(blocks, (chains.ids.end - chains.ids.start) as i64)
+        self.join(blocks, count)
     }
 
-    /// [`Sampler::run`] with r, the mean over steps and chains of ‖f'(x)‖₂ per image, padding excluded.
+    /// [`Sampler::run_from`] with r of each chain, `[n]`: the mean over the steps of ‖f'(x)‖₂.
     ///
     /// # Errors
     /// As in [`Sampler::run`].
-    pub fn run_with_gradient_norm(&self, chains: &Chains) -> Result<(Outcome, f64)> {
-        let (outcome, norms) = self.run(chains, |_| GradientNorm::default())?;
-        let means = norms.iter().map(GradientNorm::mean).collect::<Result<Option<Vec<Tensor>>>>()?;
-        let r = match means {
-            Some(means) if !means.is_empty() => {
-                let all = Tensor::f_cat(&means, 0)?.f_narrow(0, 0, (chains.ids.end - chains.ids.start) as i64)?;
-                all.f_mean(None)?.f_double_value(&[])?
-            }
-            _ => 0.0,
+    pub fn run_with_gradient_norms(&self, z: Option<&Tensor>, chains: &Chains) -> Result<(Outcome, Tensor)> {
+        let (outcome, norms) = self.run_from(z, chains, |_| GradientNorm::default())?;
+        let means = norms.iter().map(GradientNorm::mean).collect::<Result<Option<Vec<Tensor>>>>()?.unwrap_or_default();
+        let r = match means.is_empty() {
+            true => Tensor::f_zeros([0], (tch::Kind::Float, self.device))?,
+            false => Tensor::f_cat(&means, 0)?.f_narrow(0, 0, (chains.ids.end - chains.ids.start) as i64)?,
         };
         Ok((outcome, r))
+    }
+
+    /// A full block of rows of `z` from row `first`; past the end the last row repeats.
+    fn rows(&self, z: &Tensor, first: i64) -> Result<Tensor> {
+        let last = z.size().first().copied().unwrap_or(0) - 1;
+        let rows: Vec<i64> = (first..first + self.block as i64).map(|row| row.min(last)).collect();
+        Ok(z.f_index_select(0, &Tensor::f_from_slice(&rows)?.f_to_device(z.device())?)?)
     }
 
     /// Put the blocks' results together and cut the padding.

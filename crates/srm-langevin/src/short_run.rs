@@ -26,6 +26,14 @@ pub fn langevin_step(x: &Tensor, gradient: &Tensor, noise: Option<&Tensor>, a: f
     Ok(next)
 }
 
+/// f' with each image's part shortened to a 2-norm of at most `longest`.
+fn clip(gradient: &Tensor, longest: f64) -> Result<Tensor> {
+    let norm = gradient.f_norm_scalaropt_dim(2, [1i64, 2, 3], true)?;
+    // longest / max(norm, longest) is 1 for a short gradient, exactly
+    let factor = norm.f_clamp_min(longest)?.f_reciprocal()?.f_mul_scalar(longest)?;
+    Ok(gradient.f_mul(&factor.f_where_self(&norm.f_gt(longest)?, &norm.f_ones_like()?)?)?)
+}
+
 /// What a finished short run leaves.
 #[derive(Debug)]
 pub struct Samples {
@@ -70,6 +78,10 @@ pub fn short_run(
     for step in 0..langevin.steps {
         let (f, gradient) = energy.f_and_grad(&x)?;
         observer.step(step, &x, &f, &gradient)?;
+        let gradient = match langevin.clip_gradient {
+            Some(longest) => clip(&gradient, longest)?,
+            None => gradient,
+        };
         let u = noise.draw(step, &x)?;
         x = langevin_step(&x, &gradient, u.as_ref(), a, b)?;
         all_finite_so_far = all_finite_so_far.f_mul(&f.f_sum(f.kind())?.f_isfinite()?.f_to_kind(Kind::Int64)?)?;

@@ -1,29 +1,31 @@
 //! Ascend with ADAM, keeping the moments where they can be saved.
 
-use crate::Result;
+use crate::{Named, Result, restore};
 use tch::Tensor;
 
-/// ADAM (Kingma and Ba 2015, algorithm 1) with bias correction, as PyTorch's `Adam(maximize=True)` computes it.
+/// ADAM (Kingma and Ba 2015, algorithm 1) with bias correction, as PyTorch's `Adam(maximize=True)` computes it; with a
+/// weight decay as its `AdamW` does.
 pub struct Adam {
-    parameters: Vec<(String, Tensor)>,
+    parameters: Named,
     first: Vec<Tensor>,
     second: Vec<Tensor>,
     step: u64,
     betas: [f64; 2],
     epsilon: f64,
+    weight_decay: f64,
 }
 
 impl Adam {
-    /// Zero moments for `parameters`, which are changed in place; `betas` in [0, 1), `epsilon` > 0.
+    /// Zero moments for `parameters`, which are changed in place; `betas` in [0, 1), `epsilon` > 0, `weight_decay` >= 0.
     ///
     /// # Errors
     /// [`crate::TrainError::Torch`].
-    pub fn new(parameters: Vec<(String, Tensor)>, betas: [f64; 2], epsilon: f64) -> Result<Self> {
+    pub fn new(parameters: Named, betas: [f64; 2], epsilon: f64, weight_decay: f64) -> Result<Self> {
         let zeros = || parameters.iter().map(|(_, p)| Ok(p.f_zeros_like()?)).collect::<Result<Vec<_>>>();
-        Ok(Self { first: zeros()?, second: zeros()?, parameters, step: 0, betas, epsilon })
+        Ok(Self { first: zeros()?, second: zeros()?, parameters, step: 0, betas, epsilon, weight_decay })
     }
 
-    /// θ ← θ + rate · m̂ / (√v̂ + ε).
+    /// θ ← (1 − rate · decay) θ + rate · m̂ / (√v̂ + ε).
     ///
     /// # Shapes
     /// `gradients`: one a parameter, in its shape.
@@ -40,7 +42,11 @@ impl Adam {
             let _ = self.second[i].f_mul_scalar_(beta2)?.f_add_(&g.f_square()?.f_mul_scalar(1.0 - beta2)?)?;
             let scale = self.second[i].f_sqrt()?.f_div_scalar(correction2.sqrt())?.f_add_scalar(self.epsilon)?;
             let direction = self.first[i].f_div(&scale)?;
-            let _ = self.parameters[i].1.f_add_(&direction.f_mul_scalar(rate / correction1)?)?;
+            let parameter = &mut self.parameters[i].1;
+            if self.weight_decay > 0.0 {
+                let _ = parameter.f_mul_scalar_(1.0 - rate * self.weight_decay)?;
+            }
+            let _ = parameter.f_add_(&direction.f_mul_scalar(rate / correction1)?)?;
         }
         Ok(())
     }
@@ -51,12 +57,21 @@ impl Adam {
     }
 
     /// The moments with their names: `first.f.0.weight`, …, `second.f.0.weight`, …
-    pub fn moments(&self) -> Vec<(String, Tensor)> {
+    pub fn moments(&self) -> Named {
         let kinds = [("first", &self.first), ("second", &self.second)];
-        let named = |(kind, moments): (&'static str, &Vec<Tensor>)| -> Vec<(String, Tensor)> {
+        let named = |(kind, moments): (&'static str, &Vec<Tensor>)| -> Named {
             let names = self.parameters.iter().map(|(name, _)| format!("{kind}.{name}"));
             names.zip(moments.iter().map(Tensor::shallow_clone)).collect()
         };
         kinds.into_iter().flat_map(named).collect()
+    }
+
+    /// Go on from saved moments after `step` updates.
+    ///
+    /// # Errors
+    /// [`crate::TrainError::MissingTensor`] where a moment is not there, [`crate::TrainError::Torch`] where its shape differs.
+    pub fn restore(&mut self, saved: &[(String, Tensor)], step: u64) -> Result<()> {
+        self.step = step;
+        restore(&self.moments(), saved)
     }
 }

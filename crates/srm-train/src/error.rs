@@ -35,15 +35,37 @@ pub enum TrainError {
     /// libtorch refused.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
-    /// Moments cannot be written.
+    /// Tensors cannot be written or read.
     #[error("{}: {source}", path.display())]
-    Moments {
+    Tensors {
         /// The file.
         path: PathBuf,
         /// What safetensors said.
         source: safetensors::SafeTensorError,
     },
-    /// A file cannot be written.
+    /// A checkpoint lacks a tensor of this net or optimiser.
+    #[error("the checkpoint has no tensor `{name}`; it belongs to another net: take another run folder")]
+    MissingTensor {
+        /// Its name.
+        name: String,
+    },
+    /// `state.json` makes no sense.
+    #[error("{}: {reason}; resume with the version of srm that wrote it, or start anew with --overwrite", path.display())]
+    StateFile {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+    /// Another process works in the run folder.
+    #[error("the run folder {} is in use by {holder}; wait for its end, or choose another with --run DIR", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// Who, as far as is known.
+        holder: String,
+    },
+    /// A file cannot be read or written.
     #[error("{}: {source}; check that the folder exists, is writable and has space", path.display())]
     Io {
         /// The file.
@@ -51,4 +73,24 @@ pub enum TrainError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+impl TrainError {
+    /// Whether a file could not be written or read, as on a full disk: something that may pass.
+    pub fn is_write_failure(&self) -> bool {
+        match self {
+            TrainError::Io { .. } => true,
+            TrainError::Data(error) => {
+                matches!(error, srm_data::DataError::Io { .. } | srm_data::DataError::Picture { .. })
+            }
+            TrainError::Energy(error) => matches!(error, srm_energy::EnergyError::Io { .. }),
+            _ => false,
+        }
+    }
+
+    /// For `map_err`: the system's error with the file that it is about.
+    pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> TrainError {
+        let path = path.to_owned();
+        move |source| TrainError::Io { path, source }
+    }
 }

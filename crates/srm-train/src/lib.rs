@@ -1,26 +1,52 @@
 //! Learn f by Algorithm 1: draw data, run short chains, ascend mean f(x⁺) − mean f(x⁻) with ADAM.
 //!
-//! - [`Trainer`] holds the net, its optimiser and the sampler; [`Trainer::update`] is one update of Algorithm 1 and fits on
-//!   a screen; [`Trainer::run`] repeats it and tells a [`Sink`] what happened.
-//! - [`Adam`] keeps its moments where they can be saved.
-//! - [`RunFolder`] is the sink on disk: `config.json`, `metrics.jsonl`, `samples/`, `checkpoints/`.
+//! - [`Trainer`] holds the net and everything else that the next update reads; [`Trainer::update`] is one update of
+//!   Algorithm 1 and fits on a screen; [`Trainer::run`] repeats it and tells a [`Sink`] what happened.
+//! - [`Watch`] compares a run's numbers with their own past. An update that leaves them is data, not an error
+//!   ([`Trouble`]): the run returns to its last good checkpoint, or ends as [`End::Diverged`].
+//! - [`Adam`] keeps its moments where they can be saved. [`Ema`], [`Spectral`] and [`Bank`] are off by default.
+//! - [`RunFolder`] is the sink on disk, with checkpoints from which a run goes on bit for bit.
 //! - [`StepRecord`] is the one form in which numbers travel.
-//!
-//! A chain or a gradient that is not finite ends the run as [`End::Diverged`]: data, not an error.
 
 #![deny(missing_docs)]
 
 mod adam;
+mod bank;
+mod checkpoint;
+mod ema;
+mod environment;
 mod error;
+mod events;
+mod lock;
+mod log_file;
 mod record;
+mod run;
 mod run_folder;
+mod spectral;
+mod state;
+mod tensor_file;
 mod trainer;
+mod update;
+mod watch;
 
 pub use adam::Adam;
+pub use bank::Bank;
+pub use ema::Ema;
+pub use environment::Environment;
 pub use error::TrainError;
-pub use record::{Sink, StepRecord};
-pub use run_folder::RunFolder;
-pub use trainer::{End, GRID_COUNT, GRID_SEED, Trainer, TrainerOptions, to_bytes};
+pub use lock::Lock;
+pub use record::{Details, Occasion, Rollback, Sink, StepRecord, Trouble};
+pub use run::End;
+pub use run_folder::{Found, RunFolder};
+pub use spectral::Spectral;
+pub use state::{Saved, State};
+pub use trainer::{GRID_COUNT, GRID_SEED, Trainer, TrainerOptions, to_bytes};
+pub use watch::{Reason, Watch};
+
+pub(crate) use ema::restore;
+
+/// Tensors with their names.
+pub type Named = Vec<(String, tch::Tensor)>;
 
 /// The result of everything here.
 pub type Result<T> = std::result::Result<T, TrainError>;

@@ -1,12 +1,11 @@
-//! Drive Algorithm 1: one update, and the loop around it.
+//! Hold a net in training with everything that its next update reads.
 
-use crate::{Adam, Result, Sink, StepRecord, TrainError};
+use crate::{Adam, Bank, Ema, Named, Result, Saved, Spectral, State, TrainError};
 use ndarray::Array4;
-use srm_config::Config;
-use srm_data::random::{Key, Purpose, hash, normal};
-use srm_data::{Batcher, ImageSet, fill_batch, to_u8};
-use srm_energy::{ConvNet, Energy, Trainable};
-use srm_langevin::{ChainKey, Chains, Outcome, Sampler, SamplerOptions, Samples};
+use srm_config::{Config, Init};
+use srm_data::{Batcher, ImageSet, to_u8};
+use srm_energy::{ConvNet, Trainable};
+use srm_langevin::{Chains, Outcome, Sampler, SamplerOptions, Samples};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
@@ -26,36 +25,24 @@ pub struct TrainerOptions {
     pub block: usize,
 }
 
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum End {
-    /// All updates are done.
-    Finished,
-    /// Somebody asked to stop; the state of `update` is saved.
-    Interrupted {
-        /// Last update done.
-        update: u64,
-    },
-    /// Numbers stopped being finite.
-    Diverged {
-        /// The update that failed; the net is that of the update before.
-        update: u64,
-        /// The Langevin step; `None` where the chains were finite but the gradient was not.
-        step: Option<usize>,
-    },
-}
-
 /// A net in training.
 pub struct Trainer {
-    config: Config,
-    net: ConvNet,
-    adam: Adam,
-    sampler: Sampler<ConvNet>,
-    images: ImageSet,
-    batcher: Batcher,
-    batch_buffer: Vec<f32>,
-    update: u64,
-    begun: Instant,
+    pub(crate) config: Config,
+    options: TrainerOptions,
+    pub(crate) net: ConvNet,
+    pub(crate) adam: Adam,
+    pub(crate) ema: Option<Ema>,
+    pub(crate) spectral: Option<Spectral>,
+    pub(crate) bank: Option<Bank>,
+    pub(crate) sampler: Sampler<ConvNet>,
+    pub(crate) images: ImageSet,
+    pub(crate) batcher: Batcher,
+    pub(crate) batch_buffer: Vec<f32>,
+    pub(crate) state: State,
+    /// When this process began to train, and the seconds of training before that.
+    pub(crate) begun: (Instant, f64),
+    #[cfg(test)]
+    pub(crate) fault: Option<Box<dyn FnMut(u64, &mut [Tensor])>>,
 }
 
 impl Trainer {
@@ -64,129 +51,91 @@ impl Trainer {
     /// # Errors
     /// [`TrainError::ImageShape`], [`TrainError::TooFewImages`].
     pub fn new(config: &Config, images: ImageSet, options: TrainerOptions) -> Result<Self> {
-        let energy = &config.energy;
-        let name = |h: usize, w: usize, c: usize| format!("{h}×{w}×{c}");
-        let (expected, got) =
-            (name(energy.size, energy.size, energy.channels), name(images.height(), images.width(), images.channels()));
-        if expected != got {
-            return Err(TrainError::ImageShape { expected, got });
-        }
-        if images.len() < config.train.batch {
-            return Err(TrainError::TooFewImages { got: images.len(), batch: config.train.batch });
-        }
+        check_images(config, &images)?;
         if options.device == Device::Cpu {
             // The workers do the work; a second pool of threads in this one would only fight them for the cores.
             tch::set_num_threads(1);
         }
-        let net = ConvNet::new(energy, config.train.seed, options.device)?;
-        let adam = Adam::new(net.named_parameters(), config.train.betas, config.train.epsilon)?;
-        let image = [energy.channels, energy.size, energy.size].map(|side| side as i64);
-        let spread = SamplerOptions { threads: options.threads, block: options.block };
-        Ok(Self {
-            sampler: Sampler::new(&net, &config.langevin, image, spread),
+        let net = ConvNet::new(&config.energy, config.train.seed, options.device)?;
+        let mut trainer = Self {
+            sampler: sampler(&net, config, options),
             batcher: Batcher::new(images.len(), config.train.batch, config.train.seed, config.data.flip),
+            adam: Adam::new(Vec::new(), config.train.betas, config.train.epsilon, config.train.weight_decay)?,
             config: config.clone(),
+            options,
             net,
-            adam,
+            ema: None,
+            spectral: None,
+            bank: None,
             images,
             batch_buffer: Vec::new(),
-            update: 0,
-            begun: Instant::now(),
-        })
+            state: State::default(),
+            begun: (Instant::now(), 0.0),
+            #[cfg(test)]
+            fault: None,
+        };
+        trainer.reset()?;
+        Ok(trainer)
     }
 
-    /// One update of Algorithm 1. `Ok(Err(end))` where numbers stopped being finite; the net is then unchanged.
-    ///
-    /// # Errors
-    /// What data, chains or libtorch return.
-    pub fn update(&mut self) -> Result<std::result::Result<StepRecord, End>> {
-        let t = self.update + 1;
+    /// Back to the fresh net of update 0.
+    pub(crate) fn reset(&mut self) -> Result<()> {
         let train = &self.config.train;
-        let (rate, sigma, m) = (train.learning_rate.at(t), train.data_noise.at(t), train.batch);
-
-        // Draw m observed images and put N(0, σ²) on them.
-        let observed = self.observed(t, sigma)?;
-        // Draw z ~ p_0 and run K Langevin steps.
-        let chains = Chains { key: ChainKey { seed: self.config.train.seed, attempt: 0, update: t }, ids: 0..m as u64 };
-        let (outcome, chain_grad_norm) = self.sampler.run_with_gradient_norm(&chains)?;
-        let samples = match outcome {
-            Outcome::Finished(Samples { x }) => x,
-            Outcome::Diverged { step, .. } => return Ok(Err(End::Diverged { update: t, step: Some(step) })),
+        let fresh = ConvNet::new(&self.config.energy, train.seed, self.options.device)?;
+        crate::restore(&self.net.named_parameters(), &fresh.named_parameters())?;
+        self.spectral = train.spectral_norm.map(|norm| Spectral::new(&self.net, norm, train.seed)).transpose()?;
+        let parameters = match &self.spectral {
+            Some(spectral) => spectral.parameters(&self.net),
+            None => self.net.named_parameters(),
         };
-        // Ascend mean f(x⁺) − mean f(x⁻).
-        let sign = Tensor::f_from_slice(&[vec![1.0 / m as f32; m], vec![-1.0 / m as f32; m]].concat())?;
-        let (f, gradients) = self.gradients(&Tensor::f_cat(&[&observed, &samples], 0)?, &sign)?;
-        let mean = |first: usize| -> Result<f64> {
-            Ok(f.f_narrow(0, first as i64, m as i64)?.f_mean(Kind::Double)?.f_double_value(&[])?)
+        self.adam = Adam::new(parameters, train.betas, train.epsilon, train.weight_decay)?;
+        self.ema = train.ema.map(|decay| Ema::new(&self.net, decay)).transpose()?;
+        self.bank = match self.config.langevin.init {
+            Init::Persistent(bank) => Some(Bank::new(bank, image(&self.config), train.seed)?),
+            _ => None,
         };
-        let (f_data, f_sample) = (mean(0)?, mean(m)?);
-        let theta_grad_norm = norm(&gradients)?;
-        if !(f_data - f_sample).is_finite() || !theta_grad_norm.is_finite() {
-            return Ok(Err(End::Diverged { update: t, step: None }));
-        }
-        self.adam.ascend(&gradients, rate)?;
-
-        self.update = t;
-        Ok(Ok(StepRecord {
-            update: t,
-            f_data,
-            f_sample,
-            gap: f_data - f_sample,
-            chain_grad_norm,
-            theta_grad_norm,
-            sample_std: samples.f_std(false)?.f_double_value(&[])?,
-            lr: rate,
-            data_noise: sigma,
-            seconds: self.begun.elapsed().as_secs_f64(),
-            images_seen: t * m as u64,
-        }))
+        self.state = State::default();
+        Ok(())
     }
 
-    /// Update until `train.updates` are done, `stop` says so, or numbers stop being finite.
+    /// Go on from a checkpoint. What the config has switched on since it was written begins anew.
     ///
     /// # Errors
-    /// What an update or the sink returns.
-    pub fn run(&mut self, sink: &mut dyn Sink, stop: &dyn Fn() -> bool) -> Result<End> {
+    /// [`TrainError::MissingTensor`], [`TrainError::Torch`] where the checkpoint is of another net.
+    pub fn restore(&mut self, saved: &Saved) -> Result<()> {
         let _guard = tch::no_grad_guard();
-        let Config { log, checkpoint, train, .. } = self.config.clone();
-        self.begun = Instant::now();
-        while self.update < train.updates {
-            let record = match self.update()? {
-                Ok(record) => record,
-                Err(end) => return Ok(end),
-            };
-            let (t, last) = (self.update, self.update == train.updates);
-            let stopping = !last && stop();
-            sink.progress(t, train.updates);
-            if t == 1 || t.is_multiple_of(log.every) || last {
-                sink.record(&record)?;
-            }
-            if t.is_multiple_of(log.samples_every) || last {
-                sink.samples(t, &self.samples(GRID_SEED, GRID_COUNT)?)?;
-            }
-            if t.is_multiple_of(checkpoint.every) || last || stopping {
-                sink.checkpoint(self)?;
-            }
-            if stopping {
-                return Ok(End::Interrupted { update: t });
-            }
+        crate::restore(&self.net.named_parameters(), &saved.weights)?;
+        if let Some(spectral) = &mut self.spectral {
+            spectral.restore(&saved.optimizer)?;
         }
-        Ok(End::Finished)
+        self.adam.restore(&saved.optimizer, saved.state.optimizer_step)?;
+        if let Some(ema) = &mut self.ema {
+            ema.restore(saved.ema.as_ref(), saved.state.ema_updates, &self.net)?;
+        }
+        if let Some(bank) = &mut self.bank {
+            bank.restore(saved.bank.as_ref())?;
+        }
+        self.state = saved.state.clone();
+        self.begun.1 = saved.state.seconds;
+        Ok(())
     }
 
-    /// The images of `srm sample --seed SEED --count COUNT` with the net as it is: u8 `[count, h, w, c]`.
+    /// The images of `srm sample --seed SEED --count COUNT` with the weights as they are, averaged where the average is
+    /// on: u8 `[count, h, w, c]`.
     ///
     /// # Errors
     /// As in [`Trainer::update`]; images that diverged are shown as they are.
     pub fn samples(&self, seed: u64, count: usize) -> Result<Array4<u8>> {
-        let (outcome, _) = self.sampler.run(&Chains::samples(seed, count), |_| ())?;
+        let averaged = self.ema.as_ref().map(|ema| sampler(ema.net(), &self.config, self.options));
+        let sampler = averaged.as_ref().unwrap_or(&self.sampler);
+        let (outcome, _) = sampler.run(&Chains::samples(seed, count), |_| ())?;
         let (Outcome::Finished(Samples { x }) | Outcome::Diverged { x, .. }) = outcome;
         to_bytes(&x)
     }
 
-    /// The last update done; 0 before the first.
-    pub fn updates_done(&self) -> u64 {
-        self.update
+    /// The scalars as they are.
+    pub fn state(&self) -> &State {
+        &self.state
     }
 
     /// The net as it is.
@@ -194,9 +143,25 @@ impl Trainer {
         &self.net
     }
 
-    /// The optimiser as it is.
-    pub fn adam(&self) -> &Adam {
-        &self.adam
+    /// The net with the averaged weights, where the average is on.
+    pub fn averaged_net(&self) -> Option<&ConvNet> {
+        self.ema.as_ref().map(Ema::net)
+    }
+
+    /// ADAM's moments, and the tensors of the spectral norm where it is on.
+    pub fn optimizer_tensors(&self) -> Named {
+        let spectral = self.spectral.as_ref().map(Spectral::tensors).unwrap_or_default();
+        self.adam.moments().into_iter().chain(spectral).collect()
+    }
+
+    /// The bank of persistent chains, where there is one.
+    pub fn bank(&self) -> Option<&Tensor> {
+        self.bank.as_ref().map(Bank::images)
+    }
+
+    /// The images.
+    pub fn images(&self) -> &ImageSet {
+        &self.images
     }
 
     /// The config of the run.
@@ -204,52 +169,34 @@ impl Trainer {
         &self.config
     }
 
-    /// x⁺: batch t with N(0, σ²) on it, `[m, c, h, w]`.
-    fn observed(&mut self, t: u64, sigma: f64) -> Result<Tensor> {
-        fill_batch(&self.images, &self.batcher.batch_at(t), &mut self.batch_buffer)?;
-        let (size, channels, m) = (self.config.energy.size, self.config.energy.channels, self.config.train.batch);
-        let shape = [m, channels, size, size].map(|side| side as i64);
-        let clean = Tensor::f_from_slice(&self.batch_buffer)?.f_reshape(shape)?.f_to_device(self.net.device())?;
-        let key = |id| Key { update: t, id, ..Key::new(self.config.train.seed, Purpose::DataNoise) };
-        let noise = if self.net.device() == Device::Cpu {
-            let mut values = vec![0.0; self.batch_buffer.len()];
-            for (id, image) in values.chunks_mut(channels * size * size).enumerate() {
-                normal(&key(id as u64), image);
-            }
-            Tensor::f_from_slice(&values)?.f_reshape(shape)?
-        } else {
-            tch::manual_seed(hash(&key(0)) as i64);
-            clean.f_randn_like()?
-        };
-        Ok(clean.f_add(&noise.f_mul_scalar(sigma)?)?)
-    }
-
-    /// f `[b]` and ∇θ Σ cᵢ f(xᵢ), block by block on the workers; the sum runs in block order, so threads change no bit.
-    fn gradients(&self, x: &Tensor, coefficients: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
-        let (block, device) = (self.sampler.block() as i64, self.net.device());
-        let blocks: Vec<_> =
-            x.f_split(block, 0)?.into_iter().zip(coefficients.f_to_device(device)?.f_split(block, 0)?).collect();
-        let results = self.sampler.pool().map(blocks, |net, (x, c)| Ok(net.f_and_parameter_grad(&x, &c)?))?;
-        let mut f = Vec::with_capacity(results.len());
-        let mut total: Vec<Tensor> = Vec::new();
-        for (f_block, gradients) in results {
-            f.push(f_block);
-            if total.is_empty() {
-                total = gradients;
-                continue;
-            }
-            for (sum, gradient) in total.iter_mut().zip(&gradients) {
-                *sum = sum.f_add(gradient)?;
-            }
-        }
-        Ok((Tensor::f_cat(&f, 0)?, total))
+    /// Wall-clock seconds of training so far, of all processes of the run.
+    pub fn seconds(&self) -> f64 {
+        self.begun.1 + self.begun.0.elapsed().as_secs_f64()
     }
 }
 
-/// The 2-norm over all tensors.
-fn norm(tensors: &[Tensor]) -> Result<f64> {
-    let norms = tensors.iter().map(|t| Ok(t.f_norm()?)).collect::<Result<Vec<_>>>()?;
-    Ok(Tensor::f_stack(&norms, 0)?.f_norm()?.f_double_value(&[])?)
+fn check_images(config: &Config, images: &ImageSet) -> Result<()> {
+    let energy = &config.energy;
+    let name = |h: usize, w: usize, c: usize| format!("{h}×{w}×{c}");
+    let (expected, got) =
+        (name(energy.size, energy.size, energy.channels), name(images.height(), images.width(), images.channels()));
+    if expected != got {
+        return Err(TrainError::ImageShape { expected, got });
+    }
+    if images.len() < config.train.batch {
+        return Err(TrainError::TooFewImages { got: images.len(), batch: config.train.batch });
+    }
+    Ok(())
+}
+
+/// `[c, h, w]` of the images.
+pub(crate) fn image(config: &Config) -> [i64; 3] {
+    [config.energy.channels, config.energy.size, config.energy.size].map(|side| side as i64)
+}
+
+fn sampler(net: &ConvNet, config: &Config, options: TrainerOptions) -> Sampler<ConvNet> {
+    let spread = SamplerOptions { threads: options.threads, block: options.block };
+    Sampler::new(net, &config.langevin, image(config), spread)
 }
 
 /// Pixels in [-1, 1] as bytes.

@@ -27,7 +27,7 @@ fn config(size: usize) -> EnergyConfig {
 
 fn langevin() -> LangevinConfig {
     let drift = Drift::Tempered { gradient_scale: 1.0, noise_std: 0.01 };
-    LangevinConfig { steps: 40, drift, init: Init::Uniform, block: Some(8) }
+    LangevinConfig { steps: 40, drift, init: Init::Uniform, clip_gradient: None, block: Some(8) }
 }
 
 fn refused(path: &Path) -> String {

@@ -1,0 +1,52 @@
+//! Name the parts of this machine that can change bits of a result.
+
+use std::{fs, path::Path};
+
+use srm_train::Environment;
+use tch::Device;
+
+use crate::{cuda, device};
+
+/// The machine as a run sees it.
+pub fn environment(on: Device, threads: usize, block: usize) -> Environment {
+    Environment {
+        srm: env!("CARGO_PKG_VERSION").to_owned(),
+        libtorch: libtorch_version(),
+        cpu: format!("{} ({})", cpu_model(), cpu_features().join(" ")),
+        device: device::name(on),
+        threads,
+        block,
+    }
+}
+
+/// What `build-version` beside the loaded libtorch says.
+pub fn libtorch_version() -> Option<String> {
+    let root = cuda::libtorch_folder()?.parent().map(Path::to_owned)?;
+    let text = fs::read_to_string(root.join("build-version")).ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// The model name as the kernel tells it.
+pub fn cpu_model() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    model.map_or("unknown model".to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+/// Vector units that libtorch chooses its kernels by.
+#[cfg(target_arch = "x86_64")]
+pub fn cpu_features() -> Vec<&'static str> {
+    let found = [
+        ("avx2", is_x86_feature_detected!("avx2")),
+        ("fma", is_x86_feature_detected!("fma")),
+        ("avx512f", is_x86_feature_detected!("avx512f")),
+        ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
+    ];
+    found.into_iter().filter_map(|(name, there)| there.then_some(name)).collect()
+}
+
+/// Vector units that libtorch chooses its kernels by; known for x86-64 alone.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn cpu_features() -> Vec<&'static str> {
+    Vec::new()
+}

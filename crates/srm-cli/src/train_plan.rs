@@ -1,0 +1,111 @@
+//! Resolve what `srm train` was asked for: settings, device, blocks and run folder.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use srm_config::{Change, Config, RawConfig};
+use srm_langevin::DEFAULT_CPU_BLOCK;
+use tch::Device;
+
+use crate::{arguments::TrainArguments, failure::usage};
+
+/// Chains a block on a GPU: enough to fill it at 64 px, and one block for the published batch of 64.
+pub const DEFAULT_CUDA_BLOCK: usize = 64;
+
+/// What `srm train` will do.
+pub struct Plan {
+    /// Where the settings come from: a config file, or the run folder's own.
+    pub source: PathBuf,
+    /// The settings, the block resolved.
+    pub config: Config,
+    /// The run folder.
+    pub folder: PathBuf,
+    pub device: Device,
+    pub threads: usize,
+    pub block: usize,
+    /// Settings that differ from those of the run that is resumed.
+    pub changes: Vec<Change>,
+}
+
+impl Plan {
+    /// Resolve the arguments. A run that is resumed keeps its own settings, and `--set` changes them.
+    ///
+    /// # Errors
+    /// Bad config, a device that is not there, a change that no run can go on with.
+    pub fn resolve(arguments: &TrainArguments) -> Result<Plan> {
+        let named = arguments.config.as_deref().map(|path| Config::load(path, &arguments.overrides)).transpose()?;
+        let device = arguments.compute.device.open()?;
+        let source = match &arguments.config {
+            Some(path) => path.clone(),
+            None => default_config(device),
+        };
+        let folder = arguments.run.clone().unwrap_or_else(|| default_folder(&source));
+        let settings = folder.join("config.json");
+        let earlier = match arguments.resume && settings.is_file() {
+            true => Some(Config::load(&settings, &[])?),
+            false => None,
+        };
+        let (source, mut config) = match (&earlier, named) {
+            (Some(earlier), named) => resumed(&folder, earlier, named, arguments)?,
+            (None, Some(config)) => (source, config),
+            (None, None) => load_default(source, device, &arguments.overrides)?,
+        };
+        let threads = if device.is_cuda() { 1 } else { arguments.compute.threads() };
+        let default_block = if device.is_cuda() { DEFAULT_CUDA_BLOCK } else { DEFAULT_CPU_BLOCK };
+        // A block for every thread, as long as the batch has enough chains.
+        let block = *config.langevin.block.get_or_insert(default_block.min(config.train.batch.div_ceil(threads)));
+        let changes = earlier.map(|earlier| earlier.changes(&config)).unwrap_or_default();
+        refuse(&changes)?;
+        Ok(Plan { source, config, folder, device, threads, block, changes })
+    }
+}
+
+/// The settings of the run in the folder with this command's overrides; a config file that says something else is named.
+fn resumed(folder: &Path, earlier: &Config, named: Option<Config>, arguments: &TrainArguments) -> Result<(PathBuf, Config)> {
+    let source = folder.join("config.json");
+    let raw = RawConfig::parse(&earlier.to_json(), &source.display().to_string())?;
+    let config = raw.with_overrides(&arguments.overrides).check()?;
+    if let (Some(path), Some(mut named)) = (&arguments.config, named) {
+        named.langevin.block = config.langevin.block;
+        let other: Vec<String> = config.changes(&named).into_iter().map(|change| change.path).collect();
+        if !other.is_empty() {
+            tracing::warn!(
+                "resuming with the settings in {}; {} has another {}: --set changes a setting",
+                source.display(),
+                path.display(),
+                other.join(", ")
+            );
+        }
+    }
+    Ok((source, config))
+}
+
+fn refuse(changes: &[Change]) -> Result<()> {
+    let refused: Vec<String> = changes
+        .iter()
+        .filter_map(|change| Some(format!("{change} cannot change in a run that goes on: {}", change.refusal()?)))
+        .collect();
+    if refused.is_empty() { Ok(()) } else { Err(usage(refused.join("; "))) }
+}
+
+/// The config of `srm train` with nothing else: what the machine can carry.
+fn default_config(device: Device) -> PathBuf {
+    if device.is_cuda() { "configs/celeba64.json" } else { "configs/celeba32-cpu.json" }.into()
+}
+
+fn load_default(path: PathBuf, device: Device, overrides: &[String]) -> Result<(PathBuf, Config)> {
+    let why = if device.is_cuda() { "CUDA is there" } else { "computing on the CPU" };
+    tracing::info!("no --config: taking {} ({why})", path.display());
+    if !path.is_file() {
+        return Err(usage(format!(
+            "{} is not here; run srm in the repository's folder, or give --config FILE",
+            path.display()
+        )));
+    }
+    let config = Config::load(&path, overrides)?;
+    Ok((path, config))
+}
+
+fn default_folder(config: &Path) -> PathBuf {
+    Path::new("runs").join(config.file_stem().unwrap_or("run".as_ref()))
+}

@@ -1,0 +1,78 @@
+//! Keep the chains of persistent training: a bank of samples that updates take from and give back to.
+
+use crate::Result;
+use srm_config::{self as config, Init};
+use srm_data::random::{Key, Purpose, permutation, uniform};
+use srm_langevin::{ChainKey, start};
+use tch::{Device, Tensor};
+
+/// Samples of earlier updates, on the CPU.
+pub struct Bank {
+    images: Tensor, // [size, c, h, w]
+    restart: f64,
+    seed: u64,
+}
+
+impl Bank {
+    /// A bank of uniform noise for images `[c, h, w]`.
+    ///
+    /// # Errors
+    /// [`crate::TrainError::Langevin`].
+    pub fn new(config: config::Bank, image: [i64; 3], seed: u64) -> Result<Self> {
+        let ids: Vec<u64> = (0..config.size as u64).collect();
+        let images = start(Init::Uniform, &ChainKey { seed, attempt: 0, update: 0 }, &ids, image, Device::Cpu)?;
+        Ok(Self { images, restart: config.restart, seed })
+    }
+
+    /// The slots of an update, all different, and where their chains start: at the slot's image, or with probability
+    /// `restart` anew at uniform noise.
+    ///
+    /// # Shapes
+    /// slots: i64 `[batch]`; starts: `[batch, c, h, w]`, on `device`.
+    ///
+    /// # Errors
+    /// [`crate::TrainError::Torch`], [`crate::TrainError::Langevin`].
+    pub fn draw(&self, key: &ChainKey, batch: usize, device: Device) -> Result<(Tensor, Tensor)> {
+        let draw = |purpose| Key { attempt: key.attempt, update: key.update, ..Key::new(self.seed, purpose) };
+        let size = self.images.size();
+        let slots: Vec<i64> =
+            permutation(&draw(Purpose::BankSlots), size[0] as usize)[..batch].iter().map(|&slot| slot as i64).collect();
+        let slots = Tensor::f_from_slice(&slots)?;
+        let mut coins = vec![0.0; batch];
+        uniform(&draw(Purpose::BankRestarts), 0.0, 1.0, &mut coins);
+        let anew: Vec<bool> = coins.iter().map(|&coin| f64::from(coin) < self.restart).collect();
+        let ids: Vec<u64> = (0..batch as u64).collect();
+        let noise = start(Init::Uniform, key, &ids, [size[1], size[2], size[3]], Device::Cpu)?;
+        let anew = Tensor::f_from_slice(&anew)?.f_reshape([-1, 1, 1, 1])?;
+        let starts = noise.f_where_self(&anew, &self.images.f_index_select(0, &slots)?)?;
+        Ok((slots, starts.f_to_device(device)?))
+    }
+
+    /// Put the ends of the chains into their slots.
+    ///
+    /// # Errors
+    /// [`crate::TrainError::Torch`].
+    pub fn give_back(&mut self, slots: &Tensor, samples: &Tensor) -> Result<()> {
+        let _ = self.images.f_index_copy_(0, slots, &samples.f_to_device(Device::Cpu)?)?;
+        Ok(())
+    }
+
+    /// The images, `[size, c, h, w]`.
+    pub fn images(&self) -> &Tensor {
+        &self.images
+    }
+
+    /// Go on with saved images. A bank of another size, or none, is no error: the chains start anew.
+    ///
+    /// # Errors
+    /// [`crate::TrainError::Torch`].
+    pub fn restore(&mut self, saved: Option<&Tensor>) -> Result<()> {
+        match saved {
+            Some(images) if images.size() == self.images.size() => {
+                self.images.f_copy_(images)?;
+            }
+            _ => tracing::warn!("the checkpoint holds no bank of {} images: all chains start anew", self.images.size()[0]),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,280 @@
+//! Write checkpoints that are whole or not there, and read back only those that nothing has damaged.
+//!
+//! ```text
+//! 000100/weights.safetensors      the net, a weights file like any other
+//!        optimizer.safetensors    ADAM's moments; the tensors of the spectral norm
+//!        ema.safetensors          the averaged net, where train.ema is on; bank.safetensors likewise
+//!        state.json               every scalar that the next update reads, lengths of the logs, config, environment
+//!        SHA256SUMS               of the files above; `sha256sum -c SHA256SUMS` checks them too
+//! latest                          the name of the newest
+//! ```
+//!
+//! A checkpoint is written to a temporary folder, flushed to the disk and renamed.
+
+use crate::{Environment, Result, Saved, State, TrainError, Trainer, tensor_file};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use srm_config::CheckpointConfig;
+use srm_energy::{read_state_dict, save_weights};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// The layout of `state.json`.
+const FORMAT: u32 = 1;
+const TEMPORARY: &str = ".writing";
+const SUMS: &str = "SHA256SUMS";
+
+/// What `state.json` holds.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StateFile {
+    format: u32,
+    #[serde(flatten)]
+    pub(crate) state: State,
+    /// Whether it was this checkpoint's turn, or an interrupt wrote it.
+    pub(crate) regular: bool,
+    /// Bytes of each log at this moment.
+    pub(crate) logs: BTreeMap<String, u64>,
+    pub(crate) data: DataFile,
+    pub(crate) environment: Environment,
+    config: serde_json::Value,
+}
+
+/// Which images the run has seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DataFile {
+    images: PathBuf,
+    pub(crate) fingerprint: String,
+}
+
+impl DataFile {
+    pub(crate) fn of(trainer: &Trainer) -> Self {
+        Self { images: trainer.config().data.images.clone(), fingerprint: trainer.images().fingerprint() }
+    }
+}
+
+/// Write the trainer's state below `folder` and return the checkpoint's path.
+pub(crate) fn write(
+    folder: &Path,
+    trainer: &Trainer,
+    logs: BTreeMap<String, u64>,
+    environment: &Environment,
+) -> Result<PathBuf> {
+    let config = trainer.config();
+    let (update, temporary) = (trainer.state().update, folder.join(TEMPORARY));
+    remove_if_there(&temporary)?;
+    fs::create_dir_all(&temporary).map_err(TrainError::io(&temporary))?;
+    let langevin = Some(&config.langevin);
+    save_weights(&temporary.join("weights.safetensors"), trainer.net(), langevin)?;
+    tensor_file::save(&temporary.join("optimizer.safetensors"), &trainer.optimizer_tensors())?;
+    if let Some(net) = trainer.averaged_net() {
+        save_weights(&temporary.join("ema.safetensors"), net, langevin)?;
+    }
+    if let Some(bank) = trainer.bank() {
+        tensor_file::save(&temporary.join("bank.safetensors"), &[("images".to_owned(), bank.shallow_clone())])?;
+    }
+    let file = StateFile {
+        format: FORMAT,
+        state: State { seconds: trainer.seconds(), ..trainer.state().clone() },
+        regular: update.is_multiple_of(config.checkpoint.every),
+        logs,
+        data: DataFile::of(trainer),
+        environment: environment.clone(),
+        config: serde_json::to_value(config).map_err(|error| TrainError::io(&temporary)(error.into()))?,
+    };
+    let text = serde_json::to_string_pretty(&file).map_err(|error| TrainError::io(&temporary)(error.into()))?;
+    tensor_file::write_flushed(&temporary.join("state.json"), format!("{text}\n").as_bytes())?;
+    let mut sums = String::new();
+    for name in files(&temporary)? {
+        sums += &format!("{}  {name}\n", checksum(&temporary.join(&name))?);
+    }
+    tensor_file::write_flushed(&temporary.join(SUMS), sums.as_bytes())?;
+    flush_folder(&temporary)?;
+    let path = folder.join(name(update));
+    remove_if_there(&path)?;
+    fs::rename(&temporary, &path).map_err(TrainError::io(&path))?;
+    point_to_latest(folder, update)?;
+    Ok(path)
+}
+
+/// Remove what a failed or killed write left.
+pub(crate) fn clean_up(folder: &Path) -> Result<()> {
+    remove_if_there(&folder.join(TEMPORARY))
+}
+
+/// The checkpoint folders with their updates, oldest first, damaged or not.
+pub(crate) fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let mut found = Vec::new();
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        entries => entries.map_err(TrainError::io(folder))?,
+    };
+    for entry in entries {
+        let path = entry.map_err(TrainError::io(folder))?.path();
+        let update = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+        if let (Some(update), true) = (update, path.is_dir()) {
+            found.push((update, path));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// What is wrong with a checkpoint; `None` where it is whole.
+pub(crate) fn damage(path: &Path) -> Option<String> {
+    let sums = match fs::read_to_string(path.join(SUMS)) {
+        Ok(sums) => sums,
+        Err(error) => return Some(format!("{SUMS}: {error}")),
+    };
+    let mut listed = Vec::new();
+    for line in sums.lines() {
+        let Some((expected, name)) = line.split_once("  ") else { return Some(format!("{SUMS} is cut off")) };
+        match checksum(&path.join(name)) {
+            Err(error) => return Some(error.to_string()),
+            Ok(got) if got != expected => return Some(format!("{name} does not match its checksum")),
+            Ok(_) => listed.push(name.to_owned()),
+        }
+    }
+    let there = files(path).unwrap_or_default();
+    let essential = ["optimizer.safetensors", "state.json", "weights.safetensors"];
+    let complete = there.iter().all(|name| listed.contains(name)) && essential.iter().all(|&name| listed.iter().any(|l| l == name));
+    (!complete).then(|| format!("{SUMS} is cut off"))
+}
+
+/// Read a checkpoint that is whole.
+pub(crate) fn read(path: &Path) -> Result<(Saved, StateFile)> {
+    let state = read_state(path)?;
+    let bank = path.join("bank.safetensors");
+    let bank = if bank.is_file() { tensor_file::load(&bank)?.pop().map(|(_, images)| images) } else { None };
+    let ema = path.join("ema.safetensors");
+    let saved = Saved {
+        state: state.state.clone(),
+        weights: read_state_dict(&path.join("weights.safetensors"))?,
+        optimizer: tensor_file::load(&path.join("optimizer.safetensors"))?,
+        ema: if ema.is_file() { Some(read_state_dict(&ema)?) } else { None },
+        bank,
+    };
+    Ok((saved, state))
+}
+
+fn read_state(path: &Path) -> Result<StateFile> {
+    let path = path.join("state.json");
+    let text = fs::read_to_string(&path).map_err(TrainError::io(&path))?;
+    let file: StateFile =
+        serde_json::from_str(&text).map_err(|error| TrainError::StateFile { path: path.clone(), reason: error.to_string() })?;
+    match file.format {
+        FORMAT => Ok(file),
+        other => Err(TrainError::StateFile { path, reason: format!("it has format {other}, this program reads {FORMAT}") }),
+    }
+}
+
+/// The newest whole checkpoint that `accept` takes, with those that were newer but damaged, and why.
+pub(crate) fn newest(
+    folder: &Path,
+    accept: impl Fn(u64, &StateFile) -> bool,
+) -> Result<(Option<PathBuf>, Vec<(PathBuf, String)>)> {
+    let mut damaged = Vec::new();
+    for (update, path) in list(folder)?.into_iter().rev() {
+        match damage(&path) {
+            Some(reason) => damaged.push((path, reason)),
+            None if accept(update, &read_state(&path)?) => return Ok((Some(path), damaged)),
+            None => {}
+        }
+    }
+    Ok((None, damaged))
+}
+
+/// Delete what the config does not keep: the newest stays, of the regular ones the last `keep_last`, and what falls on
+/// `keep_every`.
+pub(crate) fn prune(folder: &Path, config: &CheckpointConfig) -> Result<()> {
+    let mut all = list(folder)?;
+    let mut regular_kept = usize::from(all.pop().is_some_and(|(_, newest)| is_regular(&newest)));
+    for (update, path) in all.into_iter().rev() {
+        if is_regular(&path) && regular_kept < config.keep_last {
+            regular_kept += 1;
+        } else if !config.keep_every.is_some_and(|every| update.is_multiple_of(every)) {
+            fs::remove_dir_all(&path).map_err(TrainError::io(&path))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_regular(path: &Path) -> bool {
+    read_state(path).is_ok_and(|file| file.regular)
+}
+
+/// Delete the checkpoints after `update`.
+pub(crate) fn remove_after(folder: &Path, update: u64) -> Result<()> {
+    let (kept, later): (Vec<_>, Vec<_>) = list(folder)?.into_iter().partition(|(found, _)| *found <= update);
+    for (_, path) in later {
+        fs::remove_dir_all(&path).map_err(TrainError::io(&path))?;
+    }
+    match kept.last() {
+        Some((newest, _)) => point_to_latest(folder, *newest),
+        None => remove_if_there(&folder.join("latest")),
+    }
+}
+
+/// Put a damaged checkpoint out of the way, without deleting it.
+pub(crate) fn set_aside(path: &Path) -> Result<PathBuf> {
+    let aside = path.with_extension("damaged");
+    remove_if_there(&aside)?;
+    fs::rename(path, &aside).map_err(TrainError::io(&aside))?;
+    Ok(aside)
+}
+
+fn name(update: u64) -> String {
+    format!("{update:06}")
+}
+
+fn point_to_latest(folder: &Path, update: u64) -> Result<()> {
+    let (pointer, temporary) = (folder.join("latest"), folder.join(".latest.part"));
+    tensor_file::write_flushed(&temporary, format!("{}\n", name(update)).as_bytes())?;
+    fs::rename(&temporary, &pointer).map_err(TrainError::io(&pointer))?;
+    flush_folder(folder)
+}
+
+/// Names of the files of a checkpoint but its sums, sorted.
+fn files(folder: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(TrainError::io(folder))? {
+        let name = entry.map_err(TrainError::io(folder))?.file_name().to_string_lossy().into_owned();
+        if name != SUMS {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn checksum(path: &Path) -> Result<String> {
+    let mut file = File::open(path).map_err(TrainError::io(path))?;
+    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer).map_err(TrainError::io(path))? {
+            0 => break,
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Wait until the disk knows the names in a folder.
+fn flush_folder(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(TrainError::io(folder))
+}
+
+fn remove_if_there(path: &Path) -> Result<()> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(TrainError::io(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Tensors by name: the tests compare them.
+#[cfg(test)]
+pub(crate) fn tensors(path: &Path) -> crate::Named {
+    tensor_file::load(path).unwrap()
+}

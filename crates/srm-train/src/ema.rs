@@ -1,0 +1,72 @@
+//! Average the weights over the updates.
+
+use crate::{Named, Result};
+use srm_energy::{ConvNet, Energy, Trainable};
+use tch::Tensor;
+
+/// A net whose weights are an exponential moving average of the trained ones.
+///
+/// The decay rises as (1 + t)/(10 + t) to its final value, as in TensorFlow's `ExponentialMovingAverage` with
+/// `num_updates`, so that the fresh weights are soon forgotten.
+pub struct Ema {
+    net: ConvNet,
+    decay: f64,
+    updates: u64,
+}
+
+impl Ema {
+    /// An average that begins at the weights of `net`; `decay` in [0, 1).
+    ///
+    /// # Errors
+    /// [`crate::TrainError::Energy`].
+    pub fn new(net: &ConvNet, decay: f64) -> Result<Self> {
+        Ok(Self { net: ConvNet::from_tensors(net.config(), &net.named_parameters(), net.device())?, decay, updates: 0 })
+    }
+
+    /// Take in the weights of `net` after an update.
+    ///
+    /// # Errors
+    /// [`crate::TrainError::Torch`].
+    pub fn follow(&mut self, net: &ConvNet) -> Result<()> {
+        self.updates += 1;
+        let decay = self.decay.min((1 + self.updates) as f64 / (10 + self.updates) as f64);
+        for ((_, mut average), (_, weight)) in self.net.named_parameters().into_iter().zip(net.named_parameters()) {
+            let _ = average.f_lerp_(&weight, 1.0 - decay)?;
+        }
+        Ok(())
+    }
+
+    /// The net with the averaged weights.
+    pub fn net(&self) -> &ConvNet {
+        &self.net
+    }
+
+    /// Updates taken in.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// Go on from a saved average; without one the average begins anew at the weights of `net`.
+    ///
+    /// # Errors
+    /// [`crate::TrainError::MissingTensor`], [`crate::TrainError::Torch`].
+    pub fn restore(&mut self, saved: Option<&Named>, updates: u64, net: &ConvNet) -> Result<()> {
+        let begin = net.named_parameters();
+        self.updates = if saved.is_some() { updates } else { 0 };
+        crate::restore(&self.net.named_parameters(), saved.unwrap_or(&begin))
+    }
+}
+
+/// Copy saved tensors into those of the same name, in place.
+///
+/// # Errors
+/// [`crate::TrainError::MissingTensor`], [`crate::TrainError::Torch`].
+pub(crate) fn restore(live: &[(String, Tensor)], saved: &[(String, Tensor)]) -> Result<()> {
+    for (name, tensor) in live {
+        let Some((_, value)) = saved.iter().find(|(other, _)| other == name) else {
+            return Err(crate::TrainError::MissingTensor { name: name.clone() });
+        };
+        tensor.shallow_clone().f_copy_(&value.f_reshape(tensor.size())?)?;
+    }
+    Ok(())
+}

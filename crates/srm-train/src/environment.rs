@@ -1,0 +1,39 @@
+//! Say what a run computes on, as far as it can change bits.
+
+use serde::{Deserialize, Serialize};
+
+/// What a run computes on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Version of this program.
+    pub srm: String,
+    /// Version of libtorch; `None` where it does not say.
+    pub libtorch: Option<String>,
+    /// The CPU's model, with the vector units that decide which kernels run.
+    pub cpu: String,
+    /// `cpu`, `cuda:0`, ….
+    pub device: String,
+    /// Worker threads.
+    pub threads: usize,
+    /// Chains a block.
+    pub block: usize,
+}
+
+impl Environment {
+    /// What is different from `earlier`, a line each.
+    pub fn differences(&self, earlier: &Environment) -> Vec<String> {
+        let text = |version: &Option<String>| version.clone().unwrap_or_else(|| "unknown".to_owned());
+        [
+            ("srm", earlier.srm.clone(), self.srm.clone()),
+            ("libtorch", text(&earlier.libtorch), text(&self.libtorch)),
+            ("CPU", earlier.cpu.clone(), self.cpu.clone()),
+            ("device", earlier.device.clone(), self.device.clone()),
+            ("threads", earlier.threads.to_string(), self.threads.to_string()),
+            ("block", earlier.block.to_string(), self.block.to_string()),
+        ]
+        .into_iter()
+        .filter(|(_, from, to)| from != to)
+        .map(|(name, from, to)| format!("{name}: {from} -> {to}"))
+        .collect()
+    }
+}

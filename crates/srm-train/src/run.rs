@@ -1,0 +1,115 @@
+//! Repeat the update until the run is done, and bring it back when it goes astray.
+
+use crate::trainer::{GRID_COUNT, GRID_SEED};
+use crate::{Occasion, Reason, Result, Rollback, Sink, Trainer, Trouble};
+use srm_config::Config;
+use std::time::Instant;
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    /// All updates are done.
+    Finished,
+    /// Somebody asked to stop; the state of `update` is saved.
+    Interrupted {
+        /// Last update done.
+        update: u64,
+    },
+    /// Trouble once more than the watch may roll back.
+    Diverged {
+        /// The update that was refused; the net is that of the update before.
+        update: u64,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+impl Trainer {
+    /// Update until `train.updates` are done, `stop` says so, or the watch has no rollback left.
+    ///
+    /// # Errors
+    /// What an update or the sink returns.
+    pub fn run(&mut self, sink: &mut dyn Sink, stop: &dyn Fn() -> bool) -> Result<End> {
+        let _guard = tch::no_grad_guard();
+        let Config { log, checkpoint, train, .. } = self.config.clone();
+        self.begun.0 = Instant::now();
+        while self.state.update < train.updates {
+            let (record, details) = match self.update()? {
+                Ok(done) => done,
+                Err(trouble) => match self.roll_back(&trouble, sink)? {
+                    true => continue,
+                    false => return Ok(End::Diverged { update: trouble.update, reason: trouble.reason }),
+                },
+            };
+            let (t, last) = (record.update, record.update == train.updates);
+            let stopping = !last && stop();
+            sink.progress(t, train.updates);
+            if t == 1 || t.is_multiple_of(log.every) || last {
+                sink.record(&record, &details)?;
+            }
+            if t.is_multiple_of(log.samples_every) || last {
+                sink.samples(t, &self.samples(GRID_SEED, GRID_COUNT)?)?;
+            }
+            let occasion = match () {
+                () if last => Some(Occasion::End),
+                () if stopping => Some(Occasion::Interrupt),
+                () => t.is_multiple_of(checkpoint.every).then_some(Occasion::Regular),
+            };
+            if let Some(occasion) = occasion {
+                sink.checkpoint(self, occasion)?;
+            }
+            if stopping {
+                return Ok(End::Interrupted { update: t });
+            }
+        }
+        Ok(End::Finished)
+    }
+
+    /// Return to the last good state with new noise and a lower rate; `false` where the watch has no rollback left.
+    ///
+    /// That state is the newest regular checkpoint. Where two returns to it have failed it is taken for sick itself, and
+    /// the one before it is next. Everything here follows from the checkpoint's state and from what the updates after it
+    /// gave, so a run that is killed and resumed makes the same decisions.
+    fn roll_back(&mut self, trouble: &Trouble, sink: &mut dyn Sink) -> Result<bool> {
+        const TRIES: u32 = 2;
+        sink.trouble(trouble)?;
+        let watch = &self.config.watch;
+        let before = self.state.clone();
+        if before.rollbacks >= watch.rollbacks {
+            return Ok(false);
+        }
+        let (rate_factor, extra_noise) =
+            (before.rate_factor * watch.rate_factor, before.extra_noise + watch.extra_noise);
+        let mut target = sink.restore_point(None)?;
+        let update_of = |target: &Option<crate::Saved>| target.as_ref().map_or(0, |saved| saved.state.update);
+        let mut failures = 1;
+        if before.rolled_back_to == Some(update_of(&target)) {
+            failures += before.failures_there;
+            if failures > TRIES
+                && let Some(older) = sink.restore_point(Some(update_of(&target)))?
+            {
+                (target, failures) = (Some(older), 1);
+            }
+        }
+        let seconds = self.seconds();
+        self.reset()?;
+        if let Some(saved) = &target {
+            self.restore(saved)?;
+        }
+        let to = self.state.update;
+        self.state.attempt = before.attempt + 1;
+        self.state.rollbacks = before.rollbacks + 1;
+        (self.state.rate_factor, self.state.extra_noise) = (rate_factor, extra_noise);
+        (self.state.rolled_back_to, self.state.failures_there) = (Some(to), failures);
+        self.begun = (Instant::now(), seconds);
+        sink.rolled_back(&Rollback {
+            update: trouble.update,
+            to,
+            reason: trouble.reason.to_string(),
+            attempt: self.state.attempt,
+            rate_factor,
+            extra_noise,
+        })?;
+        Ok(true)
+    }
+}

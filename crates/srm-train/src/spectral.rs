@@ -1,0 +1,212 @@
+//! Hold the spectral norm of every layer's weight matrix to a target.
+//!
+//! Miyato, Kataoka, Koyama and Yoshida, arXiv 1802.05957: the net's weight is W = s V/σ(V), where V is what ADAM moves and
+//! σ(V) = uᵀ V v the largest singular value of V as a matrix `[out, in·k·k]`, by one step of the power iteration an
+//! update. Taking u and v as constants, as PyTorch does, ∂L/∂V = s/σ (G − ⟨G, W⟩/s · u vᵀ) with G = ∂L/∂W.
+//!
+//! The weights file holds W, so a net trained like this is a plain net to everybody else.
+
+use crate::{Named, Result};
+use srm_data::random::{Key, Purpose, normal};
+use srm_energy::{ConvNet, Trainable};
+use tch::Tensor;
+
+/// Steps of the power iteration for a fresh matrix; one more follows with every update.
+const FIRST_STEPS: usize = 20;
+
+struct Layer {
+    name: String,
+    weight: Tensor, // W, the net's own
+    raw: Tensor,    // V
+    u: Tensor,      // [out]
+    v: Tensor,      // [in·k·k]
+}
+
+/// The weights of a net behind their spectral norms.
+pub struct Spectral {
+    target: f64,
+    layers: Vec<Layer>,
+}
+
+impl Spectral {
+    /// Take over the weights of `net`, which get spectral norm `target` at once. `seed` draws the first vectors.
+    ///
+    /// # Errors
+    /// [`crate::TrainError::Torch`].
+    pub fn new(net: &ConvNet, target: f64, seed: u64) -> Result<Self> {
+        let mut layers = Vec::new();
+        for (index, (name, weight)) in net.named_parameters().into_iter().enumerate() {
+            if weight.dim() < 2 {
+                continue;
+            }
+            let mut start = vec![0.0; weight.size()[0] as usize];
+            normal(&Key { id: index as u64, ..Key::new(seed, Purpose::PowerIteration) }, &mut start);
+            let u = unit(&Tensor::f_from_slice(&start)?.f_to_device(weight.device())?)?;
+            let raw = weight.f_detach_copy()?;
+            let v = unit(&matrix(&raw)?.f_tr()?.f_mv(&u)?)?;
+            layers.push(Layer { name, weight, raw, u, v });
+        }
+        let mut spectral = Self { target, layers };
+        for _ in 0..FIRST_STEPS {
+            spectral.iterate()?;
+        }
+        spectral.apply()?;
+        Ok(spectral)
+    }
+
+    /// The tensors for the optimiser: V in place of each weight, biases as they are.
+    pub fn parameters(&self, net: &ConvNet) -> Named {
+        let raw = |name: &str| self.layers.iter().find(|layer| layer.name == name).map(|layer| layer.raw.shallow_clone());
+        net.named_parameters().into_iter().map(|(name, own)| (name.clone(), raw(&name).unwrap_or(own))).collect()
+    }
+
+    /// Turn gradients in W into gradients in V.
+    ///
+    /// # Shapes
+    /// `gradients`: one a parameter of the net, in order.
+    ///
+    /// # Errors
+    /// [`crate::TrainError::Torch`].
+    pub fn pull_back(&self, net: &ConvNet, gradients: &mut [Tensor]) -> Result<()> {
+        for ((name, _), gradient) in net.named_parameters().iter().zip(gradients) {
+            let Some(layer) = self.layers.iter().find(|layer| layer.name == *name) else { continue };
+            let along = gradient.f_mul(&layer.weight)?.f_sum(gradient.kind())?.f_div_scalar(self.target)?;
+            let outer = layer.u.f_outer(&layer.v)?.f_mul(&along)?.f_reshape(gradient.size())?;
+            *gradient = gradient.f_sub(&outer)?.f_mul_scalar(self.target)?.f_div(&layer.norm()?)?;
+        }
+        Ok(())
+    }
+
+    /// After an update of V: one step of the power iteration, then W = s V/σ(V).
+    ///
+    /// # Errors
+    /// [`crate::TrainError::Torch`].
+    pub fn follow(&mut self) -> Result<()> {
+        self.iterate()?;
+        self.apply()
+    }
+
+    /// What a checkpoint must hold: `raw.f.0.weight`, `u.f.0.weight`, `v.f.0.weight`, …
+    pub fn tensors(&self) -> Named {
+        let of = |layer: &Layer| {
+            [("raw", &layer.raw), ("u", &layer.u), ("v", &layer.v)]
+                .map(|(kind, tensor)| (format!("{kind}.{}", layer.name), tensor.shallow_clone()))
+        };
+        self.layers.iter().flat_map(of).collect()
+    }
+
+    /// Go on from saved tensors. A checkpoint without them was trained with free weights: those of the net are taken over.
+    ///
+    /// # Errors
+    /// [`crate::TrainError::MissingTensor`], [`crate::TrainError::Torch`].
+    pub fn restore(&mut self, saved: &[(String, Tensor)]) -> Result<()> {
+        if saved.iter().any(|(name, _)| name.starts_with("raw.")) {
+            return crate::restore(&self.tensors(), saved);
+        }
+        for layer in &mut self.layers {
+            layer.raw.f_copy_(&layer.weight)?;
+        }
+        for _ in 0..FIRST_STEPS {
+            self.iterate()?;
+        }
+        self.apply()
+    }
+
+    fn iterate(&mut self) -> Result<()> {
+        for layer in &mut self.layers {
+            let matrix = matrix(&layer.raw)?;
+            layer.v = unit(&matrix.f_tr()?.f_mv(&layer.u)?)?;
+            layer.u = unit(&matrix.f_mv(&layer.v)?)?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self) -> Result<()> {
+        for layer in &mut self.layers {
+            let scaled = layer.raw.f_mul_scalar(self.target)?.f_div(&layer.norm()?)?;
+            layer.weight.f_copy_(&scaled)?;
+        }
+        Ok(())
+    }
+}
+
+impl Layer {
+    /// σ(V) = uᵀ V v.
+    fn norm(&self) -> Result<Tensor> {
+        Ok(self.u.f_dot(&matrix(&self.raw)?.f_mv(&self.v)?)?)
+    }
+}
+
+fn matrix(weight: &Tensor) -> Result<Tensor> {
+    Ok(weight.f_reshape([weight.size()[0], -1])?)
+}
+
+fn unit(vector: &Tensor) -> Result<Tensor> {
+    Ok(vector.f_div(&vector.f_norm()?.f_clamp_min(1e-12)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use srm_config::EnergyConfig;
+    use tch::{Device, Kind};
+
+    fn net() -> ConvNet {
+        let energy: EnergyConfig =
+            serde_json::from_value(serde_json::json!({ "size": 32, "channels": 1, "features": 4 })).unwrap();
+        ConvNet::new(&energy, 3, Device::Cpu).unwrap()
+    }
+
+    /// The largest singular value by a library routine.
+    fn largest(weight: &Tensor) -> f64 {
+        let matrix = weight.reshape([weight.size()[0], -1]).to_kind(Kind::Double);
+        matrix.matmul(&matrix.tr()).linalg_eigvalsh("L").max().sqrt().double_value(&[])
+    }
+
+    #[test]
+    fn every_layer_gets_the_norm_asked_for() {
+        let net = net();
+        let mut spectral = Spectral::new(&net, 1.5, 1).unwrap();
+        for _ in 0..200 {
+            spectral.follow().unwrap();
+        }
+        for (name, weight) in net.named_parameters().iter().filter(|(name, _)| name.ends_with("weight")) {
+            // the power iteration closes in from below, so the norm is at least the target
+            let norm = largest(weight);
+            assert!((1.5 - 1e-4..1.52).contains(&norm), "{name}: {norm}");
+        }
+    }
+
+    #[test]
+    fn the_gradient_is_that_of_finite_differences() {
+        // L = ⟨G, W(V)⟩ with the vectors of the last power step: converged, so that they are constant to first order
+        let net = net();
+        let mut spectral = Spectral::new(&net, 1.0, 1).unwrap();
+        for _ in 0..500 {
+            spectral.follow().unwrap();
+        }
+        let given: Vec<Tensor> =
+            net.named_parameters().iter().map(|(_, p)| Tensor::randn_like(p).to_kind(Kind::Float)).collect();
+        let mut pulled: Vec<Tensor> = given.iter().map(Tensor::shallow_clone).collect();
+        spectral.pull_back(&net, &mut pulled).unwrap();
+        let loss = |spectral: &mut Spectral| {
+            spectral.follow().unwrap();
+            net.named_parameters()
+                .iter()
+                .zip(&given)
+                .filter(|((name, _), _)| name.ends_with("weight"))
+                .map(|((_, w), g)| (w.to_kind(Kind::Double) * g).sum(Kind::Double).double_value(&[]))
+                .sum::<f64>()
+        };
+        let direction = Tensor::randn_like(&spectral.layers[1].raw);
+        let step = 1e-3;
+        let _ = spectral.layers[1].raw.g_add_(&(&direction * step));
+        let above = loss(&mut spectral);
+        let _ = spectral.layers[1].raw.g_sub_(&(&direction * (2.0 * step)));
+        let below = loss(&mut spectral);
+        let expected = (pulled[2].to_kind(Kind::Double) * &direction).sum(Kind::Double).double_value(&[]);
+        let found = (above - below) / (2.0 * step);
+        // f32 weights: three digits
+        assert!((found - expected).abs() < 5e-3 * expected.abs().max(1.0), "{found} against {expected}");
+    }
+}

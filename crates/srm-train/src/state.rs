@@ -1,0 +1,67 @@
+//! Hold everything scalar that the next update reads, and what a checkpoint gives back.
+
+use crate::{Named, Watch};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// The scalars of a run in progress. With the tensors of [`Saved`] they are all that the next update depends on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Last update done; 0 before the first.
+    pub update: u64,
+    /// Data images used so far.
+    pub images_seen: u64,
+    /// Updates that ADAM's moments have seen.
+    pub optimizer_step: u64,
+    /// Updates that the weights' average has seen; 0 without one.
+    pub ema_updates: u64,
+    /// Wall-clock seconds of training, of all processes together.
+    pub seconds: f64,
+    /// The random stream: grows with each rollback.
+    pub attempt: u32,
+    /// Rollbacks taken so far.
+    pub rollbacks: u32,
+    /// Product of the watch's factors on the learning rate.
+    pub rate_factor: f64,
+    /// Sum of the watch's additions to the data noise.
+    pub extra_noise: f64,
+    /// Where the last rollback went; `None` before the first.
+    pub rolled_back_to: Option<u64>,
+    /// Rollbacks in a row that went there.
+    pub failures_there: u32,
+    /// Rolling statistics of the watch.
+    pub watch: Watch,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            update: 0,
+            images_seen: 0,
+            optimizer_step: 0,
+            ema_updates: 0,
+            seconds: 0.0,
+            attempt: 0,
+            rollbacks: 0,
+            rate_factor: 1.0,
+            extra_noise: 0.0,
+            rolled_back_to: None,
+            failures_there: 0,
+            watch: Watch::default(),
+        }
+    }
+}
+
+/// A checkpoint that was read back.
+pub struct Saved {
+    /// The scalars.
+    pub state: State,
+    /// The net's weights.
+    pub weights: Named,
+    /// ADAM's moments, and the tensors of the spectral norm where it was on.
+    pub optimizer: Named,
+    /// The averaged weights, where the average was on.
+    pub ema: Option<Named>,
+    /// The bank of persistent chains, where there was one.
+    pub bank: Option<Tensor>,
+}

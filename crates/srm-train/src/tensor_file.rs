@@ -1,0 +1,60 @@
+//! Write and read named f32 tensors as safetensors: equal tensors are equal files.
+
+use crate::{Named, Result, TrainError};
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use tch::{Device, Tensor};
+
+/// Write the tensors, sorted by name, and flush them to the disk.
+///
+/// # Errors
+/// [`TrainError::Io`], [`TrainError::Tensors`], [`TrainError::Torch`].
+pub(crate) fn save(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
+    let mut bytes = Vec::with_capacity(tensors.len());
+    for (name, tensor) in tensors {
+        let flat = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1i64])?;
+        let values = Vec::<f32>::try_from(flat)?;
+        let shape: Vec<usize> = tensor.size().iter().map(|&side| side as usize).collect();
+        bytes.push((name, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()));
+    }
+    bytes.sort();
+    let failed = |source| TrainError::Tensors { path: path.to_owned(), source };
+    let mut views = Vec::with_capacity(bytes.len());
+    for (name, shape, data) in &bytes {
+        views.push((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), data).map_err(failed)?));
+    }
+    write_flushed(path, &safetensors::serialize(views, None).map_err(failed)?)
+}
+
+/// Read the tensors, on the CPU.
+///
+/// # Errors
+/// [`TrainError::Io`], [`TrainError::Tensors`], [`TrainError::Torch`].
+pub(crate) fn load(path: &Path) -> Result<Named> {
+    let bytes = fs::read(path).map_err(TrainError::io(path))?;
+    let failed = |source| TrainError::Tensors { path: path.to_owned(), source };
+    let archive = SafeTensors::deserialize(&bytes).map_err(failed)?;
+    let mut tensors = Vec::new();
+    for (name, view) in archive.iter() {
+        if view.dtype() != Dtype::F32 {
+            return Err(failed(safetensors::SafeTensorError::TensorInvalidInfo));
+        }
+        let values: Vec<f32> = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
+        tensors.push((name.to_owned(), Tensor::f_from_slice(&values)?.f_reshape(&shape)?));
+    }
+    Ok(tensors)
+}
+
+/// Write a file and wait until the disk has it.
+pub(crate) fn write_flushed(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> io::Result<()> {
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(TrainError::io(path))
+}
