@@ -78,7 +78,8 @@ fn a_full_disk_stops_the_run_where_the_config_says_so() {
 fn a_disk_that_gets_room_again_misses_no_line() {
     // A ballast takes all room but for the folder's own files, from the start: even the log cannot grow. It goes once the
     // run has said so.
-    let more = ["--set", "energy.features=8", "--set", "train.updates=400", "--set", "log.tensorboard=false"];
+    let more = ["--set", "energy.features=8", "--set", "train.updates=400", "--set", "log.tensorboard=false", "--set",
+        "train.learning_rate=1e-5"];
     let script = "dd if=/dev/zero of=\"$DISK/ballast\" bs=1k count=4056 2>/dev/null
         (eval $SRM 2>\"$KEPT/said\"; echo $? >\"$KEPT/code\") &
         for i in $(seq 600); do grep -q 'training goes on' \"$KEPT/said\" && break; sleep 0.05; done

@@ -130,6 +130,7 @@ fn kill_and_compare(more: &[&str], updates: u64) {
     }
     srm(&resume).done();
     eprintln!("{kills} kills in {lives} lives, {in_writes} of them within the write of a checkpoint");
+    assert!(in_writes >= 5, "only {in_writes} kills met the write of a checkpoint");
     let last = |run: &Path| {
         let latest = fs::read_to_string(run.join("checkpoints/latest")).expect("a pointer");
         tensors(&run.join("checkpoints").join(latest.trim()))
@@ -274,7 +275,7 @@ fn resident(child: &Child) -> u64 {
 fn two_thousand_updates_with_checkpoints_take_no_more_memory_than_two_hundred() {
     let place = folder();
     let run = place.path().join("run");
-    let mut child = start(&[&SMALL[..], &["--set", "train.updates=2010", "--run", text(&run)]].concat());
+    let mut child = start(&[&SMALL[..], &["--set", "train.updates=2400", "--run", text(&run)]].concat());
     let lines = || fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default().lines().count();
     let at = |count: usize| {
         wait_until("an update", || {
@@ -285,5 +286,5 @@ fn two_thousand_updates_with_checkpoints_take_no_more_memory_than_two_hundred() 
     };
     let (early, late) = (at(200), at(2000));
     assert_eq!(child.wait().expect("ours").code(), Some(0));
-    assert!(early > 10_000 && late as f64 <= 1.05 * early as f64, "{early} kB after 200 updates, {late} kB after 2,000");
+    assert!(early.min(late) > 10_000 && late as f64 <= 1.05 * early as f64, "{early} kB after 200 updates, {late} kB after 2,000");
 }

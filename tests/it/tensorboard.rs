@@ -37,6 +37,20 @@ fn tensorboard_reads_scalars_grids_and_histograms_as_they_were_logged() {
         text(&run),
     ];
     srm(&[&SMALL[..], &more].concat()).done();
+    // killed on the way, wherever it is, and resumed
+    let mut child = crate::common::command(&["train", "--run", text(&run), "--resume", "--set", "train.updates=70000"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the binary was built for this test");
+    let lines = || fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default().lines().count();
+    let before = lines();
+    while lines() < before + 7 {
+        assert!(child.try_wait().expect("ours").is_none(), "it ended by itself");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().expect("ours");
+    child.wait().expect("ours");
     srm(&["train", "--run", text(&run), "--resume", "--set", "train.updates=70"]).done();
 
     let script = root().join("scripts/read_events.py");

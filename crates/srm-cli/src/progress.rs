@@ -67,7 +67,7 @@ impl Sink for Progress<'_> {
         self.folder.restore_point(before)
     }
 
-    fn rolled_back(&mut self, rollback: &Rollback) -> srm_train::Result<()> {
+    fn rolled_back(&mut self, rollback: &Rollback, trainer: &Trainer) -> srm_train::Result<()> {
         tracing::warn!(
             "rolled back from update {} to {}: rollback {}, new noise, learning rate × {}{}",
             rollback.update,
@@ -77,6 +77,6 @@ impl Sink for Progress<'_> {
             if rollback.extra_noise > 0.0 { format!(", data noise + {}", rollback.extra_noise) } else { String::new() }
         );
         self.rollbacks.push(rollback.clone());
-        self.folder.rolled_back(rollback)
+        self.folder.rolled_back(rollback, trainer)
     }
 }

@@ -7,7 +7,8 @@ pub fn line(record: &StepRecord, updates: u64, rate: f64) -> String {
     let width = updates.to_string().len().max(4);
     let left = updates.saturating_sub(record.update) as f64 / rate.max(1e-9);
     format!(
-        "update {:>width$}/{updates:>width$}  f(x+) {:>9}  f(x-) {:>9}  gap {:>9}  r {:>8}  std {:>5.3}  lr {:>7}  left {:>7}",
+        "update {:>width$}/{updates:>width$}  f(x+) {:>9}  f(x-) {:>9}  gap {:>9}  r {:>8}  std {:>5.3}  lr {:>7}  {:>6}/s  \
+         left {:>7}",
         record.update,
         number(record.f_data),
         number(record.f_sample),
@@ -15,6 +16,7 @@ pub fn line(record: &StepRecord, updates: u64, rate: f64) -> String {
         number(record.chain_grad_norm),
         record.sample_std,
         format!("{:.1e}", record.lr),
+        format!("{rate:.2}"),
         duration(left),
     )
 }

@@ -52,7 +52,9 @@ pub fn run(arguments: &TrainArguments, output: &Output) -> Result<()> {
         End::Interrupted { .. } => "interrupted",
         End::Diverged { .. } => "diverged",
     };
-    sink.folder.end(outcome, trainer.state().update)?;
+    if let Err(error) = sink.folder.end(outcome, trainer.state().update) {
+        tracing::warn!("{error}"); // the outcome counts, and its state is saved
+    }
     summary(&plan, &trainer, &sink, outcome, (seconds, made), output)?;
     match end {
         End::Finished => Ok(()),
@@ -62,11 +64,13 @@ pub fn run(arguments: &TrainArguments, output: &Output) -> Result<()> {
         .into()),
         End::Diverged { update, reason } => {
             let evidence = plan.folder.join("divergence");
+            let tried = match trainer.state().rollbacks {
+                0 => "watch.rollbacks allows no rollback".to_owned(),
+                rollbacks => format!("{rollbacks} rollbacks did not help"),
+            };
             Err(Failure::Diverged(format!(
-                "training diverged at update {update}: {reason}; {} rollbacks did not help; look at {}, then lower \
-                 train.learning_rate, raise train.data_noise or lower langevin.gradient_scale (--resume --set KEY=VALUE goes on \
-                 from the last checkpoint)",
-                trainer.state().rollbacks,
+                "training diverged at update {update}: {reason}; {tried}; look at {}, then lower train.learning_rate, raise \
+                 train.data_noise or lower langevin.gradient_scale (--resume --set KEY=VALUE goes on from the last checkpoint)",
                 evidence.display()
             ))
             .into())
@@ -98,27 +102,29 @@ fn introduce(plan: &Plan, images: &ImageSet) {
     );
 }
 
-/// Lock the run folder, empty it where that is wanted, or refuse one that holds something.
+/// Lock the run folder, or refuse one that holds something.
 fn prepare_folder(folder: &Path, arguments: &TrainArguments) -> Result<Lock> {
     if folder.exists() && !folder.is_dir() {
         bail!("the run folder {} is a file; choose another with --run DIR", folder.display());
     }
     if !arguments.resume && !arguments.overwrite && RunFolder::is_used(folder) {
         return Err(usage(format!(
-            "the run folder {} is not empty; --resume goes on with the run in it, --overwrite deletes it, --run DIR takes \
-             another folder",
+            "the run folder {} is not empty; --resume goes on with the run in it, --overwrite deletes what that run left, \
+             --run DIR takes another folder",
+            folder.display()
+        )));
+    }
+    if arguments.overwrite && RunFolder::is_used(folder) && !RunFolder::is_run(folder) {
+        return Err(usage(format!(
+            "{} holds files but no run, so --overwrite deletes nothing there; choose another folder with --run DIR",
             folder.display()
         )));
     }
     let cannot = || format!("cannot make the run folder {}; choose another with --run DIR", folder.display());
-    let lock = match Lock::take(folder) {
+    match Lock::take(folder) {
         Err(error) if error.is_write_failure() => Err(error).with_context(cannot)?,
-        taken => taken?,
-    };
-    if arguments.overwrite {
-        RunFolder::clear(&lock)?;
+        taken => Ok(taken?),
     }
-    Ok(lock)
 }
 
 /// The run folder of a fresh run, or of the run that is resumed with its state put into the trainer.
@@ -130,11 +136,15 @@ fn begin(
     trainer: &mut Trainer,
 ) -> Result<RunFolder> {
     let environment = environment(plan.device, plan.threads, plan.block);
+    if arguments.overwrite {
+        // not before: now images and settings are known to make a run
+        RunFolder::clear(&lock)?;
+    }
     if !arguments.resume {
         return Ok(RunFolder::create(lock, &plan.config, environment)?);
     }
-    let (folder, found) = RunFolder::resume(lock, &plan.config, environment, &plan.changes, fingerprint)?;
-    for change in &plan.changes {
+    let (folder, found) = RunFolder::resume(lock, &plan.config, environment, fingerprint)?;
+    for change in &found.changes {
         tracing::info!("changed setting {change}");
     }
     let Some(saved) = found.saved else {
@@ -143,7 +153,7 @@ fn begin(
     };
     if !found.differences.is_empty() {
         tracing::warn!(
-            "not as it was when the checkpoint was written, so results may differ in their last bits: {}",
+            "not as it was when the checkpoint was written, so the run will not be bit for bit what it would have been: {}",
             found.differences.join("; ")
         );
     }
@@ -162,7 +172,8 @@ fn summary(
     output: &Output,
 ) -> Result<()> {
     let state = trainer.state();
-    let weights = RunFolder::newest_checkpoint(&plan.folder)?.map(|checkpoint| RunFolder::weights_of(&checkpoint));
+    let newest = RunFolder::newest_checkpoint(&plan.folder).unwrap_or_default();
+    let weights = newest.map(|checkpoint| RunFolder::weights_of(&checkpoint));
     let rate = made as f64 / seconds.max(1e-9);
     let object = json!({
         "command": "train", "run": plan.folder, "config": plan.source, "outcome": outcome, "updates": state.update,

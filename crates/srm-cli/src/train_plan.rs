@@ -23,8 +23,6 @@ pub struct Plan {
     pub device: Device,
     pub threads: usize,
     pub block: usize,
-    /// Settings that differ from those of the run that is resumed.
-    pub changes: Vec<Change>,
 }
 
 impl Plan {
@@ -54,9 +52,8 @@ impl Plan {
         let default_block = if device.is_cuda() { DEFAULT_CUDA_BLOCK } else { DEFAULT_CPU_BLOCK };
         // A block for every thread, as long as the batch has enough chains.
         let block = *config.langevin.block.get_or_insert(default_block.min(config.train.batch.div_ceil(threads)));
-        let changes = earlier.map(|earlier| earlier.changes(&config)).unwrap_or_default();
-        refuse(&changes)?;
-        Ok(Plan { source, config, folder, device, threads, block, changes })
+        refuse(&earlier.map(|earlier| earlier.changes(&config)).unwrap_or_default())?;
+        Ok(Plan { source, config, folder, device, threads, block })
     }
 }
 

@@ -63,7 +63,7 @@ pub struct LogConfig {
 pub struct CheckpointConfig {
     /// Updates between two checkpoints, >= 1.
     pub every: u64,
-    /// Newest checkpoints kept, >= 1.
+    /// Newest regular checkpoints kept, >= 1; the newest of all and the last that a rollback may go to stay besides.
     pub keep_last: usize,
     /// Keep for good what is written at multiples of so many updates, >= 1; `None`: only the newest.
     #[serde(skip_serializing_if = "Option::is_none")]

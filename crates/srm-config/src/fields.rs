@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::Problem;
 
 /// Every key there is, to say where a misplaced one belongs.
-const KEYS: [&str; 33] = [
+const KEYS: [&str; 35] = [
     "data.images",
     "data.count",
     "data.flip",
@@ -39,6 +39,8 @@ const KEYS: [&str; 33] = [
     "checkpoint.on_write_error",
     "watch.rollbacks",
     "watch.rate_factor",
+    "watch.std_limit",
+    "watch.travel_limit",
 ];
 
 /// One object of the tree, the keys asked of it so far, and the problems of the whole tree.

@@ -5,7 +5,7 @@ use image::{ExtendedColorType, ImageFormat};
 use ndarray::{Array3, Array4, ArrayView3, ArrayView4, s};
 use ndarray_npy::WriteNpyExt;
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Cursor, Write};
 use std::path::{Path, PathBuf};
 
 /// Pixels in [-1, 1] as bytes: clamped, (x + 1) · 127.5 rounded.
@@ -79,14 +79,11 @@ fn write_png(path: &Path, image: &ArrayView3<'_, u8>) -> Result<(), DataError> {
         got => return Err(DataError::Channels { got }),
     };
     let pixels: Vec<u8> = image.iter().copied().collect();
-    // to a path, not a writer: that is compiled within the image crate, and not once more for each writer here
-    through(path, |temporary| {
-        let saved = image::save_buffer_with_format(temporary, &pixels, w as u32, h as u32, colour, ImageFormat::Png);
-        saved.map_err(|error| match error {
-            image::ImageError::IoError(source) => DataError::io("write", path)(source),
-            source => DataError::Picture { path: path.to_owned(), source },
-        })
-    })
+    // into memory first: the image crate's own way to a file drops the error of its last write, as on a full disk
+    let mut encoded = Cursor::new(Vec::new());
+    image::write_buffer_with_format(&mut encoded, &pixels, w as u32, h as u32, colour, ImageFormat::Png)
+        .map_err(|source| DataError::Picture { path: path.to_owned(), source })?;
+    replace(path, |file| file.write_all(encoded.get_ref()))
 }
 
 /// Write a file through a temporary one.

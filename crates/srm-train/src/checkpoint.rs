@@ -24,6 +24,9 @@ use std::path::{Path, PathBuf};
 /// The layout of `state.json`.
 const FORMAT: u32 = 1;
 const TEMPORARY: &str = ".writing";
+/// Prefixes of a checkpoint that is being replaced, and of one that is being deleted.
+const REPLACED: &str = ".replaced-";
+const DISCARDED: &str = ".discarded-";
 const SUMS: &str = "SHA256SUMS";
 
 /// What `state.json` holds.
@@ -34,11 +37,14 @@ pub(crate) struct StateFile {
     pub(crate) state: State,
     /// Whether it was this checkpoint's turn, or an interrupt wrote it.
     pub(crate) regular: bool,
+    /// Whether the watch took the run for healthy.
+    pub(crate) calm: bool,
     /// Bytes of each log at this moment.
     pub(crate) logs: BTreeMap<String, u64>,
     pub(crate) data: DataFile,
     pub(crate) environment: Environment,
-    config: serde_json::Value,
+    /// The settings it was written under.
+    pub(crate) config: serde_json::Value,
 }
 
 /// Which images the run has seen.
@@ -60,6 +66,7 @@ pub(crate) fn write(
     trainer: &Trainer,
     logs: BTreeMap<String, u64>,
     environment: &Environment,
+    regular: bool,
 ) -> Result<PathBuf> {
     let config = trainer.config();
     let (update, temporary) = (trainer.state().update, folder.join(TEMPORARY));
@@ -77,7 +84,8 @@ pub(crate) fn write(
     let file = StateFile {
         format: FORMAT,
         state: State { seconds: trainer.seconds(), ..trainer.state().clone() },
-        regular: update.is_multiple_of(config.checkpoint.every),
+        regular,
+        calm: trainer.state().watch.is_calm(&config.watch, trainer.travel()),
         logs,
         data: DataFile::of(trainer),
         environment: environment.clone(),
@@ -91,16 +99,33 @@ pub(crate) fn write(
     }
     tensor_file::write_flushed(&temporary.join(SUMS), sums.as_bytes())?;
     flush_folder(&temporary)?;
-    let path = folder.join(name(update));
-    remove_if_there(&path)?;
+    let (path, replaced) = (folder.join(name(update)), folder.join(format!("{REPLACED}{}", name(update))));
+    if path.exists() {
+        remove_if_there(&replaced)?;
+        fs::rename(&path, &replaced).map_err(TrainError::io(&replaced))?;
+    }
     fs::rename(&temporary, &path).map_err(TrainError::io(&path))?;
-    point_to_latest(folder, update)?;
+    flush_folder(folder)?;
+    remove_if_there(&replaced)?;
     Ok(path)
 }
 
-/// Remove what a failed or killed write left.
+/// Bring the folder in order after a write, a replacement or a removal that was killed half-way.
 pub(crate) fn clean_up(folder: &Path) -> Result<()> {
-    remove_if_there(&folder.join(TEMPORARY))
+    remove_if_there(&folder.join(TEMPORARY))?;
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let hidden = entry.file_name().to_string_lossy().into_owned();
+        if let Some(name) = hidden.strip_prefix(REPLACED) {
+            let place = folder.join(name);
+            match place.exists() {
+                true => remove_if_there(&entry.path())?,
+                false => fs::rename(entry.path(), &place).map_err(TrainError::io(&place))?,
+            }
+        } else if hidden.starts_with(DISCARDED) {
+            remove_if_there(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// The checkpoint folders with their updates, oldest first, damaged or not.
@@ -122,24 +147,32 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
 }
 
 /// What is wrong with a checkpoint; `None` where it is whole.
-pub(crate) fn damage(path: &Path) -> Option<String> {
-    let sums = match fs::read_to_string(path.join(SUMS)) {
-        Ok(sums) => sums,
-        Err(error) => return Some(format!("{SUMS}: {error}")),
-    };
+///
+/// # Errors
+/// [`TrainError::Io`] where a file is there and cannot be read: that says nothing about the checkpoint.
+pub(crate) fn damage(path: &Path) -> Result<Option<String>> {
+    let sums = path.join(SUMS);
+    if !sums.is_file() {
+        return Ok(Some(format!("{SUMS} is missing")));
+    }
+    let sums = String::from_utf8_lossy(&fs::read(&sums).map_err(TrainError::io(&sums))?).into_owned();
     let mut listed = Vec::new();
     for line in sums.lines() {
-        let Some((expected, name)) = line.split_once("  ") else { return Some(format!("{SUMS} is cut off")) };
-        match checksum(&path.join(name)) {
-            Err(error) => return Some(error.to_string()),
-            Ok(got) if got != expected => return Some(format!("{name} does not match its checksum")),
-            Ok(_) => listed.push(name.to_owned()),
+        let Some((expected, name)) = line.split_once("  ") else { return Ok(Some(format!("{SUMS} is cut off"))) };
+        let file = path.join(name);
+        if !file.is_file() {
+            return Ok(Some(format!("{name} is missing")));
         }
+        if checksum(&file)? != expected {
+            return Ok(Some(format!("{name} does not match its checksum")));
+        }
+        listed.push(name.to_owned());
     }
-    let there = files(path).unwrap_or_default();
+    let there = files(path)?;
     let essential = ["optimizer.safetensors", "state.json", "weights.safetensors"];
-    let complete = there.iter().all(|name| listed.contains(name)) && essential.iter().all(|&name| listed.iter().any(|l| l == name));
-    (!complete).then(|| format!("{SUMS} is cut off"))
+    let complete =
+        there.iter().all(|name| listed.contains(name)) && essential.iter().all(|name| listed.iter().any(|one| one == name));
+    Ok((!complete).then(|| format!("{SUMS} is cut off")))
 }
 
 /// Read a checkpoint that is whole.
@@ -161,8 +194,8 @@ pub(crate) fn read(path: &Path) -> Result<(Saved, StateFile)> {
 fn read_state(path: &Path) -> Result<StateFile> {
     let path = path.join("state.json");
     let text = fs::read_to_string(&path).map_err(TrainError::io(&path))?;
-    let file: StateFile =
-        serde_json::from_str(&text).map_err(|error| TrainError::StateFile { path: path.clone(), reason: error.to_string() })?;
+    let unreadable = |error: serde_json::Error| TrainError::StateFile { path: path.clone(), reason: error.to_string() };
+    let file: StateFile = serde_json::from_str(&text).map_err(unreadable)?;
     match file.format {
         FORMAT => Ok(file),
         other => Err(TrainError::StateFile { path, reason: format!("it has format {other}, this program reads {FORMAT}") }),
@@ -176,44 +209,53 @@ pub(crate) fn newest(
 ) -> Result<(Option<PathBuf>, Vec<(PathBuf, String)>)> {
     let mut damaged = Vec::new();
     for (update, path) in list(folder)?.into_iter().rev() {
-        match damage(&path) {
+        match damage(&path)? {
             Some(reason) => damaged.push((path, reason)),
-            None if accept(update, &read_state(&path)?) => return Ok((Some(path), damaged)),
-            None => {}
+            None => match read_state(&path) {
+                Ok(state) if accept(update, &state) => return Ok((Some(path), damaged)),
+                Ok(_) => {}
+                Err(TrainError::StateFile { reason, .. }) => damaged.push((path, reason)),
+                Err(error) => return Err(error),
+            },
         }
     }
     Ok((None, damaged))
 }
 
-/// Delete what the config does not keep: the newest stays, of the regular ones the last `keep_last`, and what falls on
-/// `keep_every`.
+/// Delete what the config does not keep. The newest stays, and of the regular ones the last `keep_last`, the last that a
+/// rollback may go to, and what falls on `keep_every`.
 pub(crate) fn prune(folder: &Path, config: &CheckpointConfig) -> Result<()> {
-    let mut all = list(folder)?;
-    let mut regular_kept = usize::from(all.pop().is_some_and(|(_, newest)| is_regular(&newest)));
-    for (update, path) in all.into_iter().rev() {
-        if is_regular(&path) && regular_kept < config.keep_last {
-            regular_kept += 1;
-        } else if !config.keep_every.is_some_and(|every| update.is_multiple_of(every)) {
-            fs::remove_dir_all(&path).map_err(TrainError::io(&path))?;
+    let (mut regular_kept, mut calm_kept) = (0, false);
+    for (age, (update, path)) in list(folder)?.into_iter().rev().enumerate() {
+        let (regular, calm) = read_state(&path).map_or((false, false), |file| (file.regular, file.regular && file.calm));
+        let keep = age == 0
+            || regular && regular_kept < config.keep_last
+            || calm && !calm_kept
+            || config.keep_every.is_some_and(|every| update.is_multiple_of(every));
+        regular_kept += usize::from(regular);
+        calm_kept |= calm;
+        if !keep {
+            discard(&path)?;
         }
     }
     Ok(())
 }
 
-fn is_regular(path: &Path) -> bool {
-    read_state(path).is_ok_and(|file| file.regular)
+/// Delete a checkpoint: under another name first, so that half a checkpoint never stands under its own.
+fn discard(path: &Path) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let hidden = path.with_file_name(format!("{DISCARDED}{name}"));
+    remove_if_there(&hidden)?;
+    fs::rename(path, &hidden).map_err(TrainError::io(path))?;
+    remove_if_there(&hidden)
 }
 
 /// Delete the checkpoints after `update`.
 pub(crate) fn remove_after(folder: &Path, update: u64) -> Result<()> {
-    let (kept, later): (Vec<_>, Vec<_>) = list(folder)?.into_iter().partition(|(found, _)| *found <= update);
-    for (_, path) in later {
-        fs::remove_dir_all(&path).map_err(TrainError::io(&path))?;
+    for (_, path) in list(folder)?.into_iter().filter(|(found, _)| *found > update) {
+        discard(&path)?;
     }
-    match kept.last() {
-        Some((newest, _)) => point_to_latest(folder, *newest),
-        None => remove_if_there(&folder.join("latest")),
-    }
+    Ok(())
 }
 
 /// Put a damaged checkpoint out of the way, without deleting it.
@@ -228,8 +270,10 @@ fn name(update: u64) -> String {
     format!("{update:06}")
 }
 
-fn point_to_latest(folder: &Path, update: u64) -> Result<()> {
+/// Write the name of the newest checkpoint to `latest`.
+pub(crate) fn point_to_latest(folder: &Path) -> Result<()> {
     let (pointer, temporary) = (folder.join("latest"), folder.join(".latest.part"));
+    let Some((update, _)) = list(folder)?.pop() else { return remove_if_there(&pointer) };
     tensor_file::write_flushed(&temporary, format!("{}\n", name(update)).as_bytes())?;
     fs::rename(&temporary, &pointer).map_err(TrainError::io(&pointer))?;
     flush_folder(folder)

@@ -63,10 +63,11 @@ impl Ema {
 /// [`crate::TrainError::MissingTensor`], [`crate::TrainError::Torch`].
 pub(crate) fn restore(live: &[(String, Tensor)], saved: &[(String, Tensor)]) -> Result<()> {
     for (name, tensor) in live {
-        let Some((_, value)) = saved.iter().find(|(other, _)| other == name) else {
-            return Err(crate::TrainError::MissingTensor { name: name.clone() });
+        let fits = |(other, value): &&(String, Tensor)| other == name && value.size() == tensor.size();
+        let Some((_, value)) = saved.iter().find(fits) else {
+            return Err(crate::TrainError::MissingTensor { name: name.clone(), shape: tensor.size() });
         };
-        tensor.shallow_clone().f_copy_(&value.f_reshape(tensor.size())?)?;
+        tensor.shallow_clone().f_copy_(value)?;
     }
     Ok(())
 }

@@ -44,10 +44,31 @@ pub enum TrainError {
         source: safetensors::SafeTensorError,
     },
     /// A checkpoint lacks a tensor of this net or optimiser.
-    #[error("the checkpoint has no tensor `{name}`; it belongs to another net: take another run folder")]
+    #[error("the checkpoint has no tensor `{name}` of shape {shape:?}; it belongs to another net: take another run folder")]
     MissingTensor {
         /// Its name.
         name: String,
+        /// The shape that it must have.
+        shape: Vec<i64>,
+    },
+    /// A run cannot go on with other settings.
+    #[error("{change} cannot change in a run that goes on: {why}")]
+    CannotChange {
+        /// The setting, before and after.
+        change: String,
+        /// Why not, and what can be done.
+        why: &'static str,
+    },
+    /// No checkpoint is whole.
+    #[error(
+        "none of the checkpoints in {} is whole, the newest because {reason}; copy the folder back from where it came, or \
+         begin anew with --overwrite", path.display()
+    )]
+    AllDamaged {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with the newest.
+        reason: String,
     },
     /// `state.json` makes no sense.
     #[error("{}: {reason}; resume with the version of srm that wrote it, or start anew with --overwrite", path.display())]
@@ -58,7 +79,7 @@ pub enum TrainError {
         reason: String,
     },
     /// Another process works in the run folder.
-    #[error("the run folder {} is in use by {holder}; wait for its end, or choose another with --run DIR", path.display())]
+    #[error("the run folder {} is in use by {}; wait for its end, or choose another with --run DIR", path.display(), if holder.is_empty() { "another process" } else { holder })]
     InUse {
         /// The folder.
         path: PathBuf,

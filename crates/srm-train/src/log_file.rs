@@ -30,6 +30,11 @@ impl LogFile {
         Ok(Self { path: path.to_owned(), file, length: found, waiting: Vec::new() })
     }
 
+    /// Open the log as it is.
+    pub(crate) fn open_whole(path: &Path) -> Result<Self> {
+        Self::open(path, std::fs::metadata(path).map_or(0, |found| found.len()))
+    }
+
     /// Add a record.
     pub(crate) fn append(&mut self, record: &[u8]) -> Result<()> {
         self.waiting.extend(record);

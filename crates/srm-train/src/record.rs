@@ -79,7 +79,8 @@ pub struct Rollback {
 /// Why a checkpoint is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
-    /// Its turn has come; rollbacks go to such checkpoints alone, so that an interrupt changes no bit of a run.
+    /// Its turn has come, or a rollback has led to it. Rollbacks go to such checkpoints, and to the end of a run that was
+    /// made longer, so that an interrupt changes no bit of a run.
     Regular,
     /// The run is asked to stop. It must be written.
     Interrupt,
@@ -130,7 +131,8 @@ pub trait Sink {
         Ok(())
     }
 
-    /// The newest regular checkpoint, of those older than update `before` where that is given.
+    /// The checkpoint to return to: the newest regular one of a healthy state, else the newest regular, else the newest of
+    /// all; of those older than update `before` where that is given.
     ///
     /// # Errors
     /// As for [`Sink::record`].
@@ -139,12 +141,12 @@ pub trait Sink {
         Ok(None)
     }
 
-    /// The run goes on from an earlier state.
+    /// The run goes on from an earlier state, in which `trainer` is again, with another random stream.
     ///
     /// # Errors
     /// As for [`Sink::record`].
-    fn rolled_back(&mut self, rollback: &Rollback) -> Result<()> {
-        let _ = rollback;
+    fn rolled_back(&mut self, rollback: &Rollback, trainer: &Trainer) -> Result<()> {
+        let _ = (rollback, trainer);
         Ok(())
     }
 }

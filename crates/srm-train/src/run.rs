@@ -67,9 +67,9 @@ impl Trainer {
 
     /// Return to the last good state with new noise and a lower rate; `false` where the watch has no rollback left.
     ///
-    /// That state is the newest regular checkpoint. Where two returns to it have failed it is taken for sick itself, and
-    /// the one before it is next. Everything here follows from the checkpoint's state and from what the updates after it
-    /// gave, so a run that is killed and resumed makes the same decisions.
+    /// That state is the newest regular checkpoint whose numbers were well within their limits. Where two returns to it have
+    /// failed it is taken for sick itself, and the one before it is next. The sink saves the state after a rollback, so a run
+    /// that is killed then goes on with the same noise, rate and count of rollbacks.
     fn roll_back(&mut self, trouble: &Trouble, sink: &mut dyn Sink) -> Result<bool> {
         const TRIES: u32 = 2;
         sink.trouble(trouble)?;
@@ -102,14 +102,15 @@ impl Trainer {
         (self.state.rate_factor, self.state.extra_noise) = (rate_factor, extra_noise);
         (self.state.rolled_back_to, self.state.failures_there) = (Some(to), failures);
         self.begun = (Instant::now(), seconds);
-        sink.rolled_back(&Rollback {
+        let rollback = Rollback {
             update: trouble.update,
             to,
             reason: trouble.reason.to_string(),
             attempt: self.state.attempt,
             rate_factor,
             extra_noise,
-        })?;
+        };
+        sink.rolled_back(&rollback, self)?;
         Ok(true)
     }
 }

@@ -18,9 +18,8 @@ use serde_json::{Value, json};
 use srm_config::{Change, Config, OnWriteError};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Images a row in a sample grid.
 const GRID_COLUMNS: usize = 8;
@@ -28,8 +27,9 @@ const GRID_COLUMNS: usize = 8;
 const GRID_PADDING: usize = 2;
 /// Logged updates that the evidence of trouble shows.
 const EVIDENCE: usize = 20;
-/// What a run leaves in its folder.
-const LEFT_BY_A_RUN: [&str; 6] = ["config.json", "metrics.jsonl", "history.jsonl", "samples", "checkpoints", "divergence"];
+/// What a run leaves in its folder, in the order of deletion: settings last, so that what is left of a folder half deleted
+/// never goes on under other settings.
+const LEFT_BY_A_RUN: [&str; 6] = ["checkpoints", "samples", "divergence", "metrics.jsonl", "history.jsonl", "config.json"];
 
 /// The folder of one run.
 pub struct RunFolder {
@@ -47,7 +47,9 @@ pub struct RunFolder {
 pub struct Found {
     /// Its newest whole checkpoint; `None` before the first.
     pub saved: Option<Saved>,
-    /// What is different now from when that was written and may change bits, for a warning.
+    /// Settings that differ from those it was written under.
+    pub changes: Vec<Change>,
+    /// What else is different now and may change bits, for a warning.
     pub differences: Vec<String>,
 }
 
@@ -58,12 +60,17 @@ impl RunFolder {
         entries.into_iter().any(|entry| entry.file_name() != crate::lock::NAME)
     }
 
+    /// Whether a run has been in the folder.
+    pub fn is_run(folder: &Path) -> bool {
+        [crate::lock::NAME, "metrics.jsonl", "history.jsonl"].iter().any(|name| folder.join(name).exists())
+    }
+
     /// Delete what an earlier run left; files of others stay.
     ///
     /// # Errors
     /// [`TrainError::Io`].
     pub fn clear(lock: &Lock) -> Result<()> {
-        for name in LEFT_BY_A_RUN.map(str::to_owned).into_iter().chain(event_files(lock.folder())) {
+        for name in event_files(lock.folder()).into_iter().chain(LEFT_BY_A_RUN.map(str::to_owned)) {
             let path = lock.folder().join(name);
             let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             match removed {
@@ -79,60 +86,74 @@ impl RunFolder {
     /// # Errors
     /// [`TrainError::Io`].
     pub fn create(lock: Lock, config: &Config, environment: Environment) -> Result<Self> {
-        let folder = Self::open(lock, config, environment, &BTreeMap::new())?;
-        folder.history("start", json!({ "update": 0, "environment": folder.environment }))?;
-        Ok(folder)
+        history(&lock, "start", json!({ "update": 0, "environment": environment }))?;
+        Self::open(lock, config, environment, &BTreeMap::new())
     }
 
-    /// Go on with a run: find its newest whole checkpoint, and cut the logs back to it. Without one the run begins anew.
+    /// Go on with a run: find its newest whole checkpoint, and cut the logs back to it. Without any the run begins anew.
+    /// `fingerprint` names the images.
     ///
-    /// `changes` are the settings that differ from those of `config.json`. `fingerprint` names the images of the run.
+    /// A rate or a data noise that the config sets to another value than the checkpoint's config is the one that somebody
+    /// means: what rollbacks have done to it is forgotten, and the watch has all its rollbacks again.
     ///
     /// # Errors
-    /// [`TrainError::Io`], [`TrainError::StateFile`].
-    pub fn resume(
-        lock: Lock,
-        config: &Config,
-        environment: Environment,
-        changes: &[Change],
-        fingerprint: &str,
-    ) -> Result<(Self, Found)> {
+    /// [`TrainError::CannotChange`], [`TrainError::AllDamaged`], [`TrainError::StateFile`], [`TrainError::Io`].
+    pub fn resume(lock: Lock, config: &Config, environment: Environment, fingerprint: &str) -> Result<(Self, Found)> {
         let checkpoints = lock.folder().join("checkpoints");
         checkpoint::clean_up(&checkpoints)?;
         let (newest, damaged) = checkpoint::newest(&checkpoints, |_, _| true)?;
-        for (path, reason) in damaged {
-            let aside = checkpoint::set_aside(&path)?;
-            let then = newest.as_ref().map_or("beginning anew".to_owned(), |path| format!("taking {}", path.display()));
-            tracing::warn!("{} is damaged ({reason}): now {}; {then}", path.display(), aside.display());
+        if let (None, Some((_, reason))) = (&newest, damaged.first()) {
+            return Err(TrainError::AllDamaged { path: checkpoints, reason: reason.clone() });
         }
-        let read = newest.as_deref().map(checkpoint::read).transpose()?;
-        let logs = read.as_ref().map(|(_, file)| file.logs.clone()).unwrap_or_default();
-        let mut differences = Vec::new();
-        if let Some((_, file)) = &read {
-            differences = environment.differences(&file.environment);
-            if file.data.fingerprint != fingerprint {
-                differences.push(format!("images: fingerprint {} -> {fingerprint}", file.data.fingerprint));
+        let mut found = Found { saved: None, changes: Vec::new(), differences: Vec::new() };
+        let mut logs = BTreeMap::new();
+        if let Some(path) = &newest {
+            let (mut saved, file) = checkpoint::read(path)?;
+            let unreadable = |reason| TrainError::StateFile { path: path.join("state.json"), reason };
+            let earlier = Config::from_json(&file.config.to_string(), &[]).map_err(|error| unreadable(error.to_string()))?;
+            found.changes = earlier.changes(config);
+            for change in &found.changes {
+                if let Some(why) = change.refusal() {
+                    return Err(TrainError::CannotChange { change: change.to_string(), why });
+                }
             }
-        }
-        let folder = Self::open(lock, config, environment, &logs)?;
-        let mut saved = read.map(|(saved, _)| saved);
-        if let Some(saved) = &mut saved {
-            // a rate that somebody sets by hand is the rate that they mean; so is a noise
-            if changes.iter().any(|change| change.path == "train.learning_rate") {
-                saved.state.rate_factor = 1.0;
+            let changed = |key: &str| found.changes.iter().any(|change| change.path == key);
+            if changed("train.learning_rate") {
+                (saved.state.rate_factor, saved.state.rollbacks) = (1.0, 0);
             }
-            if changes.iter().any(|change| change.path == "train.data_noise") {
+            if changed("train.data_noise") {
                 saved.state.extra_noise = 0.0;
             }
+            found.differences = environment.differences(&file.environment);
+            let data = ["data.images", "data.count"].into_iter().any(changed);
+            if file.data.fingerprint != fingerprint && !data {
+                found.differences.push(format!("other images: fingerprint {} -> {fingerprint}", file.data.fingerprint));
+            }
+            (logs, found.saved) = (file.logs, Some(saved));
         }
-        let changed: Vec<Value> =
-            changes.iter().map(|change| json!({ "key": change.path, "from": change.from, "to": change.to })).collect();
-        folder.history(
-            "resume",
-            json!({ "update": saved.as_ref().map_or(0, |saved| saved.state.update), "changes": changed,
-                "differences": differences, "environment": folder.environment }),
-        )?;
-        Ok((folder, Found { saved, differences }))
+        for (path, reason) in damaged {
+            let aside = checkpoint::set_aside(&path)?;
+            tracing::warn!("{} is damaged ({reason}): it is {} now", path.display(), aside.display());
+        }
+        let changed: Vec<Value> = found
+            .changes
+            .iter()
+            .map(|change| json!({ "key": change.path, "from": change.from, "to": change.to }))
+            .collect();
+        let update = found.saved.as_ref().map_or(0, |saved| saved.state.update);
+        let what = json!({ "update": update, "changes": changed, "differences": found.differences,
+            "environment": environment });
+        history(&lock, "resume", what)?;
+        let folder = Self::open(lock, config, environment, &logs)?;
+        // what a kill had left undone: in the middle of a picture, or between a checkpoint's write and these
+        for entry in fs::read_dir(folder.path("samples")).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().ends_with(".part") {
+                fs::remove_file(entry.path()).map_err(TrainError::io(&entry.path()))?;
+            }
+        }
+        checkpoint::prune(&checkpoints, &config.checkpoint)?;
+        checkpoint::point_to_latest(&checkpoints)?;
+        Ok((folder, found))
     }
 
     fn open(lock: Lock, config: &Config, environment: Environment, logs: &BTreeMap<String, u64>) -> Result<Self> {
@@ -151,8 +172,12 @@ impl RunFolder {
             let path = folder.join(name);
             fs::remove_file(&path).map_err(TrainError::io(&path))?;
         }
-        let name = known.into_iter().next_back().unwrap_or_else(events::new_name);
-        let events = config.log.tensorboard.then(|| Events::open(&folder, &name, length(&name))).transpose()?;
+        // a file that is there is cut and carried on even where no more is written to it
+        let name = match known.into_iter().next_back() {
+            None => config.log.tensorboard.then(events::new_name),
+            there => there,
+        };
+        let events = name.map(|name| Events::open(&folder, &name, length(&name))).transpose()?;
         Ok(Self {
             metrics: LogFile::open(&folder.join("metrics.jsonl"), length("metrics.jsonl"))?,
             events,
@@ -170,9 +195,7 @@ impl RunFolder {
     /// [`TrainError::Io`] where the folder cannot be read.
     pub fn newest_checkpoint(run: &Path) -> Result<Option<PathBuf>> {
         let (newest, damaged) = checkpoint::newest(&run.join("checkpoints"), |_, _| true)?;
-        for (path, reason) in damaged {
-            tracing::warn!("{} is damaged ({reason}): passed over", path.display());
-        }
+        warn_of(&damaged);
         Ok(newest)
     }
 
@@ -182,25 +205,32 @@ impl RunFolder {
         if averaged.is_file() { averaged } else { checkpoint.join("weights.safetensors") }
     }
 
-    /// Note how the run ended.
+    /// Write what waits, and note how the run ended.
     ///
     /// # Errors
     /// [`TrainError::Io`].
     pub fn end(&mut self, outcome: &str, update: u64) -> Result<()> {
-        self.metrics.flush()?;
-        self.history(outcome, json!({ "update": update }))
+        self.flush()?;
+        history(&self.lock, outcome, json!({ "update": update }))
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.lock.folder().join(name)
     }
 
-    fn history(&self, event: &str, mut what: Value) -> Result<()> {
-        what["event"] = event.into();
-        what["time"] = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()).into();
-        let path = self.path("history.jsonl");
-        let opened = fs::OpenOptions::new().create(true).append(true).open(&path);
-        opened.and_then(|mut file| file.write_all(format!("{what}\n").as_bytes())).map_err(TrainError::io(&path))
+    /// Flush the logs to the disk; their lengths.
+    fn flush(&mut self) -> Result<BTreeMap<String, u64>> {
+        let mut lengths = BTreeMap::new();
+        for log in [Some(&mut self.metrics), self.events.as_mut().map(Events::log)].into_iter().flatten() {
+            log.flush()?;
+            lengths.extend([log.extent()]);
+        }
+        Ok(lengths)
+    }
+
+    /// The event file, where events are wanted.
+    fn events(&mut self) -> Option<&mut Events> {
+        self.events.as_mut().filter(|_| self.config.log.tensorboard)
     }
 
     /// Let a failed write pass where the config says so: it is warned about once, until a write succeeds.
@@ -220,7 +250,7 @@ impl RunFolder {
     fn log_record(&mut self, record: &StepRecord, details: &Details) -> Result<()> {
         let line = serde_json::to_string(record).map_err(|error| TrainError::io(self.metrics.path())(error.into()))?;
         let written = self.metrics.append((line + "\n").as_bytes());
-        match &mut self.events {
+        match self.events() {
             Some(events) => written.and(events.record(record, details)),
             None => written,
         }
@@ -229,26 +259,31 @@ impl RunFolder {
     fn log_picture(&mut self, update: u64, images: &Array4<u8>) -> Result<()> {
         let path = self.path("samples").join(format!("x_{update:06}.png"));
         srm_data::write_grid(&path, &images.view(), GRID_COLUMNS, GRID_PADDING)?;
-        if let Some(events) = &mut self.events {
+        if let Some(events) = self.events() {
             events.picture(update, fs::read(&path).map_err(TrainError::io(&path))?)?;
         }
         Ok(())
     }
 
-    fn write_checkpoint(&mut self, trainer: &Trainer) -> Result<()> {
-        let mut logs = BTreeMap::new();
-        for log in [Some(&mut self.metrics), self.events.as_mut().map(Events::log)].into_iter().flatten() {
-            log.flush()?;
-            logs.extend([log.extent()]);
-        }
+    fn write_checkpoint(&mut self, trainer: &Trainer, occasion: Occasion) -> Result<()> {
+        let begun = Instant::now();
+        let logs = self.flush()?;
         let folder = self.path("checkpoints");
-        let written = checkpoint::write(&folder, trainer, logs, &self.environment);
+        let turn = trainer.state().update.is_multiple_of(self.config.checkpoint.every);
+        let regular = turn || occasion != Occasion::Interrupt;
+        let written = checkpoint::write(&folder, trainer, logs, &self.environment, regular);
         if written.is_err() {
             // what was begun takes room that the next try needs; a failure here is the same full or broken disk
             let _ = checkpoint::clean_up(&folder);
         }
         written?;
-        checkpoint::prune(&folder, &self.config.checkpoint)
+        // the checkpoint is there: what fails from here on is made good by the next one, or when the run is resumed
+        let tidied = checkpoint::point_to_latest(&folder).and(checkpoint::prune(&folder, &self.config.checkpoint));
+        if let Err(error) = tidied {
+            tracing::warn!("{error}");
+        }
+        tracing::debug!("checkpoint in {:.1} ms", begun.elapsed().as_secs_f64() * 1e3);
+        Ok(())
     }
 
     fn log_trouble(&self, trouble: &Trouble) -> Result<()> {
@@ -263,19 +298,34 @@ impl RunFolder {
         Ok(srm_data::write_grid(&picture, &trouble.samples.view(), GRID_COLUMNS, GRID_PADDING)?)
     }
 
-    fn log_rollback(&mut self, rollback: &Rollback) -> Result<()> {
-        checkpoint::remove_after(&self.path("checkpoints"), rollback.to)?;
+    fn log_rollback(&mut self, rollback: &Rollback, trainer: &Trainer) -> Result<()> {
         let mut line = json!({ "event": "rollback" });
         let fields = serde_json::to_value(rollback).map_err(|error| TrainError::io(self.metrics.path())(error.into()))?;
         if let (Some(line), Value::Object(fields)) = (line.as_object_mut(), fields.clone()) {
             line.extend(fields);
         }
-        self.metrics.append(format!("{line}\n").as_bytes())?;
-        if let Some(events) = &mut self.events {
-            events.restart_after(rollback.to)?;
-        }
-        self.history("rollback", fields)
+        // on a full disk every part is tried: the logs keep in memory what they cannot write
+        let logged = self.metrics.append(format!("{line}\n").as_bytes());
+        let restarted = self.events().map_or(Ok(()), |events| events.restart_after(rollback.to));
+        let noted = history(&self.lock, "rollback", fields);
+        let saved = self.write_checkpoint(trainer, Occasion::Regular);
+        let removed = checkpoint::remove_after(&self.path("checkpoints"), rollback.to)
+            .and_then(|()| checkpoint::point_to_latest(&self.path("checkpoints")));
+        logged.and(restarted).and(noted).and(saved).and(removed)
     }
+}
+
+fn warn_of(damaged: &[(PathBuf, String)]) {
+    for (path, reason) in damaged {
+        tracing::warn!("{} is damaged ({reason}): passed over", path.display());
+    }
+}
+
+/// Add a line to history.jsonl.
+fn history(lock: &Lock, event: &str, mut what: Value) -> Result<()> {
+    what["event"] = event.into();
+    what["time"] = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()).into();
+    LogFile::open_whole(&lock.folder().join("history.jsonl"))?.append(format!("{what}\n").as_bytes())
 }
 
 impl Sink for RunFolder {
@@ -294,7 +344,7 @@ impl Sink for RunFolder {
     }
 
     fn checkpoint(&mut self, trainer: &Trainer, occasion: Occasion) -> Result<()> {
-        let written = self.write_checkpoint(trainer);
+        let written = self.write_checkpoint(trainer, occasion);
         if occasion == Occasion::Regular { self.tolerate(written) } else { written }
     }
 
@@ -304,16 +354,22 @@ impl Sink for RunFolder {
     }
 
     fn restore_point(&mut self, before: Option<u64>) -> Result<Option<Saved>> {
-        let accept = |update, file: &checkpoint::StateFile| file.regular && before.is_none_or(|limit| update < limit);
-        let (newest, damaged) = checkpoint::newest(&self.path("checkpoints"), accept)?;
-        for (path, reason) in damaged {
-            tracing::warn!("{} is damaged ({reason}): passed over", path.display());
+        let folder = self.path("checkpoints");
+        let choices: [fn(&checkpoint::StateFile) -> bool; 3] =
+            [|file| file.regular && file.calm, |file| file.regular, |_| true];
+        for choice in choices {
+            let accept = |update, file: &_| choice(file) && before.is_none_or(|limit| update < limit);
+            let (newest, damaged) = checkpoint::newest(&folder, accept)?;
+            warn_of(&damaged);
+            if let Some(path) = newest {
+                return Ok(Some(checkpoint::read(&path)?.0));
+            }
         }
-        Ok(newest.as_deref().map(checkpoint::read).transpose()?.map(|(saved, _)| saved))
+        Ok(None)
     }
 
-    fn rolled_back(&mut self, rollback: &Rollback) -> Result<()> {
-        let written = self.log_rollback(rollback);
+    fn rolled_back(&mut self, rollback: &Rollback, trainer: &Trainer) -> Result<()> {
+        let written = self.log_rollback(rollback, trainer);
         self.tolerate(written)
     }
 }

@@ -101,7 +101,9 @@ impl Spectral {
     /// [`crate::TrainError::MissingTensor`], [`crate::TrainError::Torch`].
     pub fn restore(&mut self, saved: &[(String, Tensor)]) -> Result<()> {
         if saved.iter().any(|(name, _)| name.starts_with("raw.")) {
-            return crate::restore(&self.tensors(), saved);
+            crate::restore(&self.tensors(), saved)?;
+            // the same bits as were saved, but where the target is another one now
+            return self.apply();
         }
         for layer in &mut self.layers {
             layer.raw.f_copy_(&layer.weight)?;

@@ -133,6 +133,12 @@ impl Trainer {
         to_bytes(&x)
     }
 
+    /// The way per pixel that a chain with r = 1 would go straight on: a K / √(c h w).
+    pub(crate) fn travel(&self) -> f64 {
+        let pixels: i64 = image(&self.config).iter().product();
+        self.config.langevin.gradient_scale() * self.config.langevin.steps as f64 / (pixels as f64).sqrt()
+    }
+
     /// The scalars as they are.
     pub fn state(&self) -> &State {
         &self.state

@@ -44,21 +44,27 @@ impl Trainer {
         if !(f_data - f_sample).is_finite() || !theta_grad_norm.is_finite() {
             return self.trouble(t, Reason::GradientNotFinite, None, &samples);
         }
+        let (chain_grad_norm, sample_std) =
+            (mean(&details.chain_grad_norm), samples.f_std(false)?.f_double_value(&[])?);
+        if !chain_grad_norm.is_finite() || !sample_std.is_finite() {
+            let step = self.config.langevin.steps - 1;
+            return self.trouble(t, Reason::ChainNotFinite { step }, None, &samples);
+        }
         let record = StepRecord {
             update: t,
             f_data,
             f_sample,
             gap: f_data - f_sample,
-            chain_grad_norm: mean(&details.chain_grad_norm),
+            chain_grad_norm,
             theta_grad_norm,
-            sample_std: samples.f_std(false)?.f_double_value(&[])?,
+            sample_std,
             lr: rate,
             data_noise: sigma,
             seconds: self.seconds(),
             images_seen: self.state.images_seen + m as u64,
             attempt: self.state.attempt,
         };
-        if let Some(reason) = self.state.watch.see(&record, &self.config.watch) {
+        if let Some(reason) = self.state.watch.see(&record, &self.config.watch, self.travel()) {
             return self.trouble(t, reason, Some(record), &samples);
         }
         self.ascend(&mut gradients, theta_grad_norm, rate)?;

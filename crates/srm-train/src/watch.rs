@@ -13,6 +13,9 @@ const SHORT: u64 = 10;
 /// Once a long mean looks back on a whole window, a value counts in it as at most so many times the mean: a run that blows
 /// up must not drag its own yardstick along.
 const LARGEST_SHARE: f64 = 3.0;
+/// A state is good to return to where every short mean is below this share of its limit: one just below the limit is on
+/// its way over it.
+const CALM: f64 = 0.7;
 
 /// Why an update is refused.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -27,7 +30,7 @@ pub enum Reason {
     GradientNotFinite,
     /// A mean over the last updates is far from its own past.
     Strayed {
-        /// Which number: `gap` (its absolute value), `chain_grad_norm` or `sample_std`.
+        /// Which number: `gap` (its absolute value), `chain_grad_norm`, `travel` or `sample_std`.
         what: &'static str,
         /// Mean over the last ten updates.
         now: f64,
@@ -49,6 +52,7 @@ impl std::fmt::Display for Reason {
                 let name = match *what {
                     "gap" => "the mean |gap|",
                     "chain_grad_norm" => "the mean norm r of f' along the chain",
+                    "travel" => "the mean travel of the chains per pixel",
                     _ => "the samples' mean standard deviation",
                 };
                 write!(out, "{name} of the last {SHORT} updates is {now:.4}, above {limit:.4}")
@@ -78,28 +82,44 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Take in the numbers of an update, and say whether they are trouble.
-    pub fn see(&mut self, record: &StepRecord, config: &WatchConfig) -> Option<Reason> {
+    /// Take in the numbers of an update, and say whether they are trouble. `travel` is what r = 1 carries a pixel.
+    pub fn see(&mut self, record: &StepRecord, config: &WatchConfig, travel: f64) -> Option<Reason> {
         self.updates += 1;
         let count = self.updates;
         let means = |pair: &mut [Mean; 2], value: f64| {
             pair[0].take(value, count, SHORT);
             let bounded = if count > config.window { value.min(LARGEST_SHARE * pair[1].0) } else { value };
             pair[1].take(bounded, count, config.window);
-            (pair[0].0, pair[1].0)
         };
-        let gap = means(&mut self.gap, record.gap.abs());
-        let chain_grad_norm = means(&mut self.chain_grad_norm, record.chain_grad_norm);
-        let sample_std = means(&mut self.sample_std, record.sample_std);
-        let strayed = |what, now: f64, limit: f64| (limit > 0.0 && now > limit).then_some(Reason::Strayed { what, now, limit });
-        let long_enough = count > config.window;
-        let against_past = |what, (now, long): (f64, f64), factor: f64| {
-            if long_enough { strayed(what, now, factor * long) } else { None }
-        };
-        strayed("sample_std", sample_std.0, config.std_limit)
-            .or_else(|| against_past("sample_std", sample_std, config.std_factor))
-            .or_else(|| against_past("chain_grad_norm", chain_grad_norm, config.gradient_factor))
-            .or_else(|| against_past("gap", gap, config.gap_factor))
+        means(&mut self.gap, record.gap.abs());
+        means(&mut self.chain_grad_norm, record.chain_grad_norm);
+        means(&mut self.sample_std, record.sample_std);
+        let strayed = |(what, now, limit)| (now > limit).then_some(Reason::Strayed { what, now, limit });
+        self.limits(config, travel).into_iter().find_map(strayed)
+    }
+
+    /// Whether this is a state to return to: every number is well within its limit.
+    pub fn is_calm(&self, config: &WatchConfig, travel: f64) -> bool {
+        self.limits(config, travel).into_iter().all(|(_, now, limit)| now <= CALM * limit)
+    }
+
+    /// Each number that is watched: its name, its short mean and what that must not exceed.
+    fn limits(&self, config: &WatchConfig, travel: f64) -> Vec<(&'static str, f64, f64)> {
+        let long_enough = self.updates > config.window;
+        let mut limits = vec![
+            ("sample_std", self.sample_std[0].0, config.std_limit),
+            ("travel", travel * self.chain_grad_norm[0].0, config.travel_limit),
+        ];
+        if long_enough {
+            let against_past = |what, [now, long]: [Mean; 2], factor: f64| (what, now.0, factor * long.0);
+            limits.extend([
+                against_past("sample_std", self.sample_std, config.std_factor),
+                against_past("chain_grad_norm", self.chain_grad_norm, config.gradient_factor),
+                against_past("gap", self.gap, config.gap_factor),
+            ]);
+        }
+        limits.retain(|(_, _, limit)| *limit > 0.0);
+        limits
     }
 }
 
@@ -107,6 +127,9 @@ impl Watch {
 mod tests {
     use super::*;
     use srm_config::Config;
+
+    /// A travel of 0.1 at r = 1.
+    const TRAVEL: f64 = 0.1;
 
     fn config() -> WatchConfig {
         let text = r#"{ "data": { "images": "a" }, "energy": { "size": 32, "channels": 1 },
@@ -124,9 +147,9 @@ mod tests {
         let (mut watch, config) = (Watch::default(), config());
         for update in 0..healthy {
             let swing = (update as f64 * 0.7).sin();
-            assert_eq!(watch.see(&record(2.0 * swing, 1.0 + 0.3 * swing, 0.5 + 0.1 * swing), &config), None);
+            assert_eq!(watch.see(&record(2.0 * swing, 1.0 + 0.3 * swing, 0.5 + 0.1 * swing), &config, TRAVEL), None);
         }
-        (1..200).find_map(|update| Some((update, watch.see(&value(update), &config)?)))
+        (1..200).find_map(|update| Some((update, watch.see(&value(update), &config, TRAVEL)?)))
     }
 
     #[test]
@@ -134,7 +157,7 @@ mod tests {
         assert_eq!(after_healthy(300, |_| record(1.0, 1.0, 0.5)), None);
         assert_eq!(after_healthy(300, |update| record(if update == 5 { 60.0 } else { 1.0 }, 1.0, 0.5)), None);
         // f grows from nothing in a young run
-        assert_eq!(after_healthy(0, |update| record(update as f64, 0.1 * update as f64, 0.6)), None);
+        assert_eq!(after_healthy(0, |update| record(update as f64, 0.02 * update as f64, 0.6)), None);
     }
 
     #[test]
@@ -143,7 +166,7 @@ mod tests {
         for (what, value) in [
             ("gap", (|_| record(-400.0, 1.0, 0.5)) as fn(u64) -> StepRecord),
             ("chain_grad_norm", |_| record(1.0, 40.0, 0.5)),
-            ("sample_std", |_| record(1.0, 1.0, 2.9)),
+            ("sample_std", |_| record(1.0, 1.0, 1.9)),
         ] {
             let (updates, reason) = found(value);
             assert!(updates <= 10, "{what} after {updates}");
@@ -152,17 +175,41 @@ mod tests {
     }
 
     #[test]
-    fn a_spread_that_no_image_has_is_trouble_from_the_first_update() {
+    fn a_spread_or_a_travel_that_no_image_needs_is_trouble_from_the_first_update() {
+        let (updates, reason) = after_healthy(0, |_| record(0.0, 51.0, 0.5)).unwrap();
+        assert_eq!(updates, 1);
+        assert_eq!(reason.to_string(), "the mean travel of the chains per pixel of the last 10 updates is 5.1000, above 5.0000");
         let (updates, reason) = after_healthy(0, |_| record(0.0, 0.0, 7.0)).unwrap();
         assert_eq!(updates, 1);
-        assert_eq!(reason.to_string(), "the samples' mean standard deviation of the last 10 updates is 7.0000, above 3.0000");
+        assert_eq!(reason.to_string(), "the samples' mean standard deviation of the last 10 updates is 7.0000, above 2.0000");
+    }
+
+    #[test]
+    fn a_state_just_below_a_limit_is_none_to_return_to() {
+        let (mut watch, config) = (Watch::default(), WatchConfig { std_factor: 0.0, ..config() });
+        for (std, calm) in [(0.6, true), (1.3, true), (1.7, false), (1.0, true)] {
+            (0..60).for_each(|_| drop(watch.see(&record(0.0, 0.0, std), &config, TRAVEL)));
+            assert_eq!(watch.is_calm(&config, TRAVEL), calm, "{std}");
+        }
+    }
+
+    #[test]
+    fn an_update_is_watched_in_microseconds() {
+        // an update takes tenths of a second: 0.5 % of 100 ms would be 500 µs
+        let (mut watch, config, begun) = (Watch::default(), config(), std::time::Instant::now());
+        for _ in 0..10_000 {
+            assert_eq!(watch.see(&record(1.0, 1.0, 0.5), &config, TRAVEL), None);
+        }
+        let each = begun.elapsed().as_secs_f64() / 10_000.0;
+        eprintln!("{:.2} µs an update", each * 1e6);
+        assert!(each < 50e-6, "{each} s");
     }
 
     #[test]
     fn the_statistics_survive_json_bit_for_bit() {
         let (mut watch, config) = (Watch::default(), config());
         for update in 1..50 {
-            watch.see(&record(1.0 / f64::from(update), 0.1, 0.3), &config);
+            watch.see(&record(1.0 / f64::from(update), 0.1, 0.3), &config, TRAVEL);
         }
         let text = serde_json::to_string(&watch).unwrap();
         assert_eq!(serde_json::from_str::<Watch>(&text).unwrap(), watch);

@@ -1,7 +1,9 @@
 //! Check that runs go on bit for bit, and that they come back from faults.
 
 use super::{config, create, images, options};
-use crate::{Details, End, Environment, Lock, Reason, RunFolder, Sink, StepRecord, TrainError, Trainer, checkpoint};
+use crate::{
+    Details, End, Environment, Lock, Occasion, Reason, Rollback, RunFolder, Saved, Sink, StepRecord, TrainError, Trainer, checkpoint,
+};
 use serde_json::Value;
 use srm_config::Config;
 use std::fs;
@@ -25,7 +27,7 @@ fn resume(folder: &Path, run: &Path, config: &Config, stop: &dyn Fn() -> bool) -
     let mut trainer = trainer(folder, config);
     let lock = Lock::take(run).unwrap();
     let fingerprint = trainer.images().fingerprint();
-    let (mut sink, found) = RunFolder::resume(lock, config, Environment::default(), &[], &fingerprint).unwrap();
+    let (mut sink, found) = RunFolder::resume(lock, config, Environment::default(), &fingerprint).unwrap();
     assert_eq!(found.differences, Vec::<String>::new());
     if let Some(saved) = found.saved {
         trainer.restore(&saved).unwrap();
@@ -131,20 +133,112 @@ fn a_rate_that_explodes_is_given_up_after_the_last_rollback_with_the_evidence() 
 #[test]
 fn a_rate_that_is_too_high_is_lowered_until_the_run_is_healthy() {
     let folder = tempfile::tempdir().unwrap();
-    let overrides = ["train.learning_rate=0.1", "train.updates=60", "watch.rate_factor=0.1", "checkpoint.every=20"];
-    let run = |more: &[&str]| {
+    let overrides = ["train.learning_rate=0.1", "train.updates=60", "watch.rate_factor=0.1", "checkpoint.every=60"];
+    let run = |name: &str, more: &[&str]| {
         let config = config(&[&overrides[..], more].concat());
         let mut trainer = trainer(folder.path(), &config);
-        let mut last = Last::default();
-        let end = trainer.run(&mut last, &|| false).unwrap();
-        (end, trainer.state().rollbacks, last.0.unwrap())
+        let end = trainer.run(&mut create(&folder.path().join(name), &config), &|| false).unwrap();
+        (end, trainer.state().rollbacks)
     };
-    let (end, ..) = run(&["watch.rollbacks=0"]);
+    let (end, _) = run("off", &["watch.rollbacks=0"]);
     assert!(matches!(end, End::Diverged { reason: Reason::Strayed { .. } | Reason::ChainNotFinite { .. }, .. }), "{end:?}");
-    let (end, rollbacks, last) = run(&[]);
+    let (end, rollbacks) = run("on", &[]);
     assert_eq!(end, End::Finished);
     assert!((1..=3).contains(&rollbacks), "{rollbacks}");
-    assert!(last.sample_std < 1.0 && last.gap.abs() < 10.0 && last.chain_grad_norm < 5.0, "{last:?}");
+    let lines = metrics(&folder.path().join("on"));
+    let number = |key: &str| lines[lines.len() - 1][key].as_f64().unwrap();
+    assert!(number("sample_std") < 1.0 && number("gap").abs() < 10.0 && number("chain_grad_norm") < 5.0, "{lines:?}");
+}
+
+/// Injects a NaN at update 10, as often as `failures` says.
+fn failing(folder: &Path, config: &Config, mut failures: u32) -> Trainer {
+    let mut trainer = trainer(folder, config);
+    trainer.fault = Some(Box::new(move |update, gradients| {
+        if update == 10 && failures > 0 {
+            failures -= 1;
+            let _ = gradients[0].fill_(f64::INFINITY);
+        }
+    }));
+    trainer
+}
+
+#[test]
+fn a_kill_right_after_a_rollback_loses_neither_its_noise_nor_its_rate() {
+    // The fault does not come again: only what the rollback has saved can make the resumed run equal to the unbroken one.
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&["log.every=1", "watch.rate_factor=0.25"]);
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    failing(folder.path(), &config, 1).run(&mut create(&whole, &config), &|| false).unwrap();
+    {
+        let mut sink = DiesAfterRollback(create(&broken, &config));
+        assert!(failing(folder.path(), &config, 1).run(&mut sink, &|| false).is_err());
+    }
+    let (end, from) = resume(folder.path(), &broken, &config, &|| false);
+    assert_eq!((end, from), (End::Finished, 8));
+    assert!(bytes(&whole.join("checkpoints/000012")) == bytes(&broken.join("checkpoints/000012")));
+    assert_eq!(metrics(&whole), metrics(&broken));
+    assert_eq!(metrics(&broken).iter().filter(|line| line["event"] == "rollback").count(), 1);
+}
+
+/// Ends a run with an error, as a kill would, at the first update after a rollback.
+struct DiesAfterRollback(RunFolder);
+
+impl Sink for DiesAfterRollback {
+    fn record(&mut self, record: &StepRecord, details: &Details) -> crate::Result<()> {
+        if record.attempt > 0 {
+            return Err(TrainError::CannotChange { change: "the life of this process".into(), why: "it is killed" });
+        }
+        self.0.record(record, details)
+    }
+
+    fn checkpoint(&mut self, trainer: &Trainer, occasion: Occasion) -> crate::Result<()> {
+        self.0.checkpoint(trainer, occasion)
+    }
+
+    fn restore_point(&mut self, before: Option<u64>) -> crate::Result<Option<Saved>> {
+        self.0.restore_point(before)
+    }
+
+    fn rolled_back(&mut self, rollback: &Rollback, trainer: &Trainer) -> crate::Result<()> {
+        self.0.rolled_back(rollback, trainer)
+    }
+}
+
+#[test]
+fn a_rate_set_by_hand_after_rollbacks_survives_a_kill_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let before = config(&["log.every=1"]);
+    failing(folder.path(), &before, 2).run(&mut create(&run, &before), &|| false).unwrap();
+    let after = config(&["log.every=1", "train.updates=30", "train.learning_rate=3e-5", "checkpoint.every=100"]);
+    for _ in 0..2 {
+        let mut trainer = trainer(folder.path(), &after);
+        let fingerprint = trainer.images().fingerprint();
+        let lock = Lock::take(&run).unwrap();
+        let (mut sink, found) = RunFolder::resume(lock, &after, Environment::default(), &fingerprint).unwrap();
+        let saved = found.saved.unwrap();
+        assert_eq!((saved.state.update, saved.state.rate_factor, saved.state.rollbacks), (12, 1.0, 0));
+        assert_eq!(saved.state.attempt, 2, "the noise stays new");
+        assert!(found.changes.iter().any(|change| change.path == "train.learning_rate"), "the second time as well");
+        trainer.restore(&saved).unwrap();
+        trainer.update().unwrap().unwrap();
+        sink.end("killed", 13).unwrap();
+    }
+}
+
+#[test]
+fn a_run_that_is_never_calm_goes_back_to_its_newest_checkpoint_not_to_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    // wide noise in the chain: a spread of about 0.9 is healthy here, and never well within this limit
+    let config = config(&["log.every=1", "watch.std_limit=1.1", "langevin.noise_std=0.25"]);
+    let mut trainer = failing(folder.path(), &config, 1);
+    assert_eq!(trainer.run(&mut create(&run, &config), &|| false).unwrap(), End::Finished);
+    let lines = metrics(&run);
+    let rollback = lines.iter().find(|line| line["event"] == "rollback").unwrap();
+    assert_eq!(rollback["to"].as_u64(), Some(8), "{lines:?}");
+    let state = fs::read_to_string(run.join("checkpoints/000012/state.json")).unwrap();
+    assert!(state.contains("\"calm\": false"), "{state}");
 }
 
 #[test]
@@ -152,14 +246,7 @@ fn after_two_failures_from_one_checkpoint_the_one_before_it_is_next() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     let config = config(&["checkpoint.keep_last=3", "log.every=1"]);
-    let mut trainer = trainer(folder.path(), &config);
-    let mut failures = 0;
-    trainer.fault = Some(Box::new(move |update, gradients| {
-        if update == 10 && failures < 3 {
-            failures += 1;
-            let _ = gradients[0].fill_(f64::INFINITY);
-        }
-    }));
+    let mut trainer = failing(folder.path(), &config, 3);
     assert_eq!(trainer.run(&mut create(&run, &config), &|| false).unwrap(), End::Finished);
     let lines = metrics(&run);
     let targets: Vec<u64> =
@@ -212,7 +299,7 @@ fn the_newest_and_every_mth_checkpoint_are_kept() {
     let config = config(&["checkpoint.every=2", "checkpoint.keep_last=2", "checkpoint.keep_every=4", "train.updates=15"]);
     trainer(folder.path(), &config).run(&mut create(&run, &config), &|| false).unwrap();
     let kept: Vec<u64> = checkpoint::list(&run.join("checkpoints")).unwrap().into_iter().map(|(update, _)| update).collect();
-    // 15 is the end, 12 and 14 are the last two regular ones
+    // 14 and 15, the end, are the last two regular ones; 4, 8 and 12 are fourth ones
     assert_eq!(kept, [4, 8, 12, 14, 15]);
     assert_eq!(fs::read_to_string(run.join("checkpoints/latest")).unwrap(), "000015\n");
     let moments = checkpoint::tensors(&run.join("checkpoints/000014/optimizer.safetensors"));
@@ -236,7 +323,8 @@ fn settings_may_change_on_the_way_and_a_rate_set_by_hand_is_the_rate() {
     let mut trainer = trainer(folder.path(), &after);
     let fingerprint = trainer.images().fingerprint();
     let lock = Lock::take(&run).unwrap();
-    let (mut sink, found) = RunFolder::resume(lock, &after, Environment::default(), &changes, &fingerprint).unwrap();
+    let (mut sink, found) = RunFolder::resume(lock, &after, Environment::default(), &fingerprint).unwrap();
+    assert_eq!(found.changes, changes);
     trainer.restore(&found.saved.unwrap()).unwrap();
     assert_eq!(trainer.run(&mut sink, &|| false).unwrap(), End::Finished);
     let lines = metrics(&run);
@@ -256,15 +344,4 @@ fn a_folder_has_one_run_at_a_time() {
     assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
     drop(held);
     Lock::take(folder.path()).unwrap();
-}
-
-/// Keeps the last record.
-#[derive(Default)]
-struct Last(Option<StepRecord>);
-
-impl Sink for Last {
-    fn record(&mut self, record: &StepRecord, _details: &Details) -> crate::Result<()> {
-        self.0 = Some(record.clone());
-        Ok(())
-    }
 }
