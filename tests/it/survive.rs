@@ -73,7 +73,9 @@ fn tensors(checkpoint: &Path) -> Vec<(String, Vec<u8>)> {
         .unwrap_or_else(|error| panic!("{}: {error}", checkpoint.display()))
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|kind| kind == "safetensors"))
-        .map(|path| (path.file_name().expect("a file").to_string_lossy().into_owned(), fs::read(&path).expect("readable")))
+        .map(|path| {
+            (path.file_name().expect("a file").to_string_lossy().into_owned(), fs::read(&path).expect("readable"))
+        })
         .collect();
     files.sort();
     files
@@ -129,7 +131,6 @@ fn kill_and_compare(more: &[&str], updates: u64) {
         child.wait().expect("ours");
     }
     srm(&resume).done();
-    eprintln!("{kills} kills in {lives} lives, {in_writes} of them within the write of a checkpoint");
     assert!(in_writes >= 5, "only {in_writes} kills met the write of a checkpoint");
     let last = |run: &Path| {
         let latest = fs::read_to_string(run.join("checkpoints/latest")).expect("a pointer");
@@ -150,7 +151,8 @@ fn thirty_kills_change_no_bit() {
 
 #[test]
 fn thirty_kills_change_no_bit_with_average_bank_and_a_rollback() {
-    // The rate jumps to 1e9 at update 42, after the checkpoint of 40: two rollbacks bring it to 1e-3, where it stays.
+    // The rate jumps to 1e9 at update 42, after the checkpoint of 40: two rollbacks, the second one further, bring it to
+    // 1e-3, where it stays.
     let more = [
         "--set",
         "train.ema=0.9",
@@ -167,7 +169,7 @@ fn thirty_kills_change_no_bit_with_average_bank_and_a_rollback() {
     srm(&[&SMALL[..], &["--set", "train.updates=60", "--run", text(&run)], &more].concat()).done();
     let lines = metrics(&run);
     let rollbacks: Vec<_> = lines.iter().filter(|line| line["event"] == "rollback").map(|line| &line["to"]).collect();
-    assert_eq!(rollbacks, [40, 40], "the case that the kills are about");
+    assert_eq!(rollbacks, [40, 35], "the case that the kills are about");
 }
 
 #[test]
@@ -175,8 +177,7 @@ fn signals_save_the_state_and_a_resumed_run_ends_as_an_unbroken_one() {
     let place = folder();
     let whole = place.path().join("whole");
     // checkpoints come so seldom that only the signal's can be resumed from
-    let arguments =
-        [&SMALL[..], &["--set", "train.updates=300", "--set", "checkpoint.every=100000"]].concat();
+    let arguments = [&SMALL[..], &["--set", "train.updates=300", "--set", "checkpoint.every=100000"]].concat();
     srm(&[&arguments[..], &["--run", text(&whole)]].concat()).done();
     for signal in ["-INT", "-TERM"] {
         let run = place.path().join(signal);
@@ -186,7 +187,8 @@ fn signals_save_the_state_and_a_resumed_run_ends_as_an_unbroken_one() {
         let sent = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status();
         assert!(sent.expect("kill is part of every Unix").success());
         assert_eq!(child.wait().expect("ours").code(), Some(130), "{signal}");
-        let saved: u64 = fs::read_to_string(run.join("checkpoints/latest")).expect("a pointer").trim().parse().expect("n");
+        let saved: u64 =
+            fs::read_to_string(run.join("checkpoints/latest")).expect("a pointer").trim().parse().expect("n");
         assert!((1..300).contains(&saved), "{signal} after {saved}");
         let resumed = srm(&["train", "--run", text(&run), "--resume", "--json"]).done();
         assert!(resumed.stderr.contains(&format!("resuming after update {saved}")), "{}", resumed.stderr);
@@ -286,5 +288,8 @@ fn two_thousand_updates_with_checkpoints_take_no_more_memory_than_two_hundred() 
     };
     let (early, late) = (at(200), at(2000));
     assert_eq!(child.wait().expect("ours").code(), Some(0));
-    assert!(early.min(late) > 10_000 && late as f64 <= 1.05 * early as f64, "{early} kB after 200 updates, {late} kB after 2,000");
+    assert!(
+        early.min(late) > 10_000 && late as f64 <= 1.05 * early as f64,
+        "{early} kB after 200 updates, {late} kB after 2,000"
+    );
 }

@@ -33,7 +33,8 @@ impl std::fmt::Display for Change {
 impl Config {
     /// What differs in `other`, in the order of the sections; `about` is no setting.
     pub fn changes(&self, other: &Config) -> Vec<Change> {
-        let tree = |config: &Config| serde_json::to_value(config).expect("a config is made of numbers, strings and lists");
+        let tree =
+            |config: &Config| serde_json::to_value(config).expect("a config is made of numbers, strings and lists");
         let (mut changes, mut before, mut after) = (Vec::new(), tree(self), tree(other));
         before["about"] = Value::Null;
         after["about"] = Value::Null;

@@ -188,13 +188,7 @@ impl LangevinConfig {
         let init = fields.read("init", Some(Init::Uniform), Init::RULE, Init::from_value);
         let clip_gradient = fields.optional_positive("clip_gradient");
         let block = fields.optional_count("block");
-        Some(LangevinConfig {
-            steps: steps?,
-            drift: drift?,
-            init: init?,
-            clip_gradient: clip_gradient?,
-            block: block?,
-        })
+        Some(LangevinConfig { steps: steps?, drift: drift?, init: init?, clip_gradient: clip_gradient?, block: block? })
     }
 }
 

@@ -36,7 +36,7 @@ pub struct WatchConfig {
     pub std_factor: f64,
     /// Trouble where the samples' standard deviation exceeds this; > 1, or 0; 2: images in [-1, 1] have at most 1.
     pub std_limit: f64,
-    /// Trouble where the travel exceeds this; > 1, or 0; 5. Travel is the way that K steps along f' would carry a pixel if all
+    /// Trouble where the travel exceeds this; > 1, or 0; 3. Travel is the way that K steps along f' would carry a pixel if all
     /// went straight on, a K r / √(c h w), as root mean square: from noise to an image it is about 1.
     pub travel_limit: f64,
 }
@@ -53,13 +53,15 @@ impl WatchConfig {
         let window = fields.read("window", Some(200), "must be a whole number >= 20", |value| {
             whole(value).filter(|&updates| updates >= 20)
         });
-        let above_one = |value: &Value| value.as_f64().filter(|&factor| factor == 0.0 || factor > 1.0 && factor.is_finite());
-        let mut factor = |name, default| fields.read(name, Some(default), "must be a number > 1, or 0: not watched", above_one);
+        let above_one =
+            |value: &Value| value.as_f64().filter(|&factor| factor == 0.0 || factor > 1.0 && factor.is_finite());
+        let mut factor =
+            |name, default| fields.read(name, Some(default), "must be a number > 1, or 0: not watched", above_one);
         let gap_factor = factor("gap_factor", 10.0);
         let gradient_factor = factor("gradient_factor", 4.0);
         let std_factor = factor("std_factor", 2.0);
         let std_limit = factor("std_limit", 2.0);
-        let travel_limit = factor("travel_limit", 5.0);
+        let travel_limit = factor("travel_limit", 3.0);
         Some(WatchConfig {
             rollbacks: rollbacks?,
             rate_factor: rate_factor?,

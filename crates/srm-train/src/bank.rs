@@ -71,7 +71,10 @@ impl Bank {
             Some(images) if images.size() == self.images.size() => {
                 self.images.f_copy_(images)?;
             }
-            _ => tracing::warn!("the checkpoint holds no bank of {} images: all chains start anew", self.images.size()[0]),
+            _ => tracing::warn!(
+                "the checkpoint holds no bank of {} images: all chains start anew",
+                self.images.size()[0]
+            ),
         }
         Ok(())
     }

@@ -170,8 +170,8 @@ pub(crate) fn damage(path: &Path) -> Result<Option<String>> {
     }
     let there = files(path)?;
     let essential = ["optimizer.safetensors", "state.json", "weights.safetensors"];
-    let complete =
-        there.iter().all(|name| listed.contains(name)) && essential.iter().all(|name| listed.iter().any(|one| one == name));
+    let complete = there.iter().all(|name| listed.contains(name))
+        && essential.iter().all(|name| listed.iter().any(|one| one == name));
     Ok((!complete).then(|| format!("{SUMS} is cut off")))
 }
 
@@ -198,15 +198,17 @@ fn read_state(path: &Path) -> Result<StateFile> {
     let file: StateFile = serde_json::from_str(&text).map_err(unreadable)?;
     match file.format {
         FORMAT => Ok(file),
-        other => Err(TrainError::StateFile { path, reason: format!("it has format {other}, this program reads {FORMAT}") }),
+        other => {
+            Err(TrainError::StateFile { path, reason: format!("it has format {other}, this program reads {FORMAT}") })
+        }
     }
 }
 
+/// Checkpoints that are not whole, each with what is wrong.
+pub(crate) type Damaged = Vec<(PathBuf, String)>;
+
 /// The newest whole checkpoint that `accept` takes, with those that were newer but damaged, and why.
-pub(crate) fn newest(
-    folder: &Path,
-    accept: impl Fn(u64, &StateFile) -> bool,
-) -> Result<(Option<PathBuf>, Vec<(PathBuf, String)>)> {
+pub(crate) fn newest(folder: &Path, accept: impl Fn(u64, &StateFile) -> bool) -> Result<(Option<PathBuf>, Damaged)> {
     let mut damaged = Vec::new();
     for (update, path) in list(folder)?.into_iter().rev() {
         match damage(&path)? {
@@ -227,7 +229,8 @@ pub(crate) fn newest(
 pub(crate) fn prune(folder: &Path, config: &CheckpointConfig) -> Result<()> {
     let (mut regular_kept, mut calm_kept) = (0, false);
     for (age, (update, path)) in list(folder)?.into_iter().rev().enumerate() {
-        let (regular, calm) = read_state(&path).map_or((false, false), |file| (file.regular, file.regular && file.calm));
+        let (regular, calm) =
+            read_state(&path).map_or((false, false), |file| (file.regular, file.regular && file.calm));
         let keep = age == 0
             || regular && regular_kept < config.keep_last
             || calm && !calm_kept

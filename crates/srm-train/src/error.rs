@@ -44,7 +44,9 @@ pub enum TrainError {
         source: safetensors::SafeTensorError,
     },
     /// A checkpoint lacks a tensor of this net or optimiser.
-    #[error("the checkpoint has no tensor `{name}` of shape {shape:?}; it belongs to another net: take another run folder")]
+    #[error(
+        "the checkpoint has no tensor `{name}` of shape {shape:?}; it belongs to another net: take another run folder"
+    )]
     MissingTensor {
         /// Its name.
         name: String,

@@ -67,30 +67,28 @@ impl Trainer {
 
     /// Return to the last good state with new noise and a lower rate; `false` where the watch has no rollback left.
     ///
-    /// That state is the newest regular checkpoint whose numbers were well within their limits. Where two returns to it have
-    /// failed it is taken for sick itself, and the one before it is next. The sink saves the state after a rollback, so a run
-    /// that is killed then goes on with the same noise, rate and count of rollbacks.
+    /// That state is the newest regular checkpoint whose numbers were well within their limits. Trouble that comes again
+    /// soon is taken for the same: a sickness older than that checkpoint, so the one before it is next, and so on. The sink
+    /// saves the state after a rollback, so a run that is killed then goes on with the same noise, rate and count.
     fn roll_back(&mut self, trouble: &Trouble, sink: &mut dyn Sink) -> Result<bool> {
-        const TRIES: u32 = 2;
         sink.trouble(trouble)?;
-        let watch = &self.config.watch;
+        let (watch, every) = (&self.config.watch, self.config.checkpoint.every);
         let before = self.state.clone();
         if before.rollbacks >= watch.rollbacks {
             return Ok(false);
         }
         let (rate_factor, extra_noise) =
             (before.rate_factor * watch.rate_factor, before.extra_noise + watch.extra_noise);
-        let mut target = sink.restore_point(None)?;
-        let update_of = |target: &Option<crate::Saved>| target.as_ref().map_or(0, |saved| saved.state.update);
-        let mut failures = 1;
-        if before.rolled_back_to == Some(update_of(&target)) {
-            failures += before.failures_there;
-            if failures > TRIES
-                && let Some(older) = sink.restore_point(Some(update_of(&target)))?
-            {
-                (target, failures) = (Some(older), 1);
-            }
-        }
+        // soon: within as many updates as the last rollback took back, or a checkpoint's distance
+        let again = before.last_rollback.filter(|&(at, to)| trouble.update <= at + at.saturating_sub(to).max(every));
+        let older = match again {
+            Some((_, to)) => sink.restore_point(Some(to))?,
+            None => None,
+        };
+        let target = match older {
+            None => sink.restore_point(again.map(|(_, to)| to + 1))?,
+            older => older,
+        };
         let seconds = self.seconds();
         self.reset()?;
         if let Some(saved) = &target {
@@ -100,7 +98,7 @@ impl Trainer {
         self.state.attempt = before.attempt + 1;
         self.state.rollbacks = before.rollbacks + 1;
         (self.state.rate_factor, self.state.extra_noise) = (rate_factor, extra_noise);
-        (self.state.rolled_back_to, self.state.failures_there) = (Some(to), failures);
+        self.state.last_rollback = Some((trouble.update, to));
         self.begun = (Instant::now(), seconds);
         let rollback = Rollback {
             update: trouble.update,

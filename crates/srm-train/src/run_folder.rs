@@ -29,7 +29,8 @@ const GRID_PADDING: usize = 2;
 const EVIDENCE: usize = 20;
 /// What a run leaves in its folder, in the order of deletion: settings last, so that what is left of a folder half deleted
 /// never goes on under other settings.
-const LEFT_BY_A_RUN: [&str; 6] = ["checkpoints", "samples", "divergence", "metrics.jsonl", "history.jsonl", "config.json"];
+const LEFT_BY_A_RUN: [&str; 6] =
+    ["checkpoints", "samples", "divergence", "metrics.jsonl", "history.jsonl", "config.json"];
 
 /// The folder of one run.
 pub struct RunFolder {
@@ -110,7 +111,8 @@ impl RunFolder {
         if let Some(path) = &newest {
             let (mut saved, file) = checkpoint::read(path)?;
             let unreadable = |reason| TrainError::StateFile { path: path.join("state.json"), reason };
-            let earlier = Config::from_json(&file.config.to_string(), &[]).map_err(|error| unreadable(error.to_string()))?;
+            let earlier =
+                Config::from_json(&file.config.to_string(), &[]).map_err(|error| unreadable(error.to_string()))?;
             found.changes = earlier.changes(config);
             for change in &found.changes {
                 if let Some(why) = change.refusal() {
@@ -167,7 +169,8 @@ impl RunFolder {
         fs::rename(&temporary, &path).map_err(TrainError::io(&path))?;
         let length = |name: &str| logs.get(name).copied().unwrap_or(0);
         // an event file that the checkpoint does not know was begun after it
-        let (known, later): (Vec<_>, Vec<_>) = event_files(&folder).into_iter().partition(|name| logs.contains_key(name));
+        let (known, later): (Vec<_>, Vec<_>) =
+            event_files(&folder).into_iter().partition(|name| logs.contains_key(name));
         for name in later {
             let path = folder.join(name);
             fs::remove_file(&path).map_err(TrainError::io(&path))?;
@@ -237,7 +240,9 @@ impl RunFolder {
     fn tolerate(&mut self, written: Result<()>) -> Result<()> {
         match written {
             Ok(()) => self.failing = false,
-            Err(error) if error.is_write_failure() && self.config.checkpoint.on_write_error == OnWriteError::Continue => {
+            Err(error)
+                if error.is_write_failure() && self.config.checkpoint.on_write_error == OnWriteError::Continue =>
+            {
                 if !std::mem::replace(&mut self.failing, true) {
                     tracing::warn!("{error}; training goes on (checkpoint.on_write_error)");
                 }
@@ -300,7 +305,8 @@ impl RunFolder {
 
     fn log_rollback(&mut self, rollback: &Rollback, trainer: &Trainer) -> Result<()> {
         let mut line = json!({ "event": "rollback" });
-        let fields = serde_json::to_value(rollback).map_err(|error| TrainError::io(self.metrics.path())(error.into()))?;
+        let fields =
+            serde_json::to_value(rollback).map_err(|error| TrainError::io(self.metrics.path())(error.into()))?;
         if let (Some(line), Value::Object(fields)) = (line.as_object_mut(), fields.clone()) {
             line.extend(fields);
         }

@@ -56,7 +56,8 @@ impl Spectral {
 
     /// The tensors for the optimiser: V in place of each weight, biases as they are.
     pub fn parameters(&self, net: &ConvNet) -> Named {
-        let raw = |name: &str| self.layers.iter().find(|layer| layer.name == name).map(|layer| layer.raw.shallow_clone());
+        let raw =
+            |name: &str| self.layers.iter().find(|layer| layer.name == name).map(|layer| layer.raw.shallow_clone());
         net.named_parameters().into_iter().map(|(name, own)| (name.clone(), raw(&name).unwrap_or(own))).collect()
     }
 

@@ -25,10 +25,8 @@ pub struct State {
     pub rate_factor: f64,
     /// Sum of the watch's additions to the data noise.
     pub extra_noise: f64,
-    /// Where the last rollback went; `None` before the first.
-    pub rolled_back_to: Option<u64>,
-    /// Rollbacks in a row that went there.
-    pub failures_there: u32,
+    /// The update that the last rollback refused, and where it went; `None` before the first.
+    pub last_rollback: Option<(u64, u64)>,
     /// Rolling statistics of the watch.
     pub watch: Watch,
 }
@@ -45,8 +43,7 @@ impl Default for State {
             rollbacks: 0,
             rate_factor: 1.0,
             extra_noise: 0.0,
-            rolled_back_to: None,
-            failures_there: 0,
+            last_rollback: None,
             watch: Watch::default(),
         }
     }

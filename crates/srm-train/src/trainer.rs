@@ -25,6 +25,10 @@ pub struct TrainerOptions {
     pub block: usize,
 }
 
+/// What tests do to the gradients of an update.
+#[cfg(test)]
+pub(crate) type Fault = Box<dyn FnMut(u64, &mut [Tensor])>;
+
 /// A net in training.
 pub struct Trainer {
     pub(crate) config: Config,
@@ -42,7 +46,7 @@ pub struct Trainer {
     /// When this process began to train, and the seconds of training before that.
     pub(crate) begun: (Instant, f64),
     #[cfg(test)]
-    pub(crate) fault: Option<Box<dyn FnMut(u64, &mut [Tensor])>>,
+    pub(crate) fault: Option<Fault>,
 }
 
 impl Trainer {

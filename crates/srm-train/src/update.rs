@@ -104,7 +104,8 @@ impl Trainer {
         let [c, h, w] = image(&self.config);
         let shape = [self.config.train.batch as i64, c, h, w];
         let clean = Tensor::f_from_slice(&self.batch_buffer)?.f_reshape(shape)?.f_to_device(self.net.device())?;
-        let base = Key { update: t, attempt: self.state.attempt, ..Key::new(self.config.train.seed, Purpose::DataNoise) };
+        let base =
+            Key { update: t, attempt: self.state.attempt, ..Key::new(self.config.train.seed, Purpose::DataNoise) };
         let noise = if self.net.device() == Device::Cpu {
             let mut values = vec![0.0; self.batch_buffer.len()];
             for (id, image) in values.chunks_mut((c * h * w) as usize).enumerate() {
@@ -134,7 +135,8 @@ impl Trainer {
     /// order, so threads change no bit.
     fn gradients(&mut self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         let (m, block, device) = (self.config.train.batch, self.sampler.block() as i64, self.net.device());
-        let sign = Tensor::f_from_slice(&[vec![1.0 / m as f32; m], vec![-1.0 / m as f32; m]].concat())?.f_to_device(device)?;
+        let sign =
+            Tensor::f_from_slice(&[vec![1.0 / m as f32; m], vec![-1.0 / m as f32; m]].concat())?.f_to_device(device)?;
         let coefficients = match self.config.train.f_l2 {
             0.0 => sign,
             // d/dθ of −α mean(f⁺² + f⁻²) adds −2α f(xᵢ)/m to the coefficient of ∂f(xᵢ)/∂θ

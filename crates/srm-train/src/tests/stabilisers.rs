@@ -46,13 +46,15 @@ fn the_average_follows_with_its_decay() {
 #[test]
 fn a_clipped_gradient_moves_adam_as_a_short_one_and_is_recorded_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let (free, loose) = (first_record(folder.path(), &[]), first_record(folder.path(), &["train.clip_parameter_gradient=1e6"]));
+    let (free, loose) =
+        (first_record(folder.path(), &[]), first_record(folder.path(), &["train.clip_parameter_gradient=1e6"]));
     assert_eq!(flat(free.1.net()), flat(loose.1.net()), "a clip that does not bind changes no bit");
     let (clipped, trainer) = first_record(folder.path(), &["train.clip_parameter_gradient=1e-3"]);
     assert_eq!(clipped.theta_grad_norm, free.0.theta_grad_norm);
     // after one update from zero, ADAM's first moment is (1 − β₁) times the gradient that it was given
     let moments = trainer.optimizer_tensors();
-    let first: Vec<Tensor> = moments.iter().filter(|(n, _)| n.starts_with("first")).map(|(_, t)| t.reshape([-1])).collect();
+    let first: Vec<Tensor> =
+        moments.iter().filter(|(n, _)| n.starts_with("first")).map(|(_, t)| t.reshape([-1])).collect();
     let length = Tensor::cat(&first, 0).norm().double_value(&[]);
     assert!((length - 0.1 * 1e-3).abs() < 1e-8, "{length}");
 }
@@ -84,7 +86,8 @@ fn chains_from_data_start_where_the_data_are() {
 #[test]
 fn persistent_chains_go_on_where_they_ended() {
     let folder = tempfile::tempdir().unwrap();
-    let still = ["langevin.steps=1", "langevin.noise_std=0.25", "langevin.gradient_scale=1e-9", "train.learning_rate=1e-9"];
+    let still =
+        ["langevin.steps=1", "langevin.noise_std=0.25", "langevin.gradient_scale=1e-9", "train.learning_rate=1e-9"];
     let std = |init: &str| {
         let init = format!("langevin.init={init}");
         let config = config(&[&still[..], &[&init, "train.updates=24", "log.every=24"]].concat());
