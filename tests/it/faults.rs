@@ -48,7 +48,10 @@ fn a_full_disk_leaves_the_earlier_checkpoint_whole_and_the_run_goes_on() {
     // the last checkpoint cannot be written either, and that is an error
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("No space left on device") && said.contains("training goes on"), "{said}");
-    assert!(said.matches("training goes on").count() <= 2, "once for the checkpoint, once for the last picture: {said}");
+    assert!(
+        said.matches("training goes on").count() <= 2,
+        "once for the checkpoint, once for the last picture: {said}"
+    );
     let run = place.path().join("kept/run");
     assert_eq!(fs::read_to_string(run.join("checkpoints/latest")).expect("a pointer"), "000005\n");
     let sums = Command::new("sha256sum")
@@ -78,8 +81,16 @@ fn a_full_disk_stops_the_run_where_the_config_says_so() {
 fn a_disk_that_gets_room_again_misses_no_line() {
     // A ballast takes all room but for the folder's own files, from the start: even the log cannot grow. It goes once the
     // run has said so.
-    let more = ["--set", "energy.features=8", "--set", "train.updates=400", "--set", "log.tensorboard=false", "--set",
-        "train.learning_rate=1e-5"];
+    let more = [
+        "--set",
+        "energy.features=8",
+        "--set",
+        "train.updates=400",
+        "--set",
+        "log.tensorboard=false",
+        "--set",
+        "train.learning_rate=1e-5",
+    ];
     let script = "dd if=/dev/zero of=\"$DISK/ballast\" bs=1k count=4056 2>/dev/null
         (eval $SRM 2>\"$KEPT/said\"; echo $? >\"$KEPT/code\") &
         for i in $(seq 600); do grep -q 'training goes on' \"$KEPT/said\" && break; sleep 0.05; done

@@ -4,6 +4,7 @@ mod bad_input;
 mod common;
 mod doctor;
 mod faults;
+mod latent;
 mod sample;
 mod survive;
 mod tensorboard;

@@ -16,7 +16,11 @@ fn tensorboard() -> PathBuf {
         let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"];
         let packages = ["tensorboard==2.20.0", "setuptools<81"];
         let status = Command::new("python3").args(install).arg(&place).args(packages).status();
-        assert!(status.is_ok_and(|status| status.success()), "pip could not install tensorboard into {}", place.display());
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "pip could not install tensorboard into {}",
+            place.display()
+        );
         fs::write(place.join("done"), "").expect("a writable target folder");
     }
     place
@@ -63,7 +67,9 @@ fn tensorboard_reads_scalars_grids_and_histograms_as_they_were_logged() {
     let text = fs::read_to_string(run.join("metrics.jsonl")).expect("a run folder");
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(lines.iter().filter(|line| line["event"] == "rollback").count(), 2);
-    for key in ["f_data", "f_sample", "gap", "chain_grad_norm", "theta_grad_norm", "sample_std", "lr", "data_noise", "seconds"] {
+    for key in
+        ["f_data", "f_sample", "gap", "chain_grad_norm", "theta_grad_norm", "sample_std", "lr", "data_noise", "seconds"]
+    {
         let mut expected = vec![f32::NAN; 71];
         for line in lines.iter().filter(|line| line["event"].is_null()) {
             let update = line["update"].as_u64().expect("a number") as usize;

@@ -10,6 +10,7 @@ mod download;
 mod fetch_celeba;
 mod fetch_cifar10;
 mod fetch_fashion_mnist;
+mod figures;
 mod libtorch;
 mod preprocess;
 mod setup;
@@ -43,6 +44,8 @@ enum Task {
     Tidy,
     /// Run the criterion benches in the profile that run and test share
     Bench(bench::Args),
+    /// Draw the figures of the paper from a trained run: samples, chains, interpolations, reconstructions
+    Figures(figures::Args),
     /// Fetch CelebA and make data/celeba/celeba_{32,64}_center178_train.npy
     FetchCeleba(fetch_celeba::Args),
     /// Fetch Fashion-MNIST and make data/fashion-mnist/fashion_mnist_32_train.npy
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Task::Ci(args) => ci::run(args),
         Task::Tidy => tidy::run(),
         Task::Bench(args) => bench::run(args),
+        Task::Figures(args) => figures::run(args),
         Task::FetchCeleba(args) => fetch_celeba::run(args),
         Task::FetchFashionMnist(args) => fetch_fashion_mnist::run(args),
         Task::FetchCifar10(args) => fetch_cifar10::run(args),

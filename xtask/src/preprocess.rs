@@ -84,15 +84,17 @@ pub fn celeba(photos: &Path, partition: Option<&Path>, folder: &Path) -> Result<
     })
 }
 
-/// Training images of Fashion-MNIST, whose files lie in `files`, with a margin of 2 black pixels, in `folder` as
-/// `fashion_mnist_32_train.npy`.
+/// Fashion-MNIST, whose files lie in `files`, with a margin of 2 black pixels, in `folder` as
+/// `fashion_mnist_32_train.npy` and `fashion_mnist_32_test.npy`.
 pub fn fashion_mnist(files: &Path, folder: &Path) -> Result<()> {
-    let out = folder.join("fashion_mnist_32_train.npy");
-    process(&PreprocessOptions {
-        split: Some(Split::Train),
-        channels: Some(1),
-        ..PreprocessOptions::new(files, Crop::Pad, 32, &out)
-    })
+    for (split, name) in [(Split::Train, "fashion_mnist_32_train.npy"), (Split::Test, "fashion_mnist_32_test.npy")] {
+        process(&PreprocessOptions {
+            split: Some(split),
+            channels: Some(1),
+            ..PreprocessOptions::new(files, Crop::Pad, 32, &folder.join(name))
+        })?;
+    }
+    Ok(())
 }
 
 /// Training images of CIFAR-10 from its archive or folder, as they are, in `folder` as `cifar10_32_train.npy`.

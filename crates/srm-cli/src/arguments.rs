@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, builder::styling};
 
 use crate::device::DeviceChoice;
+pub use crate::latent_arguments::{InterpolateArguments, ModelArguments, NoiseChoice, ReconstructArguments};
 
 const STYLES: styling::Styles = styling::Styles::styled()
     .header(styling::AnsiColor::Green.on_default().bold())
@@ -27,6 +28,10 @@ pub enum Command {
     Train(TrainArguments),
     /// Draw samples from trained weights.
     Sample(SampleArguments),
+    /// Walk between start noises: rows of images on the way.
+    Interpolate(InterpolateArguments),
+    /// Find the start noise of given images: whole, masked or noisy.
+    Reconstruct(ReconstructArguments),
     /// Say what was found: libtorch, CUDA, threads, data sets, configs.
     Doctor(DoctorArguments),
 }
@@ -37,6 +42,8 @@ impl Command {
         match self {
             Command::Train(train) => train.json,
             Command::Sample(sample) => sample.json,
+            Command::Interpolate(interpolate) => interpolate.json,
+            Command::Reconstruct(reconstruct) => reconstruct.json,
             Command::Doctor(doctor) => doctor.json,
         }
     }

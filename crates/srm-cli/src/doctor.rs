@@ -118,7 +118,12 @@ fn device_names() -> Vec<String> {
 
 fn find_libtorch() -> Libtorch {
     let folder = cuda::libtorch_folder();
-    Libtorch { version: environment::libtorch_version(), folder, mkldnn: utils::has_mkldnn(), openmp: utils::has_openmp() }
+    Libtorch {
+        version: environment::libtorch_version(),
+        folder,
+        mkldnn: utils::has_mkldnn(),
+        openmp: utils::has_openmp(),
+    }
 }
 
 fn find_cpu() -> Cpu {

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use srm_config::ConfigError;
+use srm_latent::LatentError;
 
 /// A failure that has an exit code of its own; everything else is 1.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,6 +36,9 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     for cause in error.chain() {
         if cause.is::<ConfigError>() {
             return ExitCode::from(2);
+        }
+        if matches!(cause.downcast_ref::<LatentError>(), Some(LatentError::Diverged { .. })) {
+            return ExitCode::from(3);
         }
         match cause.downcast_ref::<Failure>() {
             Some(Failure::Usage(_)) => return ExitCode::from(2),

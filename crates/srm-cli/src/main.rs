@@ -1,15 +1,20 @@
 //! Run srm from the command line: parse, run, print the result or the error once, exit with its code.
 
+mod animation;
 mod arguments;
 mod cuda;
 mod device;
 mod doctor;
 mod environment;
 mod failure;
+mod generator;
 mod images;
+mod interpolate;
 mod interrupt;
+mod latent_arguments;
 mod output;
 mod progress;
+mod reconstruct;
 mod sample;
 mod status;
 mod train;
@@ -31,6 +36,8 @@ fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Train(train) => train::run(train, &output),
         Command::Sample(sample) => sample::run(sample, &output),
+        Command::Interpolate(interpolate) => interpolate::run(interpolate, &output),
+        Command::Reconstruct(reconstruct) => reconstruct::run(reconstruct, &output),
         Command::Doctor(_) => doctor::run(&output),
     };
     match result {

@@ -58,7 +58,12 @@ impl Plan {
 }
 
 /// The settings of the run in the folder with this command's overrides; a config file that says something else is named.
-fn resumed(folder: &Path, earlier: &Config, named: Option<Config>, arguments: &TrainArguments) -> Result<(PathBuf, Config)> {
+fn resumed(
+    folder: &Path,
+    earlier: &Config,
+    named: Option<Config>,
+    arguments: &TrainArguments,
+) -> Result<(PathBuf, Config)> {
     let source = folder.join("config.json");
     let raw = RawConfig::parse(&earlier.to_json(), &source.display().to_string())?;
     let config = raw.with_overrides(&arguments.overrides).check()?;

@@ -102,7 +102,8 @@ mod tests {
     #[test]
     fn an_epoch_holds_each_image_once_and_the_order_changes() {
         let mut batcher = Batcher::new(10, 4, 3, false);
-        let indices: Vec<usize> = (1..=5).flat_map(|t| batcher.batch_at(t, 4 * (t - 1))).map(|pick| pick.index).collect();
+        let indices: Vec<usize> =
+            (1..=5).flat_map(|t| batcher.batch_at(t, 4 * (t - 1))).map(|pick| pick.index).collect();
         let (mut first, mut second) = (indices[..10].to_vec(), indices[10..].to_vec());
         assert_ne!(first, second);
         first.sort_unstable();

@@ -3,6 +3,7 @@
 //! - [`ImageSet`] reads u8 `.npy` `[n, h, w, c]` straight from the disk's pages; [`Batcher`] chooses the images of an
 //!   update, and [`fill_batch`] turns them into planar numbers in [-1, 1].
 //! - [`preprocess()`] makes such a set of a folder or archive of photos, CIFAR-10 or IDX files.
+//! - [`read_gallery`] reads a few pictures of any form and size.
 //! - [`write_grid`], [`write_npy`] and [`write_pngs`] write what [`to_u8`] gives back.
 //! - [`nearest`] finds the training image that a sample is closest to.
 //! - [`random`] names every random draw by a key; [`synthetic`] makes images that need no download.
@@ -11,6 +12,7 @@
 
 mod batcher;
 mod error;
+mod gallery;
 mod image_set;
 mod map;
 mod nearest;
@@ -21,7 +23,8 @@ pub mod synthetic;
 
 pub use batcher::{Batcher, Pick, fill_batch};
 pub use error::DataError;
+pub use gallery::{Gallery, read_gallery};
 pub use image_set::ImageSet;
 pub use nearest::{Neighbour, nearest};
-pub use picture::{to_u8, write_grid, write_npy, write_pngs};
+pub use picture::{grid, to_u8, write_grid, write_npy, write_pngs};
 pub use preprocess::{Background, Crop, Filter, Manifest, Origin, PreprocessOptions, Refused, Split, preprocess};

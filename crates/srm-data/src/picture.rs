@@ -40,11 +40,19 @@ pub fn write_npy(path: &Path, images: &ArrayView4<'_, u8>) -> Result<(), DataErr
 /// # Errors
 /// [`DataError::NoImages`], [`DataError::Channels`], [`DataError::Io`], [`DataError::Picture`].
 pub fn write_grid(path: &Path, images: &ArrayView4<'_, u8>, columns: usize, padding: usize) -> Result<(), DataError> {
-    let (n, h, w, c) = images.dim();
-    if n == 0 {
+    if images.dim().0 == 0 {
         return Err(DataError::NoImages { path: path.to_owned() });
     }
-    let columns = columns.clamp(1, n);
+    write_png(path, &grid(images, columns, padding).view())
+}
+
+/// All images in rows of `columns`, with `padding` black pixels around each.
+///
+/// # Shapes
+/// `images`: u8 `[n, h, w, c]`; out: u8 `[rows, columns, c]` in pixels.
+pub fn grid(images: &ArrayView4<'_, u8>, columns: usize, padding: usize) -> Array3<u8> {
+    let (n, h, w, c) = images.dim();
+    let columns = columns.clamp(1, n.max(1));
     let rows = n.div_ceil(columns);
     let side = |count: usize, pixels: usize| count * (pixels + padding) + padding;
     let mut sheet = Array3::<u8>::zeros((side(rows, h), side(columns, w), c));
@@ -55,7 +63,7 @@ pub fn write_grid(path: &Path, images: &ArrayView4<'_, u8>, columns: usize, padd
         let (top, left) = (side(i / columns, h), side(i % columns, w));
         sheet.slice_mut(s![top..top + h, left..left + w, ..]).assign(&image);
     }
-    write_png(path, &sheet.view())
+    sheet
 }
 
 /// Write each image to `folder/000000.png`, `000001.png`, …

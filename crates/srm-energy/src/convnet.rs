@@ -219,6 +219,10 @@ impl Energy for ConvNet {
         g_dot.map_or_else(|| Ok(v.zeros_like()), Ok)
     }
 
+    fn has_curvature(&self) -> bool {
+        !self.is_piecewise_linear()
+    }
+
     fn replica(&self) -> Self {
         let share = |layer: &Layer| Layer {
             weight: layer.weight.detach(),

@@ -48,6 +48,11 @@ pub trait Energy: Send {
     /// ∇²f(x) v, each image by itself. Almost everywhere zero for piecewise linear nets.
     fn hvp(&self, x: &Tensor, v: &Tensor) -> Result<Tensor>;
 
+    /// Whether ∇²f is anything but zero almost everywhere. Where it is not, a chain's derivative in its start is the identity.
+    fn has_curvature(&self) -> bool {
+        true
+    }
+
     /// The same energy for another thread: it shares the weights' storage and carries no autograd history.
     fn replica(&self) -> Self
     where

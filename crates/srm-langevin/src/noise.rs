@@ -98,7 +98,9 @@ pub fn start(init: Init, key: &ChainKey, ids: &[u64], image: [i64; 3], device: D
     if device != Device::Cpu {
         seed_device(&key.key(Purpose::ChainStart, ids.first().copied().unwrap_or(0), 0));
         return Ok(match init {
-            Init::Uniform | Init::Data | Init::Persistent(_) => Tensor::f_rand(shape, (Kind::Float, device))?.f_mul_scalar(2)?.f_sub_scalar(1)?,
+            Init::Uniform | Init::Data | Init::Persistent(_) => {
+                Tensor::f_rand(shape, (Kind::Float, device))?.f_mul_scalar(2)?.f_sub_scalar(1)?
+            }
             Init::Gaussian => Tensor::f_randn(shape, (Kind::Float, device))?,
         });
     }

@@ -94,7 +94,8 @@ impl<E: Energy + 'static> Sampler<E> {
         let (langevin, image, device, block) = (self.langevin.clone(), self.image, self.device, self.block as u64);
         let (key, count) = (chains.key, (chains.ids.end - chains.ids.start) as i64);
         let firsts = chains.ids.clone().step_by(self.block);
-        let starts = firsts.map(|first| Ok((first, z.map(|z| self.rows(z, (first - chains.ids.start) as i64)).transpose()?)));
+        let starts =
+            firsts.map(|first| Ok((first, z.map(|z| self.rows(z, (first - chains.ids.start) as i64)).transpose()?)));
         let blocks = self.pool.map(starts.collect::<Result<Vec<_>>>()?, move |energy, (first, z)| {
             let ids: Vec<u64> = (first..first + block).collect();
             let z = z.map_or_else(|| start(langevin.init, &key, &ids, image, device), Ok)?;

@@ -12,7 +12,13 @@ use tch::{Device, Kind, Tensor};
 const KEY: ChainKey = ChainKey { seed: 11, attempt: 0, update: 0 };
 
 fn langevin(steps: usize, gradient_scale: f64, noise_std: f64) -> LangevinConfig {
-    LangevinConfig { steps, drift: Drift::Tempered { gradient_scale, noise_std }, init: Init::Uniform, clip_gradient: None, block: None }
+    LangevinConfig {
+        steps,
+        drift: Drift::Tempered { gradient_scale, noise_std },
+        init: Init::Uniform,
+        clip_gradient: None,
+        block: None,
+    }
 }
 
 fn net(features: usize) -> ConvNet {

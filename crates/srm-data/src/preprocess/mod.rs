@@ -14,12 +14,12 @@ mod tests;
 use crate::{DataError, picture::replace};
 pub use crop::Crop;
 pub use decode::Background;
-use decode::Picture;
+pub(crate) use decode::Picture;
 pub use manifest::{Manifest, Origin, Refused};
 use output::Output;
 use rayon::prelude::*;
 pub use resize::Filter;
-use resize::Scaler;
+pub(crate) use resize::Scaler;
 use source::{Items, Source};
 pub use split::Split;
 use std::{

@@ -1,0 +1,68 @@
+//! Open a net as the generator M(z, u) for the commands that work on latent codes.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use srm_config::Config;
+use srm_energy::ConvNet;
+use srm_langevin::{DEFAULT_CPU_BLOCK, SamplerOptions};
+use srm_latent::{Noise, ShortRun, ShortRunOptions};
+use tch::Device;
+
+use crate::{
+    arguments::{ModelArguments, NoiseChoice},
+    train_plan::DEFAULT_CUDA_BLOCK,
+    weights,
+};
+
+/// A net with the settings of its short run.
+pub struct Generator {
+    /// The weights file.
+    pub file: PathBuf,
+    pub run: ShortRun<ConvNet>,
+    pub options: ShortRunOptions,
+    pub device: Device,
+    /// `[c, h, w]`.
+    pub image: [i64; 3],
+}
+
+impl Generator {
+    /// Load the weights and be ready to run; `seed` is that of the fixed noise.
+    ///
+    /// # Errors
+    /// Bad config, a device that is not there, weights that cannot be used.
+    pub fn open(model: &ModelArguments, seed: u64) -> Result<Generator> {
+        let config = model.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
+        let device = model.compute.device.open()?;
+        let loaded = weights::load(&model.weights, config.as_ref(), device)?;
+        let mut langevin = loaded.langevin;
+        if let Some(steps) = model.steps {
+            langevin.steps = steps as usize;
+        }
+        tch::set_num_threads(1); // the workers do the work
+        let default_block = if device.is_cuda() { DEFAULT_CUDA_BLOCK } else { DEFAULT_CPU_BLOCK };
+        let block = model.block.map(usize::from).or(langevin.block).unwrap_or(default_block);
+        let threads = if device.is_cuda() { 1 } else { model.compute.threads() };
+        let noise = match model.noise {
+            NoiseChoice::Off => Noise::Off,
+            NoiseChoice::Fixed => Noise::Fixed(seed),
+        };
+        let options = ShortRunOptions {
+            noise,
+            spread: SamplerOptions { threads, block },
+            keep_every: model.checkpoint_every as usize,
+        };
+        let energy = loaded.net.config();
+        let image = [energy.channels, energy.size, energy.size].map(|side| side as i64);
+        let run = ShortRun::new(&loaded.net, &langevin, options);
+        Ok(Generator { file: loaded.file, run, options, device, image })
+    }
+
+    /// `off` or `fixed`.
+    pub fn noise_name(&self) -> &'static str {
+        match self.options.noise {
+            Noise::Off => "off",
+            Noise::Fixed(_) => "fixed",
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Define the flags of the commands that work on latent codes.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use srm_latent::{Latent, Method};
+
+use crate::arguments::Compute;
+
+/// Which net, and how its chains run.
+#[derive(Debug, Args)]
+pub struct ModelArguments {
+    /// Weights: a .safetensors, .pth or .pt file, or a run folder (then its newest checkpoint).
+    #[arg(long, value_name = "FILE|RUN")]
+    pub weights: PathBuf,
+    /// Noise of the chains: none, or that of --seed.
+    #[arg(long, value_enum, default_value = "fixed")]
+    pub noise: NoiseChoice,
+    /// Langevin steps [default: as trained].
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    pub steps: Option<u32>,
+    /// Take the Langevin settings from this config; a .pth file carries none.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Chains that run together as one block [default: as trained]. Changes rounding.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub block: Option<u16>,
+    /// Of the images of a chain keep every S-th for the derivative and compute the others again: less memory, more time.
+    #[arg(long, default_value_t = 1, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    pub checkpoint_every: u32,
+    #[command(flatten)]
+    pub compute: Compute,
+}
+
+/// The value of --noise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NoiseChoice {
+    /// b = 0.
+    Off,
+    /// The noise of `srm sample` with the same --seed.
+    Fixed,
+}
+
+/// The value of --method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MethodChoice {
+    /// Gradient descent with a step that adapts.
+    Gradient,
+    /// The residual in place of the gradient: no Hessian.
+    Residual,
+    /// ADAM on the gradient.
+    Adam,
+}
+
+/// The value of --latent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LatentChoice {
+    /// z may leave the support of p_0.
+    Free,
+    /// z stays in the support of p_0.
+    Support,
+}
+
+impl MethodChoice {
+    /// As typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            MethodChoice::Gradient => "gradient",
+            MethodChoice::Residual => "residual",
+            MethodChoice::Adam => "adam",
+        }
+    }
+
+    /// The step that converged on every net tried.
+    pub fn default_step(self) -> f64 {
+        match self {
+            MethodChoice::Gradient | MethodChoice::Residual => 0.01,
+            MethodChoice::Adam => 0.02,
+        }
+    }
+}
+
+impl From<MethodChoice> for Method {
+    fn from(choice: MethodChoice) -> Method {
+        match choice {
+            MethodChoice::Gradient => Method::Gradient,
+            MethodChoice::Residual => Method::Residual,
+            MethodChoice::Adam => Method::Adam,
+        }
+    }
+}
+
+impl LatentChoice {
+    /// As typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            LatentChoice::Free => "free",
+            LatentChoice::Support => "support",
+        }
+    }
+}
+
+impl From<LatentChoice> for Latent {
+    fn from(choice: LatentChoice) -> Latent {
+        match choice {
+            LatentChoice::Free => Latent::Free,
+            LatentChoice::Support => Latent::Support,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = r#"Examples:
+  srm interpolate --weights runs/fashion32 --out rows.png
+  srm interpolate --weights runs/celeba32-cpu --pairs 4 --points 12 --noise off --out rows.png --npy rows.npy --json
+    {"command":"interpolate","weights":"runs/celeba32-cpu/checkpoints/004500/weights.safetensors","pairs":4,"points":12,
+     "rho":[1.0,0.99,...],"seed":1,"noise":"off","steps":30,"device":"cpu","seconds":0.9,"out":"rows.png","npy":"rows.npy",
+     "animate":null,"shape":[48,32,32,3],"smoothness":{"neighbours":[[0.05,...],...],"mean":0.05,"largest":0.11,"ends":[0.4,...]}}
+    (one line; distances are root mean squares per pixel on the [-1, 1] scale)"#)]
+pub struct InterpolateArguments {
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// Rows: pairs of start noises.
+    #[arg(long, default_value_t = 8, value_name = "P", value_parser = clap::value_parser!(u16).range(1..))]
+    pub pairs: u16,
+    /// Images a row, the two ends included.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub points: u16,
+    /// Seed of the start noises: row p goes from image 2p of `srm sample` to image 2p + 1.
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub seed: u64,
+    /// A grid, a row a pair.
+    #[arg(long, value_name = "X.png")]
+    pub out: PathBuf,
+    /// The images, u8 [pairs · points, h, w, c].
+    #[arg(long, value_name = "X.npy")]
+    pub npy: Option<PathBuf>,
+    /// The chains from noise to the rows, as an animated PNG.
+    #[arg(long, value_name = "X.png")]
+    pub animate: Option<PathBuf>,
+    /// Print one JSON object on stdout and nothing else there.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = r#"Examples:
+  srm reconstruct --weights runs/celeba32-cpu --images faces/ --out reconstructed.png
+  srm reconstruct --weights runs/celeba32-cpu --images faces.npy --mask half.png --out inpainted.png
+  srm reconstruct --weights runs/celeba32-cpu --images noisy.npy --observed-noise 0.2 --out denoised.png
+  srm reconstruct --weights runs/celeba32-cpu --images faces.npy --count 8 --out r.png --json
+    {"command":"reconstruct","weights":"runs/celeba32-cpu/checkpoints/004500/weights.safetensors","images":"faces.npy",
+     "count":8,"iterations":200,"method":"gradient","step":0.01,"latent":"free","starts":1,"noise":"fixed","seed":1,"steps":30,
+     "mask":null,"observed_noise":null,"device":"cpu","seconds":21.4,"out":"r.png","npy":null,"animate":null,
+     "mse":[0.004,...],"mean_mse":0.005,"best_iteration":[198,...],"curve":[0.41,...],"moved":0.52,"names":["0 of faces.npy",...]}
+    (one line; errors are per observed pixel on the [-1, 1] scale)"#)]
+pub struct ReconstructArguments {
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// The images: u8 .npy [n, h, w, c], a folder of pictures, or one picture. Others than the net's size are resized.
+    #[arg(long, value_name = "X.npy|DIR|FILE")]
+    pub images: PathBuf,
+    /// Use only the first N images.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: Option<u32>,
+    /// Iterations T.
+    #[arg(long, default_value_t = 200, value_name = "T", value_parser = clap::value_parser!(u32).range(1..))]
+    pub iterations: u32,
+    /// How z moves.
+    #[arg(long, value_enum, default_value = "gradient")]
+    pub method: MethodChoice,
+    /// Its step on dL/dz; for ADAM its rate [default: 0.01; ADAM 0.02].
+    #[arg(long, value_name = "STEP")]
+    pub step: Option<f64>,
+    /// Where z may go.
+    #[arg(long, value_enum, default_value = "free")]
+    pub latent: LatentChoice,
+    /// Start noises tried for each image; the best is kept.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub starts: u16,
+    /// Seed of the start noises and of the chains' noise.
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub seed: u64,
+    /// Fit only the pixels that are white here: one mask, or a folder or .npy [n, h, w, 1] with one an image.
+    #[arg(long, value_name = "M.png")]
+    pub mask: Option<PathBuf>,
+    /// Standard deviation of the noise on the images, in units of pixels in [-1, 1]: fit no better than that.
+    #[arg(long, value_name = "S")]
+    pub observed_noise: Option<f64>,
+    /// The figure: a row an image, up to 16: iterates, the best, the target.
+    #[arg(long, value_name = "X.png")]
+    pub out: PathBuf,
+    /// All reconstructions, u8 [n, h, w, c].
+    #[arg(long, value_name = "X.npy")]
+    pub npy: Option<PathBuf>,
+    /// The iterates as an animated PNG.
+    #[arg(long, value_name = "X.png")]
+    pub animate: Option<PathBuf>,
+    /// Print one JSON object on stdout and nothing else there.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,71 @@
+//! Differentiate a short run in its start by the adjoint.
+//!
+//! With x_{k+1} = x_k + a f'(x_k) + b u_k and λ_K given, λ_k = λ_{k+1} + a ∇²f(x_k) λ_{k+1} and the derivative in z is
+//! λ_0. Only images x_k are kept, every `keep_every`-th of them, the others are computed again; each Hessian-vector
+//! product needs the activations of one step alone, so memory does not grow with K × activations.
+
+use crate::Result;
+use srm_config::LangevinConfig;
+use srm_energy::Energy;
+use srm_langevin::{self as langevin, Noise, Observer, Outcome, Path, Samples, short_run, short_run_steps};
+use tch::Tensor;
+
+/// The end of a run and a vector pulled back to its start.
+pub(crate) struct Pulled {
+    /// x_K.
+    pub(crate) x: Tensor,
+    /// λ_0.
+    pub(crate) lambda: Tensor,
+}
+
+/// Run from `z` and pull `cotangent(x_K)` back to z.
+///
+/// For nets without curvature ∇²f = 0 almost everywhere and λ_0 = λ_K: no image is kept and nothing is computed backward.
+///
+/// # Errors
+/// What the energy and the noise return, and [`crate::LatentError::Diverged`].
+pub(crate) fn pull_back(
+    energy: &dyn Energy,
+    config: &LangevinConfig,
+    z: &Tensor,
+    noise: &mut dyn Noise,
+    keep_every: usize,
+    cotangent: impl FnOnce(&Tensor) -> Result<Tensor>,
+) -> Result<Pulled> {
+    if !energy.has_curvature() {
+        let x = finished(short_run(energy, config, z, noise, &mut ())?)?;
+        let lambda = cotangent(&x)?;
+        return Ok(Pulled { x, lambda });
+    }
+    let mut kept = Path::new(keep_every);
+    let x = finished(short_run(energy, config, z, noise, &mut kept)?)?;
+    let mut lambda = cotangent(&x)?;
+    let firsts = (0..config.steps).step_by(keep_every.max(1)).zip(kept.states()).collect::<Vec<_>>();
+    for (first, start) in firsts.into_iter().rev() {
+        let steps = first..(first + keep_every.max(1)).min(config.steps);
+        let mut segment = Path::new(1);
+        if steps.len() > 1 {
+            // the last state of the segment is the start of the next one: its step need not be made again
+            let again = steps.start..steps.end - 1;
+            let _ = finished(short_run_steps(energy, config, start, again, noise, &mut segment)?)?;
+        } else {
+            segment.end(start)?;
+        }
+        for x_k in segment.states().iter().rev() {
+            let turned = match config.clip_gradient {
+                Some(longest) => langevin::clip_transpose(&energy.f_and_grad(x_k)?.1, &lambda, longest)?,
+                None => lambda.shallow_clone(),
+            };
+            let bent = energy.hvp(x_k, &turned)?;
+            lambda = lambda.f_add(&bent.f_mul_scalar(config.gradient_scale())?)?;
+        }
+    }
+    Ok(Pulled { x, lambda })
+}
+
+pub(crate) fn finished(outcome: Outcome) -> Result<Tensor> {
+    match outcome {
+        Outcome::Finished(Samples { x }) => Ok(x),
+        Outcome::Diverged { step, .. } => Err(crate::LatentError::Diverged { step }),
+    }
+}

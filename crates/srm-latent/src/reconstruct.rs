@@ -1,0 +1,265 @@
+//! Find the start noise whose short run is a given image: descend L(z) = ‖x − M(z)‖² over the observed pixels.
+
+use crate::step_size::StepSize;
+use crate::{LatentError, Result, ShortRun};
+use srm_config::Init;
+use srm_energy::Energy;
+use srm_langevin::{ChainKey, start};
+use tch::{Kind, Tensor};
+
+/// How z moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Gradient descent on dL/dz, with a step that adapts to each image.
+    Gradient,
+    /// The residual 2(x_K − x) in place of the gradient, without any Hessian; the same for piecewise linear nets.
+    Residual,
+    /// ADAM on dL/dz.
+    Adam,
+}
+
+/// Where z may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Latent {
+    /// Anywhere.
+    Free,
+    /// In the support of p_0: [-1, 1] for uniform starts; everywhere for Gaussian ones.
+    Support,
+}
+
+/// How to reconstruct.
+#[derive(Clone, Debug)]
+pub struct ReconstructOptions {
+    /// Iterations T, at least 1; 200 in the paper.
+    pub iterations: usize,
+    /// How z moves.
+    pub method: Method,
+    /// Its step on dL/dz; for ADAM its rate.
+    pub step: f64,
+    /// Where z may go.
+    pub latent: Latent,
+    /// Starts z₀ ~ p_0 an image, at least 1; the best is kept.
+    pub starts: usize,
+    /// Seed of the starts. They are none of those of `srm sample`: whose samples would else be found at once.
+    pub seed: u64,
+    /// An image is done where its mean squared error per observed pixel falls below this: to fit images with noise of
+    /// standard deviation σ beyond σ² is to fit the noise (Morozov's discrepancy principle).
+    pub enough: Option<f64>,
+    /// Iterations whose images are kept for the figure; those beyond T are left out.
+    pub keep: Vec<usize>,
+}
+
+/// How far a reconstruction is.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// Iterations done.
+    pub iteration: usize,
+    /// Mean over the images of the best error so far.
+    pub mse: f64,
+}
+
+/// What came out; the best of all iterations and starts for each image.
+pub struct Reconstruction {
+    /// M(z), `[n, c, h, w]`.
+    pub x: Tensor,
+    /// The code z, `[n, c, h, w]`.
+    pub z: Tensor,
+    /// Mean squared error per observed pixel on the [-1, 1] scale.
+    pub mse: Vec<f64>,
+    /// The iteration that gave it, 0 to T.
+    pub iteration: Vec<usize>,
+    /// M(z) at the iterations asked for, of each image's best start: (iteration, `[n, c, h, w]`).
+    pub kept: Vec<(usize, Tensor)>,
+    /// Mean error over the images at iterations 0 to T, of each image's best start.
+    pub curve: Vec<f64>,
+    /// Root mean square of M(z) − z per pixel, mean over the images: 0 for a generator that does nothing.
+    pub moved: f64,
+}
+
+/// ADAM's usual decay rates.
+const BETAS: [f64; 2] = [0.9, 0.999];
+/// The random stream of the starts, which no sample uses.
+const STARTS: u32 = u32::MAX;
+
+impl<E: Energy + 'static> ShortRun<E> {
+    /// Reconstruct `images` from fresh starts. All starts of image i share the noise of id i.
+    ///
+    /// # Shapes
+    /// `images`: `[n, c, h, w]` in [-1, 1]; `mask`: the same with 1 where a pixel is observed and 0 elsewhere.
+    ///
+    /// # Errors
+    /// [`LatentError::EmptyMask`], [`LatentError::NotFinite`], [`LatentError::Shape`], [`LatentError::Diverged`].
+    pub fn reconstruct(
+        &self,
+        images: &Tensor,
+        mask: Option<&Tensor>,
+        options: &ReconstructOptions,
+        seen: &mut dyn FnMut(&Progress) -> bool,
+    ) -> Result<Reconstruction> {
+        let [n, c, h, w] = <[i64; 4]>::try_from(images.size()).map_err(|got| LatentError::Shape {
+            what: "the images",
+            expected: vec![-1, -1, -1, -1],
+            got,
+        })?;
+        let weight = match mask {
+            Some(mask) if mask.size() == images.size() => mask.f_to_kind(images.kind())?,
+            Some(mask) => {
+                return Err(LatentError::Shape { what: "the mask", expected: images.size(), got: mask.size() });
+            }
+            None => images.f_ones_like()?,
+        };
+        let observed = numbers(&weight.f_sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Double)?)?;
+        if let Some(image) = observed.iter().position(|&pixels| pixels == 0.0) {
+            return Err(LatentError::EmptyMask { image });
+        }
+        let sums = numbers(&images.f_sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Double)?)?;
+        if let Some(image) = sums.iter().position(|sum| !sum.is_finite()) {
+            return Err(LatentError::NotFinite { image });
+        }
+        let starts = options.starts.max(1);
+        let rows = n as usize * starts; // row r is image r / starts
+        let (target, weight) = (each(images, starts)?, each(&weight, starts)?);
+        let observed: Vec<f64> = (0..rows).map(|row| observed[row / starts]).collect();
+        let ids: Vec<u64> = (0..rows).map(|row| (row / starts) as u64).collect();
+        let fresh = ChainKey { seed: options.seed, attempt: STARTS, update: 0 };
+        let all: Vec<u64> = (0..rows as u64).collect();
+        let mut z = start(self.config().init, &fresh, &all, [c, h, w], self.device())?.f_to_kind(images.kind())?;
+        let mut search = Search::new(rows, &z, options)?;
+        for iteration in 0..=options.iterations {
+            let residual_alone = options.method == Method::Residual;
+            let (x, lambda) = if iteration == options.iterations || residual_alone {
+                let x = self.generate(&z, &ids)?;
+                let lambda = residual(&x, &target, &weight)?;
+                (x, lambda)
+            } else {
+                self.pull_back(&z, &ids, &[&target, &weight], |x, with| residual(x, &with[0], &with[1]))?
+            };
+            let squares = x.f_sub(&target)?.f_mul(&weight)?.f_square()?;
+            let sums = numbers(&squares.f_sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Double)?)?;
+            let errors: Vec<f64> = sums.iter().zip(&observed).map(|(sum, pixels)| sum / pixels).collect();
+            search.see(iteration, &errors, &z, &x, options)?;
+            let mse =
+                search.best.chunks(starts).map(|all| all.iter().copied().fold(f64::INFINITY, f64::min)).sum::<f64>();
+            let go_on = seen(&Progress { iteration, mse: mse / n as f64 });
+            let enough = options
+                .enough
+                .is_some_and(|enough| search.best.chunks(starts).all(|all| all.iter().any(|&e| e <= enough)));
+            if iteration == options.iterations || enough || !go_on {
+                break;
+            }
+            z = search.step(&z, &lambda, &errors, iteration, options)?;
+            if options.latent == Latent::Support && self.config().init != Init::Gaussian {
+                z = z.f_clamp(-1.0, 1.0)?;
+            }
+        }
+        search.finish(starts)
+    }
+}
+
+/// 2 m ⊙ (x_K − x): ∂L/∂x_K.
+fn residual(x: &Tensor, target: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    Ok(x.f_sub(target)?.f_mul(weight)?.f_mul_scalar(2.0)?)
+}
+
+/// Each row `times` times in a row.
+fn each(tensor: &Tensor, times: usize) -> Result<Tensor> {
+    Ok(tensor.f_repeat_interleave_self_int(times as i64, 0, None)?)
+}
+
+fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
+    Ok(Vec::try_from(tensor.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Double)?.f_contiguous()?)?)
+}
+
+/// The state of the descents, one a row.
+struct Search {
+    best: Vec<f64>,
+    best_at: Vec<usize>,
+    best_z: Tensor,
+    best_x: Tensor,
+    kept: Vec<(usize, Tensor)>,
+    errors: Vec<Vec<f64>>,
+    steps: Vec<StepSize>,
+    moments: (Tensor, Tensor),
+}
+
+impl Search {
+    fn new(rows: usize, z: &Tensor, options: &ReconstructOptions) -> Result<Self> {
+        Ok(Self {
+            best: vec![f64::INFINITY; rows],
+            best_at: vec![0; rows],
+            best_z: z.f_zeros_like()?,
+            best_x: z.f_zeros_like()?,
+            kept: Vec::new(),
+            errors: Vec::new(),
+            steps: vec![StepSize::new(options.step); rows],
+            moments: (z.f_zeros_like()?, z.f_zeros_like()?),
+        })
+    }
+
+    /// Keep what is the best so far.
+    fn see(&mut self, t: usize, errors: &[f64], z: &Tensor, x: &Tensor, options: &ReconstructOptions) -> Result<()> {
+        let better: Vec<bool> = errors.iter().zip(&self.best).map(|(error, best)| error < best).collect();
+        for (row, _) in better.iter().enumerate().filter(|(_, better)| **better) {
+            (self.best[row], self.best_at[row]) = (errors[row], t);
+        }
+        let better = Tensor::f_from_slice(&better)?.f_to_device(z.device())?.f_reshape([-1, 1, 1, 1])?;
+        self.best_z = z.f_where_self(&better, &self.best_z)?;
+        self.best_x = x.f_where_self(&better, &self.best_x)?;
+        if options.keep.contains(&t) {
+            self.kept.push((t, x.shallow_clone()));
+        }
+        self.errors.push(errors.to_vec());
+        Ok(())
+    }
+
+    /// The next z.
+    fn step(
+        &mut self,
+        z: &Tensor,
+        lambda: &Tensor,
+        errors: &[f64],
+        t: usize,
+        options: &ReconstructOptions,
+    ) -> Result<Tensor> {
+        if options.method != Method::Adam {
+            let steps: Vec<f32> =
+                self.steps.iter_mut().zip(errors).map(|(step, &error)| step.after(error) as f32).collect();
+            let steps = Tensor::f_from_slice(&steps)?.f_to_device(z.device())?.f_to_kind(z.kind())?;
+            return Ok(z.f_sub(&lambda.f_mul(&steps.f_reshape([-1, 1, 1, 1])?)?)?);
+        }
+        let [beta1, beta2] = BETAS;
+        let (first, second) = &mut self.moments;
+        let _ = first.f_mul_scalar_(beta1)?.f_add_(&lambda.f_mul_scalar(1.0 - beta1)?)?;
+        let _ = second.f_mul_scalar_(beta2)?.f_add_(&lambda.f_square()?.f_mul_scalar(1.0 - beta2)?)?;
+        let power = i32::try_from(t + 1).unwrap_or(i32::MAX);
+        let mean = first.f_div_scalar(1.0 - beta1.powi(power))?;
+        let scale = second.f_div_scalar(1.0 - beta2.powi(power))?.f_sqrt()?.f_add_scalar(1e-8)?;
+        Ok(z.f_sub(&mean.f_div(&scale)?.f_mul_scalar(options.step)?)?)
+    }
+
+    /// The best start of each image.
+    fn finish(self, starts: usize) -> Result<Reconstruction> {
+        let images = self.best.len() / starts;
+        let chosen: Vec<usize> = (0..images)
+            .map(|image| {
+                let rows = image * starts..(image + 1) * starts;
+                rows.min_by(|&a, &b| self.best[a].total_cmp(&self.best[b])).unwrap_or(image * starts)
+            })
+            .collect();
+        let rows: Vec<i64> = chosen.iter().map(|&row| row as i64).collect();
+        let rows = Tensor::f_from_slice(&rows)?.f_to_device(self.best_x.device())?;
+        let pick = |tensor: &Tensor| -> Result<Tensor> { Ok(tensor.f_index_select(0, &rows)?) };
+        let (x, z) = (pick(&self.best_x)?, pick(&self.best_z)?);
+        let distance = x.f_sub(&z)?.f_square()?.f_mean_dim([1i64, 2, 3].as_slice(), false, Kind::Double)?.f_sqrt()?;
+        let mean = |errors: &Vec<f64>| chosen.iter().map(|&row| errors[row]).sum::<f64>() / images.max(1) as f64;
+        Ok(Reconstruction {
+            mse: chosen.iter().map(|&row| self.best[row]).collect(),
+            iteration: chosen.iter().map(|&row| self.best_at[row]).collect(),
+            kept: self.kept.iter().map(|(t, x)| Ok((*t, pick(x)?))).collect::<Result<Vec<_>>>()?,
+            curve: self.errors.iter().map(mean).collect(),
+            moved: distance.f_mean(Kind::Double)?.f_double_value(&[])?,
+            x,
+            z,
+        })
+    }
+}

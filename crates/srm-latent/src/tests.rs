@@ -1,0 +1,285 @@
+//! Check the generator's derivative against autograd and finite differences, and what it is used for.
+
+use crate::{Latent, LatentError, Method, Noise, ReconstructOptions, ShortRun, ShortRunOptions, mix, rhos};
+use srm_config::{Activation, Drift, EnergyConfig, Init, LangevinConfig};
+use srm_energy::{ConvNet, Energy, Quadratic, Trainable};
+use srm_langevin::{ChainKey, KeyedNoise, Noise as _, SamplerOptions};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tch::{Device, Kind, Tensor};
+
+fn config(steps: usize) -> LangevinConfig {
+    let drift = Drift::Tempered { gradient_scale: 0.7, noise_std: 0.01 };
+    LangevinConfig { steps, drift, init: Init::Uniform, clip_gradient: None, block: None }
+}
+
+fn options(noise: Noise, block: usize) -> ShortRunOptions {
+    ShortRunOptions { noise, spread: SamplerOptions { threads: 2, block }, keep_every: 1 }
+}
+
+/// A net whose gradient moves an image visibly: fresh weights times 3.
+fn net(activation: Activation, kind: Kind) -> ConvNet {
+    let config = EnergyConfig { size: 32, channels: 1, features: 4, activation };
+    let fresh = ConvNet::new(&config, 3, Device::Cpu).unwrap();
+    let grown: Vec<_> = fresh.named_parameters().into_iter().map(|(n, p)| (n, p.to_kind(kind) * 3.0)).collect();
+    ConvNet::from_tensors(&config, &grown, Device::Cpu).unwrap()
+}
+
+fn close(a: &Tensor, b: &Tensor) -> f64 {
+    ((a - b).norm() / b.norm()).double_value(&[])
+}
+
+/// x_K by autograd through the whole chain, with the same noise.
+fn through_the_chain(net: &ConvNet, config: &LangevinConfig, z: &Tensor, noise: Noise, ids: &[u64]) -> Tensor {
+    let mut x = z.shallow_clone();
+    for step in 0..config.steps {
+        let inner = net.f(&x).unwrap().sum(x.kind());
+        let gradient = Tensor::run_backward(&[inner], &[&x], true, true).remove(0);
+        x = &x + gradient * config.gradient_scale();
+        if let Noise::Fixed(seed) = noise {
+            let key = ChainKey { seed, attempt: 0, update: 0 };
+            let u = KeyedNoise::new(key, ids.to_vec()).draw(step, &x).unwrap().unwrap();
+            x += u * config.noise_std();
+        }
+    }
+    x
+}
+
+#[test]
+fn the_adjoint_is_what_autograd_gives_through_the_chain() {
+    for activation in [Activation::Silu, Activation::Softplus, Activation::LeakyRelu(0.2)] {
+        let (net, config) = (net(activation, Kind::Float), config(10));
+        for noise in [Noise::Off, Noise::Fixed(5)] {
+            let ids = [0, 1, 2];
+            let run = ShortRun::new(&net, &config, options(noise, 3));
+            let z = run.start(1, &ids, [1, 32, 32]).unwrap();
+            let v = Tensor::randn_like(&z);
+            let (x, pulled) = run.vjp(&z, &v, &ids).unwrap();
+            let tracked = z.detach().set_requires_grad(true);
+            let end = through_the_chain(&net, &config, &tracked, noise, &ids);
+            let expected = Tensor::run_backward(&[(&end * &v).sum(Kind::Float)], &[&tracked], false, false).remove(0);
+            assert!(close(&x, &end.detach()) < 1e-5, "{activation:?} {noise:?}");
+            let off = close(&pulled, &expected);
+            assert!(off < 1e-4, "{activation:?} {noise:?}: {off}");
+            if activation == Activation::LeakyRelu(0.2) {
+                assert_eq!(pulled, v, "the almost-everywhere derivative is the identity");
+            } else {
+                assert!(close(&pulled, &v) > 1e-2, "{activation:?}: the case is not trivial");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_adjoint_is_what_finite_differences_give() {
+    for activation in [Activation::Silu, Activation::Softplus] {
+        let (net, config) = (net(activation, Kind::Double), config(10));
+        let run = ShortRun::new(&net, &config, options(Noise::Fixed(2), 2));
+        let ids = [4, 9];
+        let z = run.start(1, &ids, [1, 32, 32]).unwrap().to_kind(Kind::Double);
+        let (v, direction) = (Tensor::randn_like(&z), Tensor::randn_like(&z));
+        let (_, pulled) = run.vjp(&z, &v, &ids).unwrap();
+        let step = 1e-5;
+        let ahead = run.generate(&(&z + &direction * step), &ids).unwrap();
+        let behind = run.generate(&(&z - &direction * step), &ids).unwrap();
+        let found = (((ahead - behind) / (2.0 * step)) * &v).sum(Kind::Double).double_value(&[]);
+        let expected = (pulled * direction).sum(Kind::Double).double_value(&[]);
+        assert!((found - expected).abs() < 1e-6 * expected.abs().max(1.0), "{activation:?}: {found} {expected}");
+    }
+}
+
+#[test]
+fn a_clip_along_the_chain_is_part_of_the_derivative() {
+    let net = net(Activation::Silu, Kind::Double);
+    let clipped = LangevinConfig { clip_gradient: Some(0.5), ..config(6) };
+    let run = ShortRun::new(&net, &clipped, options(Noise::Off, 1));
+    let z = run.start(1, &[0], [1, 32, 32]).unwrap().to_kind(Kind::Double);
+    let free = ShortRun::new(&net, &config(6), options(Noise::Off, 1));
+    assert!(close(&run.generate(&z, &[0]).unwrap(), &free.generate(&z, &[0]).unwrap()) > 1e-3, "the clip binds");
+    let (v, direction) = (Tensor::randn_like(&z), Tensor::randn_like(&z));
+    let (_, pulled) = run.vjp(&z, &v, &[0]).unwrap();
+    let step = 1e-5;
+    let difference =
+        run.generate(&(&z + &direction * step), &[0]).unwrap() - run.generate(&(&z - &direction * step), &[0]).unwrap();
+    let found = (difference / (2.0 * step) * &v).sum(Kind::Double).double_value(&[]);
+    let expected = (pulled * direction).sum(Kind::Double).double_value(&[]);
+    assert!((found - expected).abs() < 1e-5 * expected.abs().max(1.0), "{found} {expected}");
+}
+
+#[test]
+fn keeping_every_third_state_gives_the_same_bits() {
+    let (net, config) = (net(Activation::Silu, Kind::Float), config(10));
+    let ids = [0, 1];
+    let all: Vec<Tensor> = [1, 3, 4, 10, 99]
+        .into_iter()
+        .map(|keep_every| {
+            let run = ShortRun::new(&net, &config, ShortRunOptions { keep_every, ..options(Noise::Fixed(1), 2) });
+            let z = run.start(1, &ids, [1, 32, 32]).unwrap();
+            run.vjp(&z, &z, &ids).unwrap().1
+        })
+        .collect();
+    for one in &all[1..] {
+        assert_eq!(*one, all[0]);
+    }
+}
+
+/// Counts calls of an energy.
+struct Counted<E> {
+    inner: E,
+    gradients: Arc<AtomicUsize>,
+    products: Arc<AtomicUsize>,
+}
+
+impl<E: Energy> Energy for Counted<E> {
+    fn f(&self, x: &Tensor) -> srm_energy::Result<Tensor> {
+        self.inner.f(x)
+    }
+
+    fn f_and_grad(&self, x: &Tensor) -> srm_energy::Result<(Tensor, Tensor)> {
+        self.gradients.fetch_add(1, Ordering::Relaxed);
+        self.inner.f_and_grad(x)
+    }
+
+    fn hvp(&self, x: &Tensor, v: &Tensor) -> srm_energy::Result<Tensor> {
+        self.products.fetch_add(1, Ordering::Relaxed);
+        self.inner.hvp(x, v)
+    }
+
+    fn has_curvature(&self) -> bool {
+        self.inner.has_curvature()
+    }
+
+    fn replica(&self) -> Self {
+        Self { inner: self.inner.replica(), gradients: self.gradients.clone(), products: self.products.clone() }
+    }
+
+    fn device(&self) -> Device {
+        self.inner.device()
+    }
+}
+
+#[test]
+fn a_piecewise_linear_net_costs_k_gradients_and_no_product() {
+    for (activation, products) in [(Activation::LeakyRelu(0.2), 0), (Activation::Relu, 0), (Activation::Silu, 10)] {
+        let (gradients, counted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let energy =
+            Counted { inner: net(activation, Kind::Float), gradients: gradients.clone(), products: counted.clone() };
+        let run = ShortRun::new(&energy, &config(10), options(Noise::Off, 2));
+        let z = run.start(1, &[0, 1], [1, 32, 32]).unwrap();
+        let _ = run.vjp(&z, &z, &[0, 1]).unwrap();
+        assert_eq!(
+            (gradients.load(Ordering::Relaxed), counted.load(Ordering::Relaxed)),
+            (10, products),
+            "{activation:?}"
+        );
+    }
+}
+
+#[test]
+fn the_ends_of_a_row_are_the_images_of_its_codes_bit_for_bit() {
+    let net = net(Activation::LeakyRelu(0.2), Kind::Float);
+    let run = ShortRun::new(&net, &config(12), options(Noise::Fixed(1), 4));
+    let z = run.start(1, &[0, 1], [1, 32, 32]).unwrap();
+    let row = run.interpolate(&z.get(0), &z.get(1), &rhos(7), 0).unwrap();
+    assert_eq!(row.x.get(0), run.generate(&z.narrow(0, 0, 1), &[0]).unwrap().get(0));
+    assert_eq!(row.x.get(6), run.generate(&z.narrow(0, 1, 1), &[0]).unwrap().get(0));
+    assert_eq!(row.steps.len(), 6);
+    let walked: f64 = row.steps.iter().sum();
+    assert!(row.ends > 0.0 && walked >= row.ends * 0.999, "{walked} {}", row.ends);
+}
+
+#[test]
+fn swapping_the_codes_and_turning_rho_gives_the_same_code() {
+    let key = ChainKey { seed: 3, attempt: 0, update: 0 };
+    let z = srm_langevin::start(Init::Gaussian, &key, &[0, 1], [1, 8, 8], Device::Cpu).unwrap();
+    for rho in [0.0, 0.1, 0.5, 0.9, 1.0f64] {
+        let one = mix(&z.get(0), &z.get(1), rho).unwrap();
+        let other = mix(&z.get(1), &z.get(0), (1.0 - rho * rho).sqrt()).unwrap();
+        assert!((one - other).abs().max().double_value(&[]) < 1e-6, "{rho}");
+    }
+    let path = rhos(9);
+    assert_eq!((path[0], path[8]), (1.0, 0.0));
+    assert!(path.windows(2).all(|pair| pair[0] > pair[1]));
+}
+
+fn search(method: Method, step: f64) -> ReconstructOptions {
+    ReconstructOptions {
+        iterations: 200,
+        method,
+        step,
+        latent: Latent::Free,
+        starts: 1,
+        seed: 7,
+        enough: None,
+        keep: vec![0, 200],
+    }
+}
+
+#[test]
+fn a_quadratic_is_reconstructed_by_every_method() {
+    // M(z) = m + aᴷ(z − m) is linear: the code of x is m + (x − m)/aᴷ, and every method must find it.
+    let (mean, steps) = (0.2, 4);
+    let m = Tensor::full([1, 6, 6], mean, (Kind::Double, Device::Cpu));
+    let energy = Quadratic::new(m, 2.0);
+    let run = ShortRun::new(&energy, &config(steps), options(Noise::Off, 4));
+    let x = (Tensor::rand([3, 1, 6, 6], (Kind::Double, Device::Cpu)) - 0.5) * 0.5;
+    let shrink = (1.0 - 0.7 / 4.0f64).powi(steps as i32);
+    let code = mean + (&x - mean) / shrink;
+    for (method, step) in [(Method::Gradient, 0.5), (Method::Residual, 0.3), (Method::Adam, 0.05)] {
+        let found = run.reconstruct(&x, None, &search(method, step), &mut |_| true).unwrap();
+        assert!(found.mse.iter().all(|&mse| mse < 1e-5), "{method:?} {:?}", found.mse);
+        assert!((found.z - &code).abs().max().double_value(&[]) < 0.05, "{method:?}");
+        assert!(found.curve[0] > 0.05 && found.curve.len() == 201 && found.kept.len() == 2);
+    }
+}
+
+#[test]
+fn only_observed_pixels_count_and_bad_images_are_refused() {
+    let m = Tensor::zeros([1, 6, 6], (Kind::Double, Device::Cpu));
+    let energy = Quadratic::new(m, 2.0);
+    let run = ShortRun::new(&energy, &config(3), options(Noise::Off, 2));
+    let x = Tensor::rand([2, 1, 6, 6], (Kind::Double, Device::Cpu)) - 0.5;
+    let mask = Tensor::ones([2, 1, 6, 6], (Kind::Double, Device::Cpu));
+    let _ = mask.narrow(3, 3, 3).fill_(0.0);
+    let wild = x.copy();
+    let _ = wild.narrow(3, 3, 3).fill_(1e3);
+    let options = search(Method::Gradient, 0.5);
+    let seen = run.reconstruct(&x, Some(&mask), &options, &mut |_| true).unwrap();
+    let hidden = run.reconstruct(&wild, Some(&mask), &options, &mut |_| true).unwrap();
+    assert_eq!(seen.x, hidden.x, "what is not observed has no effect");
+    assert!(seen.mse.iter().all(|&mse| mse < 1e-5));
+
+    let nothing = mask.zeros_like();
+    let error = run.reconstruct(&x, Some(&nothing), &options, &mut |_| true).err().unwrap();
+    assert!(matches!(error, LatentError::EmptyMask { image: 0 }), "{error}");
+    let broken = x.copy();
+    let _ = broken.get(1).get(0).get(2).fill_(f64::NAN);
+    let error = run.reconstruct(&broken, None, &options, &mut |_| true).err().unwrap();
+    assert!(matches!(error, LatentError::NotFinite { image: 1 }), "{error}");
+}
+
+#[test]
+fn support_bounds_the_code_and_more_starts_are_no_worse() {
+    let net = net(Activation::LeakyRelu(0.2), Kind::Float);
+    let run = ShortRun::new(&net, &config(6), options(Noise::Fixed(1), 4));
+    let x = Tensor::rand([2, 1, 32, 32], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
+    let short = ReconstructOptions { iterations: 20, step: 0.1, ..search(Method::Gradient, 0.1) };
+    let bound = ReconstructOptions { latent: Latent::Support, ..short.clone() };
+    let inside = run.reconstruct(&x, None, &bound, &mut |_| true).unwrap();
+    assert!(inside.z.abs().max().double_value(&[]) <= 1.0);
+    let one = run.reconstruct(&x, None, &short, &mut |_| true).unwrap();
+    let three = run.reconstruct(&x, None, &ReconstructOptions { starts: 3, ..short.clone() }, &mut |_| true).unwrap();
+    // start 0 of image 0 is the same start in both
+    assert!(three.mse[0] <= one.mse[0]);
+    // it can be stopped, and it stops by itself where it is asked for no better than the noise
+    let mut calls = 0;
+    run.reconstruct(&x, None, &short, &mut |_| {
+        calls += 1;
+        calls < 3
+    })
+    .unwrap();
+    assert_eq!(calls, 3);
+    let enough = ReconstructOptions { enough: Some(0.1), ..short };
+    let early = run.reconstruct(&x, None, &enough, &mut |_| true).unwrap();
+    assert!(early.curve.len() < 21 && early.mse.iter().all(|&mse| mse <= 0.1), "{:?}", early.curve);
+}
