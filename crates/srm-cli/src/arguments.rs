@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, builder::styling};
 
 use crate::device::DeviceChoice;
-pub use crate::latent_arguments::{InterpolateArguments, ModelArguments, NoiseChoice, ReconstructArguments};
+pub use crate::latent_arguments::{
+    InterpolateArguments, MethodChoice, ModelArguments, NoiseChoice, ReconstructArguments,
+};
 
 const STYLES: styling::Styles = styling::Styles::styled()
     .header(styling::AnsiColor::Green.on_default().bold())

@@ -62,6 +62,11 @@ pub enum LatentChoice {
 }
 
 impl MethodChoice {
+    /// What reached the smallest errors.
+    pub fn default_for(net_has_curvature: bool) -> MethodChoice {
+        if net_has_curvature { MethodChoice::Residual } else { MethodChoice::Adam }
+    }
+
     /// As typed.
     pub fn name(self) -> &'static str {
         match self {
@@ -71,10 +76,14 @@ impl MethodChoice {
         }
     }
 
-    /// The step that converged on every net tried.
+    /// The best of the steps tried on nets trained on CelebA at 32 px (n 16, K 30, 8 photos that they never saw, 200
+    /// iterations), as mean squared error per pixel. LeakyReLU: ADAM 0.0018 at 0.02 and 0.0021 at 0.05, gradient 0.0031 at
+    /// 0.04. SiLU: residual 0.0041 at 0.01 and 0.0204 at 0.04, gradient 0.0159 at 0.04 and 0.0336 at 0.004, ADAM 0.0175
+    /// at 0.02.
     pub fn default_step(self) -> f64 {
         match self {
-            MethodChoice::Gradient | MethodChoice::Residual => 0.01,
+            MethodChoice::Gradient => 0.04,
+            MethodChoice::Residual => 0.01,
             MethodChoice::Adam => 0.02,
         }
     }
@@ -150,7 +159,7 @@ pub struct InterpolateArguments {
   srm reconstruct --weights runs/celeba32-cpu --images noisy.npy --observed-noise 0.2 --out denoised.png
   srm reconstruct --weights runs/celeba32-cpu --images faces.npy --count 8 --out r.png --json
     {"command":"reconstruct","weights":"runs/celeba32-cpu/checkpoints/004500/weights.safetensors","images":"faces.npy",
-     "count":8,"iterations":200,"method":"gradient","step":0.01,"latent":"free","starts":1,"noise":"fixed","seed":1,"steps":30,
+     "count":8,"iterations":200,"method":"adam","step":0.02,"latent":"free","starts":1,"noise":"fixed","seed":1,"steps":30,
      "mask":null,"observed_noise":null,"device":"cpu","seconds":21.4,"out":"r.png","npy":null,"animate":null,
      "mse":[0.004,...],"mean_mse":0.005,"best_iteration":[198,...],"curve":[0.41,...],"moved":0.52,"names":["0 of faces.npy",...]}
     (one line; errors are per observed pixel on the [-1, 1] scale)"#)]
@@ -166,10 +175,10 @@ pub struct ReconstructArguments {
     /// Iterations T.
     #[arg(long, default_value_t = 200, value_name = "T", value_parser = clap::value_parser!(u32).range(1..))]
     pub iterations: u32,
-    /// How z moves.
-    #[arg(long, value_enum, default_value = "gradient")]
-    pub method: MethodChoice,
-    /// Its step on dL/dz; for ADAM its rate [default: 0.01; ADAM 0.02].
+    /// How z moves [default: adam for nets without curvature, such as LeakyReLU; residual for smooth ones].
+    #[arg(long, value_enum)]
+    pub method: Option<MethodChoice>,
+    /// Its step on dL/dz; for ADAM its rate [default: gradient 0.04, residual 0.01, ADAM 0.02].
     #[arg(long, value_name = "STEP")]
     pub step: Option<f64>,
     /// Where z may go.

@@ -12,7 +12,7 @@ use tch::Tensor;
 
 use crate::{
     animation,
-    arguments::ReconstructArguments,
+    arguments::{MethodChoice, ReconstructArguments},
     device,
     failure::{Failure, usage},
     generator::Generator,
@@ -39,8 +39,10 @@ pub fn run(arguments: &ReconstructArguments, output: &Output) -> Result<()> {
     for path in [Some(&arguments.out), arguments.npy.as_ref(), arguments.animate.as_ref()].into_iter().flatten() {
         prepare_output(path)?;
     }
-    let options = options(arguments)?;
+    check(arguments)?;
     let generator = Generator::open(&arguments.model, arguments.seed)?;
+    let method = arguments.method.unwrap_or_else(|| MethodChoice::default_for(generator.run.has_curvature()));
+    let options = options(arguments, method);
     let [c, h, _] = generator.image;
     let gallery = open_images(arguments, h as usize, c as usize)?;
     let (count, target) = (gallery.names.len(), to_tensor(&gallery.images)?.f_to_device(generator.device)?);
@@ -67,36 +69,40 @@ pub fn run(arguments: &ReconstructArguments, output: &Output) -> Result<()> {
         let shown = found.kept.iter().map(|(_, state)| state.shallow_clone()).collect();
         animation::write(path, &animation::side_by_side(&[shown])?, animation::square(count), PADDING)?;
     }
-    report(arguments, &generator, &gallery, &options, &found, seconds, output)?;
+    report(arguments, (method, &options), &generator, &gallery, &found, seconds, output)?;
     if interrupt::asked() {
         return Err(Failure::Interrupted("interrupted; what was found so far is written".to_owned()).into());
     }
     Ok(())
 }
 
-fn options(arguments: &ReconstructArguments) -> Result<ReconstructOptions> {
-    let iterations = arguments.iterations as usize;
-    let mut keep: Vec<usize> = SHOWN.iter().map(|share| (share * iterations as f64).round() as usize).collect();
-    if arguments.animate.is_some() {
-        keep = (0..=iterations).step_by(iterations.div_ceil(FRAMES)).collect();
-    }
-    keep.dedup();
+fn check(arguments: &ReconstructArguments) -> Result<()> {
     if arguments.step.is_some_and(|step| !(step > 0.0 && step.is_finite())) {
         return Err(usage("--step must be a finite number > 0"));
     }
     if arguments.observed_noise.is_some_and(|sigma| !(sigma > 0.0 && sigma.is_finite())) {
         return Err(usage("--observed-noise must be a finite number > 0, in units of pixels in [-1, 1]"));
     }
-    Ok(ReconstructOptions {
+    Ok(())
+}
+
+fn options(arguments: &ReconstructArguments, method: MethodChoice) -> ReconstructOptions {
+    let iterations = arguments.iterations as usize;
+    let mut keep: Vec<usize> = SHOWN.iter().map(|share| (share * iterations as f64).round() as usize).collect();
+    if arguments.animate.is_some() {
+        keep = (0..=iterations).step_by(iterations.div_ceil(FRAMES)).collect();
+    }
+    keep.dedup();
+    ReconstructOptions {
         iterations,
-        method: arguments.method.into(),
-        step: arguments.step.unwrap_or(arguments.method.default_step()),
+        method: method.into(),
+        step: arguments.step.unwrap_or(method.default_step()),
         latent: arguments.latent.into(),
         starts: usize::from(arguments.starts),
         seed: arguments.seed,
         enough: arguments.observed_noise.map(|sigma| sigma * sigma),
         keep,
-    })
+    }
 }
 
 fn open_images(arguments: &ReconstructArguments, size: usize, channels: usize) -> Result<Gallery> {
@@ -170,9 +176,9 @@ fn write_figure(
 
 fn report(
     arguments: &ReconstructArguments,
+    (method, options): (MethodChoice, &ReconstructOptions),
     generator: &Generator,
     gallery: &Gallery,
-    options: &ReconstructOptions,
     found: &Reconstruction,
     seconds: f64,
     output: &Output,
@@ -182,7 +188,7 @@ fn report(
     let worst = found.mse.iter().copied().fold(0.0, f64::max);
     let object = json!({
         "command": "reconstruct", "weights": generator.file, "images": arguments.images, "count": count,
-        "iterations": options.iterations, "method": arguments.method.name(), "step": options.step,
+        "iterations": options.iterations, "method": method.name(), "step": options.step,
         "latent": arguments.latent.name(), "starts": options.starts, "noise": generator.noise_name(),
         "seed": options.seed, "steps": generator.run.config().steps, "mask": arguments.mask,
         "observed_noise": arguments.observed_noise, "device": device::name(generator.device), "seconds": seconds,
@@ -193,7 +199,7 @@ fn report(
     let text = format!(
         "{count} images, {} iterations ({}, step {}, z {}) in {}\nmse per observed pixel on the [-1, 1] scale: mean {mean:.5}, worst {worst:.5}\n|M(z) − z| {:.3} (rms per pixel; 0 would be a generator that does nothing)\nfigure  {} (iterates from left to right, the best, the target)",
         options.iterations,
-        arguments.method.name(),
+        method.name(),
         options.step,
         arguments.latent.name(),
         status::duration(seconds),

@@ -34,6 +34,7 @@ pub struct ShortRun<E> {
     config: LangevinConfig,
     options: ShortRunOptions,
     device: Device,
+    has_curvature: bool,
 }
 
 /// Rows of one block: start noise and noise ids, with a vector a row where one is wanted.
@@ -48,12 +49,18 @@ impl<E: Energy + 'static> ShortRun<E> {
     pub fn new(energy: &E, config: &LangevinConfig, options: ShortRunOptions) -> Self {
         let device = energy.device();
         let threads = if device == Device::Cpu { options.spread.threads } else { 1 };
-        Self { pool: Pool::new(energy, threads), config: config.clone(), options, device }
+        let has_curvature = energy.has_curvature();
+        Self { pool: Pool::new(energy, threads), config: config.clone(), options, device, has_curvature }
     }
 
     /// Where tensors must live.
     pub fn device(&self) -> Device {
         self.device
+    }
+
+    /// Whether the generator's derivative is anything but the identity.
+    pub fn has_curvature(&self) -> bool {
+        self.has_curvature
     }
 
     /// The Langevin settings.

@@ -10,7 +10,7 @@ use tch::{Kind, Tensor};
 /// How z moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Gradient descent on dL/dz, with a step that adapts to each image.
+    /// Gradient descent on dL/dz, with a step that adapts to each image's losses.
     Gradient,
     /// The residual 2(x_K − x) in place of the gradient, without any Hessian; the same for piecewise linear nets.
     Residual,

@@ -224,6 +224,20 @@ pub(crate) fn newest(folder: &Path, accept: impl Fn(u64, &StateFile) -> bool) ->
     Ok((None, damaged))
 }
 
+/// The newest checkpoint whose weights can be used: one that is whole, or one without sums, from a version of this program
+/// that wrote none. With those that were newer but damaged.
+pub(crate) fn newest_weights(folder: &Path) -> Result<(Option<PathBuf>, Damaged)> {
+    let mut damaged = Vec::new();
+    for (_, path) in list(folder)?.into_iter().rev() {
+        match damage(&path)? {
+            Some(reason) if path.join(SUMS).exists() => damaged.push((path, reason)),
+            _ if path.join("weights.safetensors").is_file() => return Ok((Some(path), damaged)),
+            _ => {}
+        }
+    }
+    Ok((None, damaged))
+}
+
 /// Delete what the config does not keep. The newest stays, and of the regular ones the last `keep_last`, the last that a
 /// rollback may go to, and what falls on `keep_every`.
 pub(crate) fn prune(folder: &Path, config: &CheckpointConfig) -> Result<()> {

@@ -192,12 +192,12 @@ impl RunFolder {
         })
     }
 
-    /// The newest whole checkpoint of a run folder; damaged ones are passed over with a warning.
+    /// The newest checkpoint of a run folder to draw samples with; damaged ones are passed over with a warning.
     ///
     /// # Errors
     /// [`TrainError::Io`] where the folder cannot be read.
     pub fn newest_checkpoint(run: &Path) -> Result<Option<PathBuf>> {
-        let (newest, damaged) = checkpoint::newest(&run.join("checkpoints"), |_, _| true)?;
+        let (newest, damaged) = checkpoint::newest_weights(&run.join("checkpoints"))?;
         warn_of(&damaged);
         Ok(newest)
     }
