@@ -15,7 +15,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     setup::ensure_done()?;
     // Only the bench targets: the unit tests of a library do not understand criterion's options.
-    let fixed = ["bench", "--profile", "dev", "--package", "srm-langevin", "--package", "srm-latent", "--benches"];
+    let fixed = ["bench", "--profile", "dev", "--workspace", "--bench", "kernel", "--bench", "adjoint"];
     let fixed = fixed.map(str::to_owned);
     workspace::run(&mut workspace::cargo(fixed.into_iter().chain(args.passed_on)))
 }

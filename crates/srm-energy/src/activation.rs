@@ -39,18 +39,19 @@ pub(crate) fn times_first(activation: Activation, g: &Tensor, a: &Tensor) -> Res
 
 /// g · φ''(a) for the smooth activations; `None` where it is zero almost everywhere.
 pub(crate) fn times_second(activation: Activation, g: &Tensor, a: &Tensor) -> Result<Option<Tensor>> {
-    let second = match activation {
+    let mut second = match activation {
         Activation::LeakyRelu(_) | Activation::Relu => return Ok(None),
+        // in place where a tensor is ours alone: memory traffic is what this costs
         Activation::Silu => {
-            let s = a.f_sigmoid()?;
-            let slope = s.f_mul(&s.f_neg()?.f_add_scalar(1)?)?; // σ' = σ(1 − σ)
-            let bend = s.f_mul_scalar(-2)?.f_add_scalar(1)?.f_mul(a)?.f_add_scalar(2)?; // 2 + a(1 − 2σ)
-            slope.f_mul(&bend)?
+            let mut s = a.f_sigmoid()?;
+            let mut slope = s.f_neg()?.f_add_scalar_(1)?.f_mul_(&s)?; // σ' = σ(1 − σ)
+            let bend = s.f_mul_scalar_(-2)?.f_add_scalar_(1)?.f_mul_(a)?.f_add_scalar_(2)?; // 2 + a(1 − 2σ)
+            slope.f_mul_(&bend)?
         }
         Activation::Softplus => {
             let s = a.f_sigmoid()?;
-            let curve = s.f_mul(&s.f_neg()?.f_add_scalar(1)?)?;
-            curve.f_mul(&a.f_le(SOFTPLUS_THRESHOLD)?.f_to_kind(a.kind())?)?
+            let mut curve = s.f_neg()?.f_add_scalar_(1)?.f_mul_(&s)?;
+            curve.f_mul_(&a.f_le(SOFTPLUS_THRESHOLD)?.f_to_kind(a.kind())?)?
         }
         Activation::Gelu => {
             let square = a.f_square()?;
@@ -59,5 +60,5 @@ pub(crate) fn times_second(activation: Activation, g: &Tensor, a: &Tensor) -> Re
             density.f_mul(&square.f_neg()?.f_add_scalar(2)?)?
         }
     };
-    Ok(Some(second.f_mul(g)?))
+    Ok(Some(second.f_mul_(g)?))
 }

@@ -205,16 +205,18 @@ impl Energy for ConvNet {
         }
         let mut g = self.top_gradient(x.size()[0])?;
         let mut g_dot: Option<Tensor> = None; // the top's is zero: f is linear in h_L
-        for ((layer, a), a_dot) in self.hidden().iter().zip(&inputs).zip(&tangents).rev() {
+        for (l, ((layer, a), a_dot)) in self.hidden().iter().zip(&inputs).zip(&tangents).enumerate().rev() {
             let mut inner = match times_second(phi, &g.f_mul(a_dot)?, a)? {
                 Some(bent) => bent,
                 None => g.f_zeros_like()?,
             };
             if let Some(g_dot) = &g_dot {
-                inner = inner.f_add(&times_first(phi, g_dot, a)?)?;
+                inner = inner.f_add_(&times_first(phi, g_dot, a)?)?;
             }
             g_dot = Some(layer.backward(&inner)?);
-            g = layer.backward(&times_first(phi, &g, a)?)?;
+            if l > 0 {
+                g = layer.backward(&times_first(phi, &g, a)?)?; // below the first layer nobody asks for it
+            }
         }
         g_dot.map_or_else(|| Ok(v.zeros_like()), Ok)
     }

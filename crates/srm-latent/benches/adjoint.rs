@@ -1,5 +1,5 @@
 //! Time a forward short run, its adjoint, and autograd through the chain, on one CPU thread. Run with
-//! `cargo xtask bench adjoint`.
+//! `cargo xtask bench 'K 20'`.
 
 #![allow(missing_docs)]
 
