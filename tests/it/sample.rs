@@ -103,3 +103,18 @@ fn a_pytorch_state_dict_draws_samples_by_the_settings_of_a_config() {
             .failed_with(1, &["1 features", "8 features"]);
     }
 }
+
+#[test]
+fn chains_move_in_an_animated_png() {
+    let (run, _) = smoke();
+    let place = folder();
+    let (out, moving) = (place.path().join("x.npy"), place.path().join("m.png"));
+    let arguments = ["sample", "--weights", text(run), "--count", "5", "--out", text(&out), "--animate", text(&moving)];
+    let said = srm(&[&arguments[..], &["--json"]].concat()).done().json();
+    assert_eq!(said["animate"], text(&moving));
+    // five images in three columns; ten steps and the noise before them make eleven frames
+    assert_eq!(png_size(&moving), (3 * 34 + 2, 2 * 34 + 2));
+    let bytes = fs::read(&moving).expect("written");
+    let control = bytes.windows(4).position(|chunk| chunk == b"acTL").expect("an animated PNG");
+    assert_eq!(bytes[control + 4..control + 8], [0, 0, 0, 11]);
+}

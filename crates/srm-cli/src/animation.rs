@@ -63,3 +63,13 @@ pub fn write(path: &Path, frames: &[Array4<u8>], columns: usize, padding: usize)
 fn bytes(sheet: &Array3<u8>) -> Vec<u8> {
     sheet.iter().copied().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grids_are_as_square_as_can_be() {
+        assert_eq!([1, 2, 4, 5, 10, 50, 64, 65].map(square), [1, 2, 2, 3, 4, 8, 8, 9]);
+    }
+}

@@ -118,7 +118,8 @@ pub struct TrainArguments {
   srm sample --weights runs/celeba32-cpu --out faces.png --nearest data/celeba/celeba_32_center178_train.npy
   srm sample --weights runs/smoke --count 16 --out samples.png --json
     {"command":"sample","weights":"runs/smoke/checkpoints/000030/weights.safetensors","count":16,"seed":1,"steps":10,
-     "device":"cpu","threads":2,"block":8,"seconds":0.4,"out":"samples.png","shape":[16,32,32,3],"chain":null,"nearest":null}
+     "device":"cpu","threads":2,"block":8,"seconds":0.4,"out":"samples.png","shape":[16,32,32,3],"chain":null,
+     "animate":null,"nearest":null}
     (one line; with --nearest: {"data":FILE,"indices":[...],"distances":[...]})"#)]
 pub struct SampleArguments {
     /// Weights: a .safetensors, .pth or .pt file, or a run folder (then its newest checkpoint).
@@ -139,6 +140,9 @@ pub struct SampleArguments {
     /// Write the way from noise to image: a row for each of the first 8 chains, 11 states from left to right.
     #[arg(long, value_name = "STRIP.png")]
     pub chain: Option<PathBuf>,
+    /// Write the chains moving from noise to image, the first 64 of them, as an animated PNG.
+    #[arg(long, value_name = "X.png")]
+    pub animate: Option<PathBuf>,
     /// Show below each sample its nearest image of this set (in pixels); --out must be a .png.
     #[arg(long, value_name = "DATA.npy")]
     pub nearest: Option<PathBuf>,

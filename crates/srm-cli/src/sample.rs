@@ -13,6 +13,7 @@ use srm_train::to_bytes;
 use tch::Tensor;
 
 use crate::{
+    animation::{self, square},
     arguments::SampleArguments,
     device,
     failure::{Failure, usage},
@@ -27,6 +28,9 @@ use crate::{
 const STRIP_ROWS: usize = 8;
 /// Steps between two states of a strip are a tenth of the chain: 11 states.
 const STRIP_PARTS: usize = 10;
+/// Chains of an animation, and the most frames it has besides the last.
+const MOVING: usize = 64;
+const FRAMES: usize = 50;
 /// Pixels between two images.
 const PADDING: usize = 2;
 
@@ -45,7 +49,7 @@ enum Form {
 pub fn run(arguments: &SampleArguments, output: &Output) -> Result<()> {
     let form = check(arguments)?;
     let config = arguments.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
-    for path in [Some(&arguments.out), arguments.chain.as_ref()].into_iter().flatten() {
+    for path in [Some(&arguments.out), arguments.chain.as_ref(), arguments.animate.as_ref()].into_iter().flatten() {
         prepare_output(&if *path == arguments.out && form == Form::Folder {
             path.join("0.png")
         } else {
@@ -76,10 +80,12 @@ pub fn run(arguments: &SampleArguments, output: &Output) -> Result<()> {
     let sampler = Sampler::new(&net, &langevin, image, SamplerOptions { threads, block });
     let bar = output.bar((count.div_ceil(block) * langevin.steps) as u64, "steps");
     let (strip_every, wants_strip) = (langevin.steps.div_ceil(STRIP_PARTS), arguments.chain.is_some());
+    let (frame_every, wants_frames) = (langevin.steps.div_ceil(FRAMES), arguments.animate.is_some());
     let seen = bar.clone();
     let observe = move |first: u64| Watch {
         bar: seen.clone(),
-        states: (wants_strip && first < STRIP_ROWS as u64).then(|| States::new(strip_every)),
+        strip: (wants_strip && first < STRIP_ROWS as u64).then(|| States::new(strip_every)),
+        frames: (wants_frames && first < MOVING as u64).then(|| States::new(frame_every)),
     };
     let (outcome, watches) = sampler.run(&Chains::samples(arguments.seed, count), observe)?;
     bar.finish_and_clear();
@@ -91,7 +97,11 @@ pub fn run(arguments: &SampleArguments, output: &Output) -> Result<()> {
     let seconds = begun.elapsed().as_secs_f64();
 
     if let Some(path) = &arguments.chain {
-        write_strip(path, &watches, count.min(STRIP_ROWS))?;
+        write_strip(path, &by_state(&watches, |watch| watch.strip.as_ref(), count.min(STRIP_ROWS))?)?;
+    }
+    if let Some(path) = &arguments.animate {
+        let frames = by_state(&watches, |watch| watch.frames.as_ref(), count.min(MOVING))?;
+        animation::write(path, &frames, square(count.min(MOVING)), PADDING)?;
     }
     let neighbours = match (&training_set, &arguments.nearest) {
         (Some(set), Some(data)) => {
@@ -114,7 +124,7 @@ pub fn run(arguments: &SampleArguments, output: &Output) -> Result<()> {
     let object = json!({
         "command": "sample", "weights": loaded.file, "count": count, "seed": arguments.seed, "steps": langevin.steps,
         "device": device::name(device), "threads": threads, "block": block, "seconds": seconds, "out": arguments.out,
-        "shape": samples.shape(), "chain": arguments.chain,
+        "shape": samples.shape(), "chain": arguments.chain, "animate": arguments.animate,
         "nearest": neighbours.as_ref().map(|(_, data, found)| json!({
             "data": data,
             "indices": found.iter().map(|one| one.index).collect::<Vec<_>>(),
@@ -188,40 +198,41 @@ fn divergence(step: usize) -> String {
     )
 }
 
-/// Columns of a grid that is as square as can be.
-fn square(count: usize) -> usize {
-    (1..).find(|side| side * side >= count).unwrap_or(1)
-}
-
-/// Moves the bar, and keeps the states of the chains that the strip shows.
+/// Moves the bar, and keeps the states of the chains that the strip and the animation show.
 struct Watch {
     bar: ProgressBar,
-    states: Option<States>,
+    strip: Option<States>,
+    frames: Option<States>,
 }
 
 impl Observer for Watch {
     fn step(&mut self, step: usize, x: &Tensor, f: &Tensor, gradient: &Tensor) -> srm_langevin::Result<()> {
         self.bar.inc(1);
-        self.states.as_mut().map_or(Ok(()), |states| states.step(step, x, f, gradient))
+        let kept = [&mut self.strip, &mut self.frames].into_iter().flatten();
+        kept.into_iter().try_for_each(|states| states.step(step, x, f, gradient))
     }
 
     fn end(&mut self, x: &Tensor) -> srm_langevin::Result<()> {
-        self.states.as_mut().map_or(Ok(()), |states| states.end(x))
+        [&mut self.strip, &mut self.frames].into_iter().flatten().try_for_each(|states| states.end(x))
     }
 }
 
-/// Write the first `rows` chains, one a row, from noise on the left to the image on the right.
-fn write_strip(path: &Path, watches: &[Watch], rows: usize) -> Result<()> {
-    let kept: Vec<&[Tensor]> = watches.iter().filter_map(|watch| Some(watch.states.as_ref()?.states())).collect();
-    let columns = kept.first().map_or(0, |states| states.len());
-    let by_state = (0..columns).map(|column| {
-        let blocks: Vec<&Tensor> = kept.iter().map(|states| &states[column]).collect();
+/// The states that were kept of the first `rows` chains: one array `[rows, h, w, c]` a state, noise first.
+fn by_state(watches: &[Watch], kept: impl Fn(&Watch) -> Option<&States>, rows: usize) -> Result<Vec<Array4<u8>>> {
+    let kept: Vec<&[Tensor]> = watches.iter().filter_map(|watch| Some(kept(watch)?.states())).collect();
+    let state = |k: usize| {
+        let blocks: Vec<&Tensor> = kept.iter().map(|states| &states[k]).collect();
         to_bytes(&Tensor::f_cat(&blocks, 0)?.f_narrow(0, 0, rows as i64)?).map_err(anyhow::Error::from)
-    });
-    let by_state = by_state.collect::<Result<Vec<Array4<u8>>>>()?; // columns × [rows, h, w, c]
-    let cells = (0..rows).flat_map(|row| by_state.iter().map(move |state| state.index_axis(Axis(0), row)));
+    };
+    (0..kept.first().map_or(0, |states| states.len())).map(state).collect()
+}
+
+/// Write chains, one a row, from noise on the left to the image on the right.
+fn write_strip(path: &Path, states: &[Array4<u8>]) -> Result<()> {
+    let rows = states.first().map_or(0, |state| state.dim().0);
+    let cells = (0..rows).flat_map(|row| states.iter().map(move |state| state.index_axis(Axis(0), row)));
     let cells: Vec<_> = cells.map(|cell| cell.insert_axis(Axis(0))).collect();
-    write_grid(path, &concatenate(Axis(0), &cells)?.view(), columns, PADDING)?;
+    write_grid(path, &concatenate(Axis(0), &cells)?.view(), states.len(), PADDING)?;
     Ok(())
 }
 
@@ -247,14 +258,4 @@ fn with_neighbours(samples: &Array4<u8>, set: &ImageSet, found: &[Neighbour], co
         pixels.extend(&missing);
     }
     Ok(Array4::from_shape_vec((pixels.len() / image_len, h, w, c), pixels)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grids_are_as_square_as_can_be() {
-        assert_eq!([1, 2, 4, 5, 10, 50, 64, 65].map(square), [1, 2, 2, 3, 4, 8, 8, 9]);
-    }
 }
