@@ -1,10 +1,10 @@
-//! Show a chain move: an animated PNG of a grid.
+//! Show chains on their way: still rows of states, and an animated PNG of a grid.
 
 use std::{fs::File, io::BufWriter, path::Path};
 
 use anyhow::{Context, Result};
 use ndarray::{Array3, Array4, Axis, concatenate};
-use srm_data::grid;
+use srm_data::{grid, write_grid};
 use srm_train::to_bytes;
 use tch::Tensor;
 
@@ -24,6 +24,16 @@ pub fn side_by_side(sets: &[Vec<Tensor>]) -> Result<Vec<Array4<u8>>> {
         Ok(concatenate(Axis(0), &views)?)
     };
     (0..frames).map(frame).collect()
+}
+
+/// Write a still picture: the first `rows` images, one a row, through the states from left to right.
+///
+/// # Errors
+/// The file cannot be written, or there is nothing to write.
+pub fn write_rows(path: &Path, states: &[Array4<u8>], rows: usize, padding: usize) -> Result<()> {
+    let cells = (0..rows).flat_map(|row| states.iter().map(move |state| state.index_axis(Axis(0), row)));
+    let cells: Vec<_> = cells.map(|cell| cell.insert_axis(Axis(0))).collect();
+    Ok(write_grid(path, &concatenate(Axis(0), &cells)?.view(), states.len(), padding)?)
 }
 
 /// As square a grid as can be.

@@ -3,9 +3,9 @@
 use std::{path::Path, time::Instant};
 
 use anyhow::{Context, Result, bail};
-use ndarray::{Array4, Axis, concatenate};
+use ndarray::Array4;
 use serde_json::json;
-use srm_data::{Gallery, read_gallery, write_grid, write_npy};
+use srm_data::{Gallery, read_gallery, write_npy};
 use srm_latent::{Progress, ReconstructOptions, Reconstruction};
 use srm_train::to_bytes;
 use tch::Tensor;
@@ -167,11 +167,7 @@ fn write_figure(
         columns.push(to_bytes(&observed.f_add_scalar(1.0)?.f_mul(mask)?.f_sub_scalar(1.0)?)?);
     }
     columns.push(gallery.images.clone());
-    let rows = gallery.names.len().min(FIGURE_ROWS);
-    let cells = (0..rows).flat_map(|row| columns.iter().map(move |column| column.index_axis(Axis(0), row)));
-    let cells: Vec<_> = cells.map(|cell| cell.insert_axis(Axis(0))).collect();
-    write_grid(path, &concatenate(Axis(0), &cells)?.view(), columns.len(), PADDING)?;
-    Ok(())
+    animation::write_rows(path, &columns, gallery.names.len().min(FIGURE_ROWS), PADDING)
 }
 
 fn report(

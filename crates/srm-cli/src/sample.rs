@@ -4,7 +4,7 @@ use std::{path::Path, time::Instant};
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
-use ndarray::{Array4, Axis, concatenate};
+use ndarray::Array4;
 use serde_json::json;
 use srm_config::{Config, Init};
 use srm_data::{ImageSet, Neighbour, nearest, write_grid, write_npy, write_pngs};
@@ -13,7 +13,7 @@ use srm_train::to_bytes;
 use tch::Tensor;
 
 use crate::{
-    animation::{self, square},
+    animation::{self, square, write_rows},
     arguments::SampleArguments,
     device,
     failure::{Failure, usage},
@@ -97,7 +97,8 @@ pub fn run(arguments: &SampleArguments, output: &Output) -> Result<()> {
     let seconds = begun.elapsed().as_secs_f64();
 
     if let Some(path) = &arguments.chain {
-        write_strip(path, &by_state(&watches, |watch| watch.strip.as_ref(), count.min(STRIP_ROWS))?)?;
+        let rows = count.min(STRIP_ROWS);
+        write_rows(path, &by_state(&watches, |watch| watch.strip.as_ref(), rows)?, rows, PADDING)?;
     }
     if let Some(path) = &arguments.animate {
         let frames = by_state(&watches, |watch| watch.frames.as_ref(), count.min(MOVING))?;
@@ -225,15 +226,6 @@ fn by_state(watches: &[Watch], kept: impl Fn(&Watch) -> Option<&States>, rows: u
         to_bytes(&Tensor::f_cat(&blocks, 0)?.f_narrow(0, 0, rows as i64)?).map_err(anyhow::Error::from)
     };
     (0..kept.first().map_or(0, |states| states.len())).map(state).collect()
-}
-
-/// Write chains, one a row, from noise on the left to the image on the right.
-fn write_strip(path: &Path, states: &[Array4<u8>]) -> Result<()> {
-    let rows = states.first().map_or(0, |state| state.dim().0);
-    let cells = (0..rows).flat_map(|row| states.iter().map(move |state| state.index_axis(Axis(0), row)));
-    let cells: Vec<_> = cells.map(|cell| cell.insert_axis(Axis(0))).collect();
-    write_grid(path, &concatenate(Axis(0), &cells)?.view(), states.len(), PADDING)?;
-    Ok(())
 }
 
 /// Rows of samples and rows of their nearest images in turn, `[2 n, h, w, c]`, the last pair of rows filled up with black.

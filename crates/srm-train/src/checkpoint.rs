@@ -326,7 +326,8 @@ fn flush_folder(folder: &Path) -> Result<()> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(TrainError::io(folder))
 }
 
-fn remove_if_there(path: &Path) -> Result<()> {
+/// Delete a file or a folder; where there is none, all is well.
+pub(crate) fn remove_if_there(path: &Path) -> Result<()> {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(TrainError::io(path)(error)),

@@ -72,12 +72,7 @@ impl RunFolder {
     /// [`TrainError::Io`].
     pub fn clear(lock: &Lock) -> Result<()> {
         for name in event_files(lock.folder()).into_iter().chain(LEFT_BY_A_RUN.map(str::to_owned)) {
-            let path = lock.folder().join(name);
-            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            match removed {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(TrainError::io(&path)(error)),
-                _ => {}
-            }
+            checkpoint::remove_if_there(&lock.folder().join(name))?;
         }
         Ok(())
     }
