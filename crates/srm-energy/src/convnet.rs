@@ -10,6 +10,7 @@
 //! ```
 
 use crate::activation::{apply, is_piecewise_linear, times_first, times_second};
+use crate::fast_path::FastPath;
 use crate::{Energy, EnergyError, Result, Trainable};
 use srm_config::{Activation, EnergyConfig};
 use srm_data::random::{Key, Purpose, uniform};
@@ -48,6 +49,8 @@ impl Layer {
 pub struct ConvNet {
     pub(crate) config: EnergyConfig,
     pub(crate) layers: Vec<Layer>,
+    /// Kernels of our own, where they serve this net.
+    fast: Option<FastPath>,
 }
 
 /// Shape `[out, in, k, k]`, stride and padding of each convolution of the net.
@@ -110,7 +113,8 @@ impl ConvNet {
             let bias = find(format!("f.{}.bias", 2 * i), &shape[..1])?;
             layers.push(Layer { weight, bias, stride: *stride, padding: *padding });
         }
-        Ok(Self { config: config.clone(), layers })
+        let fast = FastPath::new(config, &layers);
+        Ok(Self { config: config.clone(), layers, fast })
     }
 
     /// The shape of the net.
@@ -130,6 +134,19 @@ impl ConvNet {
     pub fn to_kind(&self, kind: Kind) -> Result<Self> {
         let tensors: Vec<_> = self.named_parameters().into_iter().map(|(name, t)| (name, t.to_kind(kind))).collect();
         Self::from_tensors(&self.config, &tensors, self.device())
+    }
+
+    /// The same net on every path that this machine has: libtorch alone, and each set of kernels.
+    #[cfg(test)]
+    pub(crate) fn on_every_path(&self) -> Vec<(&'static str, Self)> {
+        let mut paths = vec![("libtorch", Self { fast: None, ..self.replica() })];
+        for kernels in crate::cpu::Kernels::available() {
+            let net = self.replica();
+            if let Some(fast) = FastPath::on(&net.config, &net.layers, kernels) {
+                paths.push((kernels.name, Self { fast: Some(fast), ..net }));
+            }
+        }
+        paths
     }
 
     fn activation(&self) -> Activation {
@@ -176,10 +193,18 @@ impl ConvNet {
 
 impl Energy for ConvNet {
     fn f(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(self.forward(x)?.0)
+        self.check(x)?;
+        match &self.fast {
+            Some(fast) if fast.takes(x) => fast.f(&self.layers, x),
+            _ => Ok(self.forward(x)?.0),
+        }
     }
 
     fn f_and_grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        self.check(x)?;
+        if let Some(fast) = self.fast.as_ref().filter(|fast| fast.takes(x)) {
+            return fast.f_and_grad(&self.layers, x);
+        }
         let (f, inputs) = self.forward(x)?;
         let mut g = self.top_gradient(x.size()[0])?;
         for (layer, a) in self.hidden().iter().zip(&inputs).rev() {
@@ -232,7 +257,9 @@ impl Energy for ConvNet {
             stride: layer.stride,
             padding: layer.padding,
         };
-        Self { config: self.config.clone(), layers: self.layers.iter().map(share).collect() }
+        let layers: Vec<Layer> = self.layers.iter().map(share).collect();
+        let fast = self.fast.as_ref().and_then(|_| FastPath::new(&self.config, &layers));
+        Self { config: self.config.clone(), layers, fast }
     }
 
     fn device(&self) -> Device {
@@ -242,11 +269,15 @@ impl Energy for ConvNet {
 
 impl Trainable for ConvNet {
     fn f_and_parameter_grad(&self, x: &Tensor, coefficients: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        self.check(x)?;
+        if let Some(fast) = self.fast.as_ref().filter(|fast| fast.takes(x)) {
+            return fast.f_and_parameter_grad(&self.layers, x, coefficients);
+        }
         tch::with_grad(|| {
             let tracked = self.replica();
             let weights: Vec<Tensor> =
                 tracked.named_parameters().into_iter().map(|(_, t)| t.set_requires_grad(true)).collect();
-            let f = tracked.f(&x.detach())?;
+            let (f, _) = tracked.forward(&x.detach())?;
             let grads = Tensor::f_run_backward(&[f.f_dot(coefficients)?], &weights, false, false)?;
             Ok((f.detach(), grads))
         })

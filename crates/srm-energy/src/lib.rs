@@ -17,7 +17,9 @@
 mod activation;
 mod analytic;
 mod convnet;
+mod cpu;
 mod error;
+mod fast_path;
 mod pth;
 mod weights;
 
