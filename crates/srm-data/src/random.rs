@@ -5,6 +5,8 @@
 //! how chains are cut into blocks. A resumed run needs no generator state, and image 17 is the same picture in
 //! any batch.
 
+mod wide;
+
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -103,13 +105,12 @@ pub fn normal(key: &Key, out: &mut [f32]) {
     for chunk in out.chunks_mut(CHUNK) {
         let bytes = &mut bytes[..4 * chunk.len().next_multiple_of(16)];
         generator.fill_bytes(bytes);
-        for (block, bytes) in chunk.chunks_mut(16).zip(bytes.as_chunks::<64>().0) {
-            let normals = sixteen_normals(bytes);
-            block.copy_from_slice(&normals[..block.len()]);
-        }
+        wide::normals(bytes.as_chunks::<64>().0, chunk);
     }
 }
 
+/// Sixteen normals of sixteen random words; plain arithmetic, rounded alike by every instruction set.
+#[inline(always)]
 fn sixteen_normals(bytes: &[u8; 64]) -> [f32; 16] {
     let words: [u32; 16] = std::array::from_fn(|i| u32::from_le_bytes(bytes.as_chunks::<4>().0[i]));
     let mut normals = [0.0; 16];
@@ -127,12 +128,14 @@ fn sixteen_normals(bytes: &[u8; 64]) -> [f32; 16] {
 }
 
 /// The top 24 bits of a word, exact in f32; by way of i32, which every SIMD unit converts.
+#[inline(always)]
 fn top_bits(word: u32) -> f32 {
     (word >> 8) as i32 as f32
 }
 
 /// ln x for normal x > 0, relative error below 3e-7: x = 2ᵉ(1 + t)/(1 − t) with the series 2(t + t³/3 + t⁵/5 + …), where
 /// √½ ≤ x/2ᵉ < √2, so that |t| < 0.1716 and the first term left out is below 1e-9.
+#[inline(always)]
 fn ln(x: f32) -> f32 {
     // Adding the distance from √½ to 1 in bits makes the exponent change at √½ instead of 1.
     let bits = x.to_bits() + (0x3f80_0000 - 0x3f35_04f3);
@@ -145,6 +148,7 @@ fn ln(x: f32) -> f32 {
 }
 
 /// sin and cos of |x| ≤ π/4 by Taylor's series, error below 2e-7.
+#[inline(always)]
 fn sine_cosine(x: f32) -> (f32, f32) {
     let x2 = x * x;
     let sine = x

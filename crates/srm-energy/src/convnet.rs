@@ -258,7 +258,7 @@ impl Energy for ConvNet {
             padding: layer.padding,
         };
         let layers: Vec<Layer> = self.layers.iter().map(share).collect();
-        let fast = self.fast.as_ref().and_then(|_| FastPath::new(&self.config, &layers));
+        let fast = self.fast.as_ref().map(FastPath::replica);
         Self { config: self.config.clone(), layers, fast }
     }
 

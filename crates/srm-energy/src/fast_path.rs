@@ -1,20 +1,24 @@
 //! Take a batch from libtorch to the CPU kernels and back, and notice when the weights change.
 
 use crate::convnet::Layer;
-use crate::cpu::CpuNet;
+use crate::cpu::{CpuNet, Packed};
 use crate::{EnergyError, Result};
 use srm_config::EnergyConfig;
 use std::cell::RefCell;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tch::{Device, Kind, Tensor};
 
-/// A net's weights as the kernels like them. Each replica has its own, so no thread waits for another.
+/// The kernels of one replica of a net. Replicas share the laid-out weights and nothing else.
 pub(crate) struct FastPath {
-    prepared: RefCell<Prepared>,
+    net: RefCell<CpuNet>,
+    weights: Arc<RwLock<Weights>>,
 }
 
-struct Prepared {
-    net: CpuNet,
-    /// libtorch's counters of changes in place, of every weight and bias, when the weights were laid out.
+/// A net's weights as the kernels like them.
+#[derive(Default)]
+struct Weights {
+    packed: Packed,
+    /// libtorch's counters of changes in place, of every weight and bias, when they were laid out.
     versions: Vec<i64>,
 }
 
@@ -33,7 +37,12 @@ impl FastPath {
     fn with(layers: &[Layer], net: impl FnOnce() -> Option<CpuNet>) -> Option<Self> {
         let fits = |t: &Tensor| t.device() == Device::Cpu && t.kind() == Kind::Float;
         let net = layers.iter().all(|layer| fits(&layer.weight) && fits(&layer.bias)).then(net)??;
-        Some(Self { prepared: RefCell::new(Prepared { net, versions: Vec::new() }) })
+        Some(Self { net: RefCell::new(net), weights: Arc::default() })
+    }
+
+    /// The path of a replica, whose tensors share storage and counters with those of this net.
+    pub(crate) fn replica(&self) -> Self {
+        Self { net: RefCell::new(self.net.borrow().fresh()), weights: Arc::clone(&self.weights) }
     }
 
     /// Whether `x` is what the kernels read. Where somebody asks autograd to follow x, libtorch must do the work.
@@ -42,17 +51,15 @@ impl FastPath {
     }
 
     pub(crate) fn f(&self, layers: &[Layer], x: &Tensor) -> Result<Tensor> {
-        let mut prepared = self.prepared.borrow_mut();
-        prepared.follow(layers)?;
-        Ok(Tensor::f_from_slice(&prepared.net.f(&floats(x)?))?)
+        let weights = self.weights(layers)?;
+        Ok(Tensor::f_from_slice(&self.net.borrow_mut().f(&weights.packed, &floats(x)?))?)
     }
 
     pub(crate) fn f_and_grad(&self, layers: &[Layer], x: &Tensor) -> Result<(Tensor, Tensor)> {
-        let mut prepared = self.prepared.borrow_mut();
-        prepared.follow(layers)?;
+        let weights = self.weights(layers)?;
         let x_values = floats(x)?;
         let mut gradient = vec![0.0; x_values.len()];
-        let f = prepared.net.f_and_grad(&x_values, &mut gradient);
+        let f = self.net.borrow_mut().f_and_grad(&weights.packed, &x_values, &mut gradient);
         Ok((Tensor::f_from_slice(&f)?, Tensor::f_from_slice(&gradient)?.f_reshape(x.size())?))
     }
 
@@ -63,9 +70,9 @@ impl FastPath {
         x: &Tensor,
         coefficients: &Tensor,
     ) -> Result<(Tensor, Vec<Tensor>)> {
-        let mut prepared = self.prepared.borrow_mut();
-        prepared.follow(layers)?;
-        let (f, gradients) = prepared.net.f_and_parameter_grad(&floats(x)?, &floats(coefficients)?);
+        let weights = self.weights(layers)?;
+        let (x, coefficients) = (floats(x)?, floats(coefficients)?);
+        let (f, gradients) = self.net.borrow_mut().f_and_parameter_grad(&weights.packed, &x, &coefficients);
         let mut tensors = Vec::with_capacity(2 * layers.len());
         for (layer, (weight, bias)) in layers.iter().zip(&gradients) {
             tensors.push(Tensor::f_from_slice(weight)?.f_reshape(layer.weight.size())?);
@@ -73,19 +80,22 @@ impl FastPath {
         }
         Ok((Tensor::f_from_slice(&f)?, tensors))
     }
-}
 
-impl Prepared {
-    /// Lay the weights out anew if one of them has changed since the last time.
-    fn follow(&mut self, layers: &[Layer]) -> Result<()> {
+    /// The weights, laid out anew by the first thread that finds one changed. Whoever changes weights does so while no
+    /// thread computes with them, as always with tensors that share storage.
+    fn weights(&self, layers: &[Layer]) -> Result<RwLockReadGuard<'_, Weights>> {
         let tensors = layers.iter().flat_map(|layer| [&layer.weight, &layer.bias]);
         let versions = tensors.map(|t| Ok(t.f_internal_version()?)).collect::<Result<Vec<i64>>>()?;
-        if versions != self.versions {
-            let values = layers.iter().map(|layer| Ok((floats(&layer.weight)?, floats(&layer.bias)?)));
-            self.net.set_weights(&values.collect::<Result<Vec<_>>>()?);
-            self.versions = versions;
+        let read = || self.weights.read().unwrap_or_else(PoisonError::into_inner);
+        if read().versions != versions {
+            let mut weights = self.weights.write().unwrap_or_else(PoisonError::into_inner);
+            if weights.versions != versions {
+                let layer = |i: usize| Ok::<_, EnergyError>((floats(&layers[i].weight)?, floats(&layers[i].bias)?));
+                weights.packed.set(self.net.borrow().shape(), layer)?;
+                weights.versions = versions;
+            }
         }
-        Ok(())
+        Ok(read())
     }
 }
 

@@ -30,6 +30,12 @@ pub use weights::{Weights, load_weights, read_state_dict, save_weights};
 
 use tch::{Device, Tensor};
 
+/// What computes an f32 LeakyReLU or ReLU net of so many features on this CPU: `avx512`, `avx2`, or `libtorch` where the
+/// processor has neither.
+pub fn cpu_kernels(features: usize) -> &'static str {
+    cpu::Kernels::best_for(features).map_or("libtorch", |kernels| kernels.name)
+}
+
 /// The result of everything here.
 pub type Result<T> = std::result::Result<T, EnergyError>;
 

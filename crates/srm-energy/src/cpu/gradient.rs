@@ -2,7 +2,7 @@
 
 use super::edge::First;
 use super::kernels::Kernels;
-use super::net::LayerWeights;
+use super::packed::LayerWeights;
 use super::product::Product;
 use super::simd::PANEL;
 use super::winograd::{Geometry, POINTS};

@@ -19,6 +19,7 @@ mod winograd;
 
 pub(crate) use kernels::Kernels;
 pub(crate) use net::CpuNet;
+pub(crate) use packed::Packed;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use super::edge::First;
 use super::gradient::{FirstGradient, LastGradient, LayerGradient};
 use super::kernels::Kernels;
-use super::packed::{PackedFirst, PackedLayer};
+use super::packed::{LayerWeights, Packed};
 use super::product::Product;
 use super::simd::PANEL;
 use super::winograd::{Geometry, POINTS};
@@ -15,23 +15,21 @@ const TILES: usize = 48;
 /// Depth of a product before its sums go back to memory: a panel of weights of this depth takes half of a 32 kB cache.
 const DEPTH: usize = 256;
 
-/// Weight and bias of one layer, in the order of their indices.
-pub(crate) type LayerWeights = (Vec<f32>, Vec<f32>);
+/// The layers of a net as the kernels see them: widths filled up to whole vectors.
+#[derive(Clone)]
+pub(crate) struct Shape {
+    pub(super) first: First,
+    /// Features of the net before they were filled up.
+    features: usize,
+    pub(super) layers: Vec<Geometry>,
+    pub(super) last_channels: usize,
+}
 
-/// Weights laid out for the kernels, and the buffers of one thread.
+/// One thread's way through a net: its layers and buffers, not its weights.
 pub(crate) struct CpuNet {
     kernels: Kernels,
-    first: First,
-    /// Features of the net before they were filled up to whole vectors.
-    features: usize,
-    layers: Vec<Geometry>,
-    last_channels: usize,
+    shape: Shape,
     slope: f32,
-    packed_first: PackedFirst,
-    packed: Vec<PackedLayer>,
-    /// `[4, 4, channels]`
-    last_weight: Vec<f32>,
-    last_bias: f32,
     buffers: Buffers,
 }
 
@@ -71,119 +69,110 @@ impl CpuNet {
             layers.push(Geometry { size, channels, outputs });
             (size, channels) = (size / 2, outputs);
         }
-        Some(Self {
-            kernels,
-            first,
-            features: config.features,
-            packed_first: PackedFirst::default(),
-            packed: layers.iter().map(|_| PackedLayer::default()).collect(),
-            layers,
-            last_channels: channels,
-            slope,
-            last_weight: Vec::new(),
-            last_bias: 0.0,
-            buffers: Buffers::default(),
-        })
+        let shape = Shape { first, features: config.features, layers, last_channels: channels };
+        Some(Self { kernels, shape, slope, buffers: Buffers::default() })
     }
 
-    /// Take new weights: (weight, bias) of each layer in the order and shapes of the net, contiguous.
-    pub(crate) fn set_weights(&mut self, layers: &[LayerWeights]) {
-        let [(weight, bias), middle @ .., (last_weight, last_bias)] = layers else { return };
-        self.packed_first.set(&self.first, weight, bias);
-        for ((g, packed), (weight, bias)) in self.layers.iter().zip(&mut self.packed).zip(middle) {
-            packed.set(g, weight, bias);
-        }
-        // [channels, 16] to [16, channels]
-        let channels = self.last_channels;
-        let at = |i: usize| last_weight.get(i % channels * 16 + i / channels).copied().unwrap_or(0.0);
-        self.last_weight = (0..16 * channels).map(at).collect();
-        self.last_bias = last_bias[0];
+    /// The same net with buffers of its own.
+    pub(crate) fn fresh(&self) -> Self {
+        Self { kernels: self.kernels, shape: self.shape.clone(), slope: self.slope, buffers: Buffers::default() }
+    }
+
+    /// What [`Packed::set`] needs to know of the net.
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
     }
 
     /// f of each image of `x` `[b, c, h, w]`.
-    pub(crate) fn f(&mut self, x: &[f32]) -> Vec<f32> {
-        self.forward(x)
+    pub(crate) fn f(&mut self, weights: &Packed, x: &[f32]) -> Vec<f32> {
+        self.forward(weights, x)
     }
 
     /// f of each image of `x` `[b, c, h, w]`, and f' into `gradient` of the same shape.
-    pub(crate) fn f_and_grad(&mut self, x: &[f32], gradient: &mut [f32]) -> Vec<f32> {
-        let f = self.forward(x);
+    pub(crate) fn f_and_grad(&mut self, weights: &Packed, x: &[f32], gradient: &mut [f32]) -> Vec<f32> {
+        let f = self.forward(weights, x);
         let images = f.len();
-        self.top_backward(&vec![1.0; images]);
-        for l in (0..self.layers.len()).rev() {
-            self.layer_backward(l, images, None);
+        self.top_backward(weights, &vec![1.0; images]);
+        for l in (0..self.shape.layers.len()).rev() {
+            self.layer_backward(weights, l, images, None);
         }
-        let pixels = self.first.pixels();
+        let pixels = self.shape.first.pixels();
         let Buffers { x, h, row, .. } = &mut self.buffers;
-        for (g, out) in h[0].chunks_exact(self.first.output_len()).zip(gradient.chunks_exact_mut(pixels)) {
+        for (g, out) in h[0].chunks_exact(self.shape.first.output_len()).zip(gradient.chunks_exact_mut(pixels)) {
             x.fill(0.0);
-            self.kernels.first_gradient(&self.first, g, &self.packed_first.backward, row, x);
-            unpad(&self.first, x, out);
+            self.kernels.first_gradient(&self.shape.first, g, &weights.first.backward, row, x);
+            unpad(&self.shape.first, x, out);
         }
         f
     }
 
     /// f of each image of `x` `[b, c, h, w]`, and ∇θ Σᵢ cᵢ f(xᵢ): (weight, bias) of each layer in the shapes of the net.
-    pub(crate) fn f_and_parameter_grad(&mut self, x: &[f32], coefficients: &[f32]) -> (Vec<f32>, Vec<LayerWeights>) {
-        let f = self.forward(x);
+    pub(crate) fn f_and_parameter_grad(
+        &mut self,
+        weights: &Packed,
+        x: &[f32],
+        coefficients: &[f32],
+    ) -> (Vec<f32>, Vec<LayerWeights>) {
+        let f = self.forward(weights, x);
         let images = f.len();
-        let top = self.layers.len();
-        let mut last = LastGradient::new(4, self.last_channels);
+        let top = self.shape.layers.len();
+        let mut last = LastGradient::new(4, self.shape.last_channels);
         for (h, &by) in self.buffers.h[top].chunks_exact(self.top_len()).zip(coefficients) {
             last.add(h, by);
         }
-        self.top_backward(coefficients);
-        let mut gradients: Vec<LayerGradient> = self.layers.iter().map(LayerGradient::new).collect();
+        self.top_backward(weights, coefficients);
+        let mut gradients: Vec<LayerGradient> = self.shape.layers.iter().map(LayerGradient::new).collect();
         for l in (0..top).rev() {
-            self.layer_backward(l, images, Some(&mut gradients[l]));
+            self.layer_backward(weights, l, images, Some(&mut gradients[l]));
         }
-        let mut first = FirstGradient::new(&self.first);
+        let mut first = FirstGradient::new(&self.shape.first);
         let Buffers { x: padded, h, .. } = &mut self.buffers;
         padded.fill(0.0);
-        for (x, g) in x.chunks_exact(self.first.pixels()).zip(h[0].chunks_exact(self.first.output_len())) {
-            pad(&self.first, x, padded);
-            first.add(&self.kernels, &self.first, padded, g);
+        for (x, g) in x.chunks_exact(self.shape.first.pixels()).zip(h[0].chunks_exact(self.shape.first.output_len())) {
+            pad(&self.shape.first, x, padded);
+            first.add(&self.kernels, &self.shape.first, padded, g);
         }
-        let n = self.features;
-        let mut all = vec![first.finish(&self.first, n)];
-        for (g, gradient) in self.layers.iter().zip(&gradients) {
+        let n = self.shape.features;
+        let mut all = vec![first.finish(&self.shape.first, n)];
+        for (g, gradient) in self.shape.layers.iter().zip(&gradients) {
             // Channels that fill the vectors up are cut off again.
-            let real = |padded: usize| padded / self.first.features * n;
+            let real = |padded: usize| padded / self.shape.first.features * n;
             all.push(gradient.finish(g, real(g.channels), real(g.outputs)));
         }
-        all.push(last.finish(self.last_channels / self.first.features * n));
+        all.push(last.finish(self.shape.last_channels / self.shape.first.features * n));
         (f, all)
     }
 
     /// The gradient before the last activation, in place of its output: cᵢ w φ'.
-    fn top_backward(&mut self, coefficients: &[f32]) {
+    fn top_backward(&mut self, weights: &Packed, coefficients: &[f32]) {
         let len = self.top_len();
-        for (h, &by) in self.buffers.h[self.layers.len()].chunks_exact_mut(len).zip(coefficients) {
-            self.kernels.last_gradient(4, self.last_channels, by, &self.last_weight, self.slope, h);
+        for (h, &by) in self.buffers.h[self.shape.layers.len()].chunks_exact_mut(len).zip(coefficients) {
+            self.kernels.last_gradient(4, self.shape.last_channels, by, &weights.last_weight, self.slope, h);
         }
     }
 
     fn top_len(&self) -> usize {
-        36 * self.last_channels
+        36 * self.shape.last_channels
     }
 
-    fn forward(&mut self, x: &[f32]) -> Vec<f32> {
-        let pixels = self.first.pixels();
+    fn forward(&mut self, weights: &Packed, x: &[f32]) -> Vec<f32> {
+        let pixels = self.shape.first.pixels();
         let images = x.len() / pixels;
         self.make_room(images);
         let Buffers { x: padded, h, row, .. } = &mut self.buffers;
         padded.fill(0.0);
-        let (packed, slope) = (&self.packed_first, self.slope);
-        for (x, h) in x.chunks_exact(pixels).zip(h[0].chunks_exact_mut(self.first.output_len())) {
-            pad(&self.first, x, padded);
-            self.kernels.first(&self.first, padded, &packed.forward, &packed.bias, slope, row, h);
+        let (packed, slope) = (&weights.first, self.slope);
+        for (x, h) in x.chunks_exact(pixels).zip(h[0].chunks_exact_mut(self.shape.first.output_len())) {
+            pad(&self.shape.first, x, padded);
+            self.kernels.first(&self.shape.first, padded, &packed.forward, &packed.bias, slope, row, h);
         }
-        for l in 0..self.layers.len() {
-            self.layer_forward(l, images);
+        for l in 0..self.shape.layers.len() {
+            self.layer_forward(weights, l, images);
         }
         let len = self.top_len();
-        let top = self.buffers.h[self.layers.len()][..images * len].chunks_exact(len);
-        top.map(|h| self.last_bias + self.kernels.last(4, self.last_channels, h, &self.last_weight)).collect()
+        let top = self.buffers.h[self.shape.layers.len()][..images * len].chunks_exact(len);
+        top.map(|h| weights.last_bias + self.kernels.last(4, self.shape.last_channels, h, &weights.last_weight))
+            .collect()
     }
 
     /// Images whose tiles go through a layer's products together.
@@ -191,8 +180,8 @@ impl CpuNet {
         TILES.div_ceil(g.tiles()).min(images)
     }
 
-    fn layer_forward(&mut self, l: usize, images: usize) {
-        let (g, packed, kernels) = (&self.layers[l], &self.packed[l], &self.kernels);
+    fn layer_forward(&mut self, weights: &Packed, l: usize, images: usize) {
+        let (g, packed, kernels) = (&self.shape.layers[l], &weights.layers[l], &self.kernels);
         let Buffers { h, v, m, .. } = &mut self.buffers;
         let (below, above) = h.split_at_mut(l + 1);
         let at_once = Self::images_at_once(g, images);
@@ -207,8 +196,8 @@ impl CpuNet {
 
     /// The gradient at the layer's outputs becomes, in place of its inputs, the gradient before their activation. `sums`
     /// takes up what the images give to the gradient in the weights.
-    fn layer_backward(&mut self, l: usize, images: usize, mut sums: Option<&mut LayerGradient>) {
-        let (g, packed, kernels) = (&self.layers[l], &self.packed[l], &self.kernels);
+    fn layer_backward(&mut self, weights: &Packed, l: usize, images: usize, mut sums: Option<&mut LayerGradient>) {
+        let (g, packed, kernels) = (&self.shape.layers[l], &weights.layers[l], &self.kernels);
         let Buffers { h, v, m, zero, .. } = &mut self.buffers;
         let (below, above) = h.split_at_mut(l + 1);
         let at_once = Self::images_at_once(g, images);
@@ -231,16 +220,19 @@ impl CpuNet {
             return;
         }
         b.images = images;
-        b.x.resize(self.first.input_len(), 0.0);
-        let lens = std::iter::once(self.first.output_len()).chain(self.layers.iter().map(Geometry::output_len));
+        b.x.resize(self.shape.first.input_len(), 0.0);
+        let lens =
+            std::iter::once(self.shape.first.output_len()).chain(self.shape.layers.iter().map(Geometry::output_len));
         b.h = lens.map(|len| vec![0.0; images * len]).collect();
         let width = |g: &Geometry| g.depth().max(g.outputs);
-        let most = self.layers.iter().map(|g| POINTS * Self::images_at_once(g, images) * g.tiles() * width(g)).max();
+        let most =
+            self.shape.layers.iter().map(|g| POINTS * Self::images_at_once(g, images) * g.tiles() * width(g)).max();
         b.v.resize(most.unwrap_or(0), 0.0);
         b.m.resize(most.unwrap_or(0), 0.0);
-        let columns = self.first.features.next_multiple_of(PANEL).max(self.first.taps().next_multiple_of(PANEL));
-        b.row.resize(self.first.size * columns, 0.0);
-        b.zero.resize(self.layers.iter().map(Geometry::depth).max().unwrap_or(0), 0.0);
+        let columns =
+            self.shape.first.features.next_multiple_of(PANEL).max(self.shape.first.taps().next_multiple_of(PANEL));
+        b.row.resize(self.shape.first.size * columns, 0.0);
+        b.zero.resize(self.shape.layers.iter().map(Geometry::depth).max().unwrap_or(0), 0.0);
     }
 }
 

@@ -1,8 +1,50 @@
 //! Lay the weights out for the kernels: once per change of the weights, not once per step.
 
 use super::edge::First;
+use super::net::Shape;
 use super::simd::PANEL;
 use super::winograd::{Geometry, POINTS};
+
+/// Weight and bias of one layer, in the order of their indices.
+pub(crate) type LayerWeights = (Vec<f32>, Vec<f32>);
+
+/// All weights of a net, laid out; the replicas of a net share one.
+#[derive(Default)]
+pub(crate) struct Packed {
+    pub(super) first: PackedFirst,
+    pub(super) layers: Vec<PackedLayer>,
+    /// `[4, 4, channels]`
+    pub(super) last_weight: Vec<f32>,
+    pub(super) last_bias: f32,
+}
+
+impl Packed {
+    /// Take new weights: `layer(i)` gives (weight, bias) of layer i in the shapes of the net, one layer at a time.
+    ///
+    /// # Errors
+    /// What `layer` returns.
+    pub(crate) fn set<E>(
+        &mut self,
+        shape: &Shape,
+        mut layer: impl FnMut(usize) -> Result<LayerWeights, E>,
+    ) -> Result<(), E> {
+        let (weight, bias) = layer(0)?;
+        self.first.set(&shape.first, &weight, &bias);
+        self.layers.resize_with(shape.layers.len(), PackedLayer::default);
+        for (l, (g, packed)) in shape.layers.iter().zip(&mut self.layers).enumerate() {
+            let (weight, bias) = layer(l + 1)?;
+            packed.set(g, &weight, &bias);
+        }
+        let (weight, bias) = layer(shape.layers.len() + 1)?;
+        // [channels, 16] to [16, channels]
+        let channels = shape.last_channels;
+        let at = |i: usize| weight.get(i % channels * 16 + i / channels).copied().unwrap_or(0.0);
+        self.last_weight.clear();
+        self.last_weight.extend((0..16 * channels).map(at));
+        self.last_bias = bias[0];
+        Ok(())
+    }
+}
 
 /// The first layer's weights in both directions.
 #[derive(Default)]
@@ -57,8 +99,8 @@ impl PackedLayer {
         self.forward.resize(POINTS * plane, 0.0);
         self.backward.resize(POINTS * plane, 0.0);
         let real_channels = weight.len() / 16 / bias.len();
-        for o in 0..bias.len() {
-            for c in 0..real_channels {
+        for c in 0..real_channels {
+            for o in 0..bias.len() {
                 let w = &weight[(o * real_channels + c) * 16..][..16];
                 for phase in 0..4 {
                     // Tap (i, j) of this phase is the kernel's element (2i + ry, 2j + rx).

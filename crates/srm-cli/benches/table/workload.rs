@@ -1,0 +1,233 @@
+//! Name the table's rows and build both sides of each.
+
+use crate::published::Published;
+use srm_config::{Activation, Config, Drift, EnergyConfig, Init, LangevinConfig};
+use srm_data::{ImageSet, synthetic, write_npy};
+use srm_energy::{ConvNet, layer_shapes};
+use srm_langevin::{
+    ChainKey, Chains, DEFAULT_CPU_BLOCK, NoNoise, Outcome, Path, Sampler, SamplerOptions, langevin_step, short_run,
+};
+use srm_latent::{Latent, Method, Noise, ReconstructOptions, ShortRun, ShortRunOptions};
+use srm_train::{Trainer, TrainerOptions};
+use tch::{Device, Kind, Tensor};
+
+/// What a row measures.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// One Langevin step of m chains.
+    Step,
+    /// One update of Algorithm 1.
+    Update,
+    /// One reconstruction of m images.
+    Reconstruct,
+    /// m images sampled.
+    Sample,
+}
+
+/// One row: a net, a batch and what is done.
+#[derive(Clone, Copy)]
+pub struct Row {
+    pub name: &'static str,
+    pub work: Work,
+    pub size: usize,
+    pub features: usize,
+    pub batch: usize,
+    /// Langevin steps of one timed run.
+    pub steps: usize,
+    /// Pairs of timed runs.
+    pub pairs: usize,
+}
+
+/// How far one step of the two sides may differ, absolute, in pixels on [-1, 1].
+const TOLERANCE: f64 = 1e-5;
+/// Starts that are tried for it.
+const DRAWS: u64 = 4;
+
+/// Images on which they are compared.
+const COMPARED: usize = 16;
+
+/// Step size of the reconstruction.
+const RATE: f64 = 0.1;
+/// Its iterations.
+const ITERATIONS: usize = 10;
+
+/// The rows of the CPU. Steps and pairs: a timed run of the baseline takes 0.3 to 4 seconds.
+pub const ROWS: [Row; 8] = [
+    Row { name: "32px-n16", work: Work::Step, size: 32, features: 16, batch: 64, steps: 10, pairs: 9 },
+    Row { name: "32px-n32", work: Work::Step, size: 32, features: 32, batch: 64, steps: 10, pairs: 7 },
+    Row { name: "32px-n64", work: Work::Step, size: 32, features: 64, batch: 64, steps: 6, pairs: 7 },
+    Row { name: "64px-n32", work: Work::Step, size: 64, features: 32, batch: 32, steps: 8, pairs: 7 },
+    Row { name: "64px-n64", work: Work::Step, size: 64, features: 64, batch: 16, steps: 6, pairs: 7 },
+    Row { name: "update-n32", work: Work::Update, size: 32, features: 32, batch: 64, steps: 20, pairs: 5 },
+    Row { name: "reconstruct", work: Work::Reconstruct, size: 32, features: 32, batch: 8, steps: 20, pairs: 5 },
+    Row { name: "sample-256", work: Work::Sample, size: 32, features: 32, batch: 256, steps: 10, pairs: 5 },
+];
+
+impl Row {
+    /// Products and sums that the row asks for by the plain definition of its convolutions, in 10⁹: two per weight and output
+    /// for f, as many again for f', and as many again for the weights' gradient.
+    pub fn gflop(&self) -> f64 {
+        let energy = self.energy();
+        let mut pixels = self.size;
+        let mut forward = 0.0;
+        for (shape, stride, padding) in layer_shapes(&energy) {
+            pixels = if padding == 0 { 1 } else { pixels / stride as usize };
+            forward += 2.0 * shape.iter().product::<i64>() as f64 * (pixels * pixels) as f64;
+        }
+        let chain = 2.0 * forward * (self.batch * self.steps) as f64;
+        let total = match self.work {
+            Work::Update => chain + 3.0 * forward * 2.0 * self.batch as f64,
+            Work::Reconstruct => chain * ITERATIONS as f64,
+            Work::Step | Work::Sample => chain,
+        };
+        total / 1e9
+    }
+
+    /// What one timed run counts as: the steps of a step row, one otherwise.
+    pub fn units(&self) -> usize {
+        if self.work == Work::Step { self.steps } else { 1 }
+    }
+
+    fn energy(&self) -> EnergyConfig {
+        EnergyConfig { size: self.size, channels: 3, features: self.features, activation: Activation::LeakyRelu(0.2) }
+    }
+
+    fn image(&self) -> [i64; 3] {
+        [3, self.size as i64, self.size as i64]
+    }
+
+    fn net(&self, device: Device) -> anyhow::Result<ConvNet> {
+        Ok(ConvNet::new(&self.energy(), 1, device)?)
+    }
+
+    fn langevin(&self, steps: usize) -> LangevinConfig {
+        let drift = Drift::Tempered { gradient_scale: 1.0, noise_std: 0.01 };
+        LangevinConfig { steps, drift, init: Init::Uniform, clip_gradient: None, block: None }
+    }
+
+    /// Start noise of `seed` for `count` chains.
+    fn start(&self, seed: u64, count: usize, device: Device) -> anyhow::Result<Tensor> {
+        let (key, ids) = (ChainKey { seed, attempt: 0, update: 0 }, (0..count as u64).collect::<Vec<_>>());
+        Ok(srm_langevin::start(Init::Uniform, &key, &ids, self.image(), device)?)
+    }
+
+    fn spread(&self, threads: usize) -> SamplerOptions {
+        SamplerOptions { threads, block: DEFAULT_CPU_BLOCK.min(self.batch.div_ceil(threads)) }
+    }
+
+    /// How far the states of both sides are apart, absolute, after one step without noise.
+    ///
+    /// Where an activation lies within rounding of 0, its mask may fall either way, which moves an image by up to 1e-4: then
+    /// other starts are drawn. An error in a formula shows on every start.
+    pub fn one_step_apart(&self, device: Device) -> anyhow::Result<f64> {
+        let net = self.net(device)?;
+        let (published, one) = (Published::of(&net, device), self.langevin(1));
+        let mut apart = f64::INFINITY;
+        for seed in 1..=DRAWS {
+            let z = self.start(seed, self.batch.min(COMPARED), device)?;
+            let mut path = Path::new(1);
+            short_run(&net, &one, &z, &mut NoNoise, &mut path)?;
+            let theirs = langevin_step(&z, &published.gradient(&z), None, 1.0, 0.0)?;
+            apart = (&path.states()[1] - theirs).abs().max().to_kind(Kind::Double).double_value(&[]);
+            if apart <= TOLERANCE {
+                return Ok(apart);
+            }
+        }
+        anyhow::bail!("{}: one step differs by {apart:.1e}", self.name)
+    }
+
+    /// The published loop on `threads` threads, ready to run.
+    pub fn baseline(&self, device: Device, threads: usize) -> anyhow::Result<Box<dyn FnMut()>> {
+        let (row, published) = (*self, Published::of(&self.net(device)?, device));
+        let z = self.start(1, self.batch, device)?;
+        let threads = threads as i32;
+        Ok(match self.work {
+            Work::Step | Work::Sample => Box::new(move || {
+                tch::set_num_threads(threads);
+                let _ = published.short_run(&z, row.steps);
+            }),
+            Work::Update => {
+                let bytes = synthetic::blobs(self.batch, self.size, 3, 1);
+                let pixels: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) / 127.5 - 1.0).collect();
+                let [c, h, w] = self.image();
+                let images = Tensor::from_slice(&pixels).reshape([-1, h, w, c]).permute([0, 3, 1, 2]).contiguous();
+                let (images, mut adam) = (images.to_device(device), published.adam());
+                Box::new(move || {
+                    tch::set_num_threads(threads);
+                    published.update(&mut adam, &images, row.steps);
+                })
+            }
+            Work::Reconstruct => {
+                let target = self.start(2, self.batch, device)?;
+                Box::new(move || {
+                    tch::set_num_threads(threads);
+                    let _ = published.reconstruct(&target, &z, row.steps, ITERATIONS, RATE);
+                })
+            }
+        })
+    }
+
+    /// The same work by srm on `threads` workers, ready to run.
+    pub fn srm(&self, device: Device, threads: usize) -> anyhow::Result<Box<dyn FnMut()>> {
+        let (spread, langevin) = (self.spread(threads), self.langevin(self.steps));
+        Ok(match self.work {
+            Work::Step | Work::Sample => {
+                let sampler = Sampler::new(&self.net(device)?, &langevin, self.image(), spread);
+                let chains = Chains::samples(1, self.batch);
+                let z = self.start(1, self.batch, device)?;
+                Box::new(move || match sampler.run_from(Some(&z), &chains, |_| ()) {
+                    Ok((Outcome::Finished(_), _)) => {}
+                    _ => panic!("the chains of a fresh net stay finite"),
+                })
+            }
+            Work::Update => {
+                let mut trainer = trainer(self, device, spread)?;
+                Box::new(move || {
+                    tch::set_num_threads(1); // as the trainer does
+                    let update = trainer.update().expect("the batch fits the net");
+                    assert!(update.is_ok(), "a fresh net trains");
+                })
+            }
+            Work::Reconstruct => {
+                let options = ShortRunOptions { noise: Noise::Off, spread, keep_every: 1 };
+                let run = ShortRun::new(&self.net(device)?, &langevin, options);
+                let target = self.start(2, self.batch, device)?;
+                let search = ReconstructOptions {
+                    iterations: ITERATIONS,
+                    method: Method::Gradient,
+                    step: RATE,
+                    latent: Latent::Free,
+                    starts: 1,
+                    seed: 1,
+                    enough: None,
+                    keep: Vec::new(),
+                };
+                Box::new(move || {
+                    run.reconstruct(&target, None, &search, &mut |_| true).expect("the images fit the net");
+                })
+            }
+        })
+    }
+}
+
+fn trainer(row: &Row, device: Device, spread: SamplerOptions) -> anyhow::Result<Trainer> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("blobs.npy");
+    let count = 2 * row.batch;
+    let pixels = synthetic::blobs(count, row.size, 3, 1);
+    write_npy(&file, &ndarray::ArrayView4::from_shape((count, row.size, row.size, 3), &pixels)?)?;
+    let text = format!(
+        r#"{{ "data": {{ "images": {file:?} }},
+             "energy": {{ "size": {}, "channels": 3, "features": {}, "activation": {{ "leaky_relu": 0.2 }} }},
+             "langevin": {{ "steps": {}, "gradient_scale": 1.0, "noise_std": 0.01 }},
+             "train": {{ "updates": 1000, "batch": {}, "learning_rate": 1e-4, "data_noise": 0.03 }} }}"#,
+        row.size, row.features, row.steps, row.batch
+    );
+    let config = Config::from_json(&text, &[])?;
+    // The map of the images outlives the folder's name.
+    Ok(Trainer::new(
+        &config,
+        ImageSet::open(&file)?,
+        TrainerOptions { device, threads: spread.threads, block: spread.block },
+    )?)
+}
