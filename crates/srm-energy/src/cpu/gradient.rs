@@ -51,8 +51,10 @@ impl LayerGradient {
     pub(super) fn finish(&self, g: &Geometry, channels: usize, outputs: usize) -> LayerWeights {
         let plane = g.depth() * g.outputs;
         let mut weight = vec![0.0; outputs * channels * 16];
-        for (o, weight) in weight.chunks_exact_mut(channels * 16).enumerate() {
-            for (c, weight) in weight.chunks_exact_mut(16).enumerate() {
+        // Outputs run fastest: they are neighbours in u, and each writes the sixteen neighbours of its own kernel.
+        for c in 0..channels {
+            for o in 0..outputs {
+                let weight = &mut weight[(o * channels + c) * 16..][..16];
                 for phase in 0..4 {
                     let at = (phase * g.channels + c) * g.outputs + o;
                     let u: [f32; POINTS] = std::array::from_fn(|e| self.u[e * plane + at]);
