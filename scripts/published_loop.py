@@ -6,10 +6,17 @@
 Own words after the published description (arXiv 1904.09770, Algorithm 1, and the constants of enijkamp/short_run): the
 tempered step x + f'(x) + 0.01 u, autograd for f', start uniform on [-1, 1], data noise 0.03, ADAM (0.9, 0.999). Needs
 torch, numpy and Pillow; images are u8 .npy [n, h, w, c] of 32, 64 or 128 px.
+
+    python scripts/published_loop.py --time --size 32 --n 16 --m 64 --K 10
+
+prints the milliseconds of one Langevin step, the median of seven runs of K steps after one that warms up, as JSON:
+what `cargo xtask bench --peer` compares its baseline with.
 """
 
 import argparse
+import json
 import pathlib
+import statistics
 import time
 
 import numpy as np
@@ -36,7 +43,7 @@ class F(nn.Module):
 def short_run(net, x, steps):
     for _ in range(steps):
         x = x.detach().requires_grad_(True)
-        grad = torch.autograd.grad(net(x).sum(), x)[0]
+        grad = torch.autograd.grad(net(x).sum(), x, retain_graph=True)[0]
         x = x.detach() + grad + 0.01 * torch.randn_like(x)
     return x
 
@@ -53,10 +60,28 @@ def save_grid(x, path, padding=2):
     Image.fromarray(grid.squeeze()).save(path)
 
 
+def time_steps(size, n, m, steps, device):
+    """Milliseconds a step."""
+    net = F(size, 3, n).to(device)
+    z = torch.rand(m, 3, size, size, device=device) * 2 - 1
+    seconds = []
+    for _ in range(8):
+        began = time.perf_counter()
+        short_run(net, z, steps)
+        if device != "cpu":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    return 1e3 * statistics.median(seconds[1:]) / steps
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--images", required=True)
-    p.add_argument("--out", required=True, type=pathlib.Path)
+    p.add_argument("--images")
+    p.add_argument("--out", type=pathlib.Path)
+    p.add_argument("--time", action="store_true", help="time Langevin steps instead of training")
+    p.add_argument("--size", type=int, default=32, help="pixels, for --time")
+    p.add_argument("--device", default="cpu", help="for --time")
+    p.add_argument("--tf32", action="store_true", help="allow TF32 in convolutions, for --time on a GPU")
     p.add_argument("--n", type=int, default=64, help="features of the first layer")
     p.add_argument("--m", type=int, default=64, help="images and chains an update")
     p.add_argument("--K", type=int, default=100, help="Langevin steps")
@@ -66,8 +91,14 @@ def main():
     p.add_argument("--every", type=int, default=250, help="updates between grids and state_dicts")
     p.add_argument("--seed", type=int, default=1)
     a = p.parse_args()
-
     torch.manual_seed(a.seed)
+    if a.time:
+        torch.backends.cudnn.allow_tf32 = a.tf32
+        torch.backends.cudnn.benchmark = True
+        print(json.dumps({"ms": time_steps(a.size, a.n, a.m, a.K, a.device), "torch": torch.__version__}))
+        return
+    if not a.images or not a.out:
+        p.error("--images and --out are needed to train")
     images = np.load(a.images, mmap_mode="r")
     _, size, _, channels = images.shape
     net = F(size, channels, a.n)

@@ -8,6 +8,7 @@ use crate::device::DeviceChoice;
 pub use crate::latent_arguments::{
     InterpolateArguments, MethodChoice, ModelArguments, NoiseChoice, ReconstructArguments,
 };
+use crate::machine::PrecisionChoice;
 
 const STYLES: styling::Styles = styling::Styles::styled()
     .header(styling::AnsiColor::Green.on_default().bold())
@@ -60,6 +61,9 @@ pub struct Compute {
     /// Worker threads on the CPU [default: all cores]. Changes no bit of a result.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
+    /// f32, tf32 or bf16: the numbers inside the net on a GPU [default: tf32, as PyTorch]. Images, noise and weights are f32.
+    #[arg(long, value_name = "NUMBERS")]
+    pub precision: Option<PrecisionChoice>,
 }
 
 impl Compute {

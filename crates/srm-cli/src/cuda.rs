@@ -36,11 +36,16 @@ impl std::fmt::Display for Missing {
     }
 }
 
-/// Open libtorch_cuda for the rest of the process and give its path.
+/// Open libtorch_cuda for the rest of the process and give its path. With `true_f32`, products of f32 numbers stay so: by
+/// default cuDNN's convolutions cut them to TF32, forward and backward, and tch has no switch for that.
 ///
 /// # Errors
 /// It is not found or cannot be opened, and then why.
-pub fn open() -> Result<PathBuf, Missing> {
+pub fn open(true_f32: bool) -> Result<PathBuf, Missing> {
+    if true_f32 {
+        // SAFETY: a command opens its device before it starts any thread, so nobody reads the environment meanwhile.
+        unsafe { env::set_var("NVIDIA_TF32_OVERRIDE", "0") };
+    }
     let places = places();
     let file = places.iter().find(|place| place.is_file()).ok_or_else(|| {
         Missing::NotFound(places.iter().filter_map(|place| place.parent()).map(Path::to_owned).collect())

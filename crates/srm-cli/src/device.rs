@@ -38,14 +38,14 @@ impl FromStr for DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// The device to compute on. The first libtorch call of a command.
+    /// The device to compute on; `true_f32` forbids CUDA's libraries TF32. The first libtorch call of a command.
     ///
     /// # Errors
     /// CUDA was asked for and is not there: what is missing and the remedy.
-    pub fn open(self) -> Result<Device> {
+    pub fn open(self, true_f32: bool) -> Result<Device> {
         match self {
             DeviceChoice::Cpu => Ok(Device::Cpu),
-            DeviceChoice::Auto => match cuda::open() {
+            DeviceChoice::Auto => match cuda::open(true_f32) {
                 Ok(_) if Cuda::is_available() => Ok(Device::Cuda(0)),
                 Ok(file) => {
                     tracing::info!("{} is there but finds no usable GPU: computing on the CPU", file.display());
@@ -57,7 +57,7 @@ impl DeviceChoice {
                 }
             },
             DeviceChoice::Cuda(index) => {
-                let file = cuda::open().map_err(|missing| anyhow!("--device cuda: {missing}; {REMEDY}"))?;
+                let file = cuda::open(true_f32).map_err(|missing| anyhow!("--device cuda: {missing}; {REMEDY}"))?;
                 if !Cuda::is_available() {
                     bail!(
                         "--device cuda: {} was opened but finds no usable GPU; check that `nvidia-smi` lists one and that \
@@ -77,20 +77,12 @@ impl DeviceChoice {
     }
 }
 
-/// The name of a device as --device takes it.
-pub fn name(device: Device) -> String {
-    match device {
-        Device::Cuda(index) => format!("cuda:{index}"),
-        _ => "cpu".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_and_written() {
+    fn names_are_read() {
         assert_eq!("auto".parse(), Ok(DeviceChoice::Auto));
         assert_eq!("cpu".parse(), Ok(DeviceChoice::Cpu));
         assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
@@ -98,7 +90,5 @@ mod tests {
         for wrong in ["", "gpu", "cuda:", "cuda:-1", "CPU"] {
             assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
         }
-        assert_eq!(name(Device::Cuda(2)), "cuda:2");
-        assert_eq!(name(Device::Cpu), "cpu");
     }
 }

@@ -89,7 +89,7 @@ pub fn run(output: &Output) -> Result<()> {
 }
 
 fn find_cuda() -> CudaFound {
-    let opened = cuda::open();
+    let opened = cuda::open(false);
     let available = opened.is_ok() && Cuda::is_available();
     let problem = match &opened {
         Err(missing) => Some(format!("{missing}; with a GPU: cargo xtask setup --cuda")),

@@ -3,18 +3,18 @@
 use std::{fs, path::Path};
 
 use srm_train::Environment;
-use tch::Device;
 
-use crate::{cuda, device};
+use crate::{cuda, machine::Machine};
 
 /// The machine as a run sees it.
-pub fn environment(on: Device, threads: usize, block: usize) -> Environment {
+pub fn environment(machine: &Machine, block: usize) -> Environment {
     Environment {
         srm: env!("CARGO_PKG_VERSION").to_owned(),
         libtorch: libtorch_version(),
         cpu: format!("{} ({})", cpu_model(), cpu_features().join(" ")),
-        device: device::name(on),
-        threads,
+        device: machine.device_name(),
+        precision: machine.precision_name().to_owned(),
+        threads: machine.threads,
         block,
     }
 }

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use anyhow::Result;
 use srm_config::Config;
 use srm_energy::ConvNet;
-use srm_langevin::{DEFAULT_CPU_BLOCK, SamplerOptions};
+use srm_langevin::SamplerOptions;
 use srm_latent::{Noise, ShortRun, ShortRunOptions};
-use tch::Device;
 
 use crate::{
     arguments::{ModelArguments, NoiseChoice},
-    train_plan::DEFAULT_CUDA_BLOCK,
+    machine::Machine,
     weights,
 };
 
@@ -21,7 +20,7 @@ pub struct Generator {
     pub file: PathBuf,
     pub run: ShortRun<ConvNet>,
     pub options: ShortRunOptions,
-    pub device: Device,
+    pub machine: Machine,
     /// `[c, h, w]`.
     pub image: [i64; 3],
 }
@@ -33,29 +32,27 @@ impl Generator {
     /// Bad config, a device that is not there, weights that cannot be used.
     pub fn open(model: &ModelArguments, seed: u64) -> Result<Generator> {
         let config = model.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
-        let device = model.compute.device.open()?;
-        let loaded = weights::load(&model.weights, config.as_ref(), device)?;
+        let machine = Machine::open(&model.compute)?;
+        let loaded = weights::load(&model.weights, config.as_ref(), &machine)?;
         let mut langevin = loaded.langevin;
         if let Some(steps) = model.steps {
             langevin.steps = steps as usize;
         }
         tch::set_num_threads(1); // the workers do the work
-        let default_block = if device.is_cuda() { DEFAULT_CUDA_BLOCK } else { DEFAULT_CPU_BLOCK };
-        let block = model.block.map(usize::from).or(langevin.block).unwrap_or(default_block);
-        let threads = if device.is_cuda() { 1 } else { model.compute.threads() };
+        let block = model.block.map(usize::from).or(langevin.block).unwrap_or(machine.default_block());
         let noise = match model.noise {
             NoiseChoice::Off => Noise::Off,
             NoiseChoice::Fixed => Noise::Fixed(seed),
         };
         let options = ShortRunOptions {
             noise,
-            spread: SamplerOptions { threads, block },
+            spread: SamplerOptions { threads: machine.threads, block },
             keep_every: model.checkpoint_every as usize,
         };
         let energy = loaded.net.config();
         let image = [energy.channels, energy.size, energy.size].map(|side| side as i64);
         let run = ShortRun::new(&loaded.net, &langevin, options);
-        Ok(Generator { file: loaded.file, run, options, device, image })
+        Ok(Generator { file: loaded.file, run, options, machine, image })
     }
 
     /// `off` or `fixed`.

@@ -11,7 +11,7 @@ use srm_train::to_bytes;
 use tch::Tensor;
 
 use crate::{
-    animation, arguments::InterpolateArguments, device, failure::usage, generator::Generator, images::prepare_output,
+    animation, arguments::InterpolateArguments, failure::usage, generator::Generator, images::prepare_output,
     output::Output, status,
 };
 
@@ -72,7 +72,7 @@ pub fn run(arguments: &InterpolateArguments, output: &Output) -> Result<()> {
     let object = json!({
         "command": "interpolate", "weights": generator.file, "pairs": pairs, "points": points, "rho": rhos,
         "seed": arguments.seed, "noise": generator.noise_name(), "steps": generator.run.config().steps,
-        "device": device::name(generator.device), "seconds": seconds, "out": arguments.out, "npy": arguments.npy,
+        "device": generator.machine.device_name(), "seconds": seconds, "out": arguments.out, "npy": arguments.npy,
         "animate": arguments.animate, "shape": images.shape(),
         "smoothness": { "neighbours": steps, "mean": mean(&all), "largest": largest, "ends": ends },
     });

@@ -12,6 +12,7 @@ mod images;
 mod interpolate;
 mod interrupt;
 mod latent_arguments;
+mod machine;
 mod output;
 mod progress;
 mod reconstruct;

@@ -13,7 +13,6 @@ use tch::Tensor;
 use crate::{
     animation,
     arguments::{MethodChoice, ReconstructArguments},
-    device,
     failure::{Failure, usage},
     generator::Generator,
     images::prepare_output,
@@ -45,9 +44,9 @@ pub fn run(arguments: &ReconstructArguments, output: &Output) -> Result<()> {
     let options = options(arguments, method);
     let [c, h, _] = generator.image;
     let gallery = open_images(arguments, h as usize, c as usize)?;
-    let (count, target) = (gallery.names.len(), to_tensor(&gallery.images)?.f_to_device(generator.device)?);
+    let (count, target) = (gallery.names.len(), to_tensor(&gallery.images)?.f_to_device(generator.machine.device)?);
     let mask = arguments.mask.as_deref().map(|path| open_mask(path, count, generator.image)).transpose()?;
-    let mask = mask.map(|mask| mask.f_to_device(generator.device)).transpose()?;
+    let mask = mask.map(|mask| mask.f_to_device(generator.machine.device)).transpose()?;
     interrupt::watch(output.clone())?;
     let _guard = tch::no_grad_guard();
     let begun = Instant::now();
@@ -187,7 +186,7 @@ fn report(
         "iterations": options.iterations, "method": method.name(), "step": options.step,
         "latent": arguments.latent.name(), "starts": options.starts, "noise": generator.noise_name(),
         "seed": options.seed, "steps": generator.run.config().steps, "mask": arguments.mask,
-        "observed_noise": arguments.observed_noise, "device": device::name(generator.device), "seconds": seconds,
+        "observed_noise": arguments.observed_noise, "device": generator.machine.device_name(), "seconds": seconds,
         "out": arguments.out, "npy": arguments.npy, "animate": arguments.animate,
         "mse": found.mse, "mean_mse": mean, "best_iteration": found.iteration, "curve": found.curve,
         "moved": found.moved, "names": gallery.names,

@@ -8,20 +8,18 @@ use ndarray::Array4;
 use serde_json::json;
 use srm_config::{Config, Init};
 use srm_data::{ImageSet, Neighbour, nearest, write_grid, write_npy, write_pngs};
-use srm_langevin::{Chains, DEFAULT_CPU_BLOCK, Observer, Outcome, Path as States, Sampler, SamplerOptions, Samples};
+use srm_langevin::{Chains, Observer, Outcome, Path as States, Sampler, SamplerOptions, Samples};
 use srm_train::to_bytes;
 use tch::Tensor;
 
 use crate::{
     animation::{self, square, write_rows},
     arguments::SampleArguments,
-    device,
     failure::{Failure, usage},
     images::prepare_output,
+    machine::Machine,
     output::Output,
-    status,
-    train_plan::DEFAULT_CUDA_BLOCK,
-    weights,
+    status, weights,
 };
 
 /// Chains of a strip.
@@ -56,8 +54,8 @@ pub fn run(arguments: &SampleArguments, output: &Output) -> Result<()> {
             path.clone()
         })?;
     }
-    let device = arguments.compute.device.open()?;
-    let loaded = weights::load(&arguments.weights, config.as_ref(), device)?;
+    let machine = Machine::open(&arguments.compute)?;
+    let loaded = weights::load(&arguments.weights, config.as_ref(), &machine)?;
     let (net, mut langevin) = (loaded.net, loaded.langevin);
     if let Some(steps) = arguments.steps {
         langevin.steps = steps as usize;
@@ -68,9 +66,8 @@ pub fn run(arguments: &SampleArguments, output: &Output) -> Result<()> {
     let energy = net.config().clone();
     let training_set =
         arguments.nearest.as_deref().map(|path| open_like(path, energy.size, energy.channels)).transpose()?;
-    let default_block = if device.is_cuda() { DEFAULT_CUDA_BLOCK } else { DEFAULT_CPU_BLOCK };
-    let block = arguments.block.map(usize::from).or(langevin.block).unwrap_or(default_block);
-    let threads = if device.is_cuda() { 1 } else { arguments.compute.threads() };
+    let block = arguments.block.map(usize::from).or(langevin.block).unwrap_or(machine.default_block());
+    let threads = machine.threads;
     let count = arguments.count as usize;
 
     tch::set_num_threads(1); // the workers do the work
@@ -124,7 +121,7 @@ pub fn run(arguments: &SampleArguments, output: &Output) -> Result<()> {
 
     let object = json!({
         "command": "sample", "weights": loaded.file, "count": count, "seed": arguments.seed, "steps": langevin.steps,
-        "device": device::name(device), "threads": threads, "block": block, "seconds": seconds, "out": arguments.out,
+        "device": machine.device_name(), "threads": threads, "block": block, "seconds": seconds, "out": arguments.out,
         "shape": samples.shape(), "chain": arguments.chain, "animate": arguments.animate,
         "nearest": neighbours.as_ref().map(|(_, data, found)| json!({
             "data": data,

@@ -9,7 +9,6 @@ use srm_train::{End, Lock, RunFolder, Trainer, TrainerOptions};
 
 use crate::{
     arguments::TrainArguments,
-    device,
     environment::environment,
     failure::{Failure, usage},
     images, interrupt,
@@ -28,7 +27,7 @@ pub fn run(arguments: &TrainArguments, output: &Output) -> Result<()> {
     if arguments.dry_run {
         let tree: serde_json::Value = serde_json::from_str(&plan.config.to_json())?;
         let object = json!({ "command": "train", "dry_run": true, "run": plan.folder,
-            "device": device::name(plan.device), "config": tree });
+            "device": plan.machine.device_name(), "config": tree });
         return output.result(&object, &plan.config.to_json());
     }
     images::check(&plan.config)?;
@@ -37,7 +36,12 @@ pub fn run(arguments: &TrainArguments, output: &Output) -> Result<()> {
     introduce(&plan, &images);
     interrupt::watch(output.clone())?;
     let fingerprint = images.fingerprint();
-    let options = TrainerOptions { device: plan.device, threads: plan.threads, block: plan.block };
+    let options = TrainerOptions {
+        device: plan.machine.device,
+        precision: plan.machine.precision,
+        threads: plan.machine.threads,
+        block: plan.block,
+    };
     let mut trainer = Trainer::new(&plan.config, images, options)?;
     let folder = begin(lock, &plan, arguments, &fingerprint, &mut trainer)?;
     let (from, updates) = (trainer.state().update, plan.config.train.updates);
@@ -88,8 +92,8 @@ fn introduce(plan: &Plan, images: &ImageSet) {
         config.energy.size,
         config.train.updates,
         config.train.batch,
-        device::name(plan.device),
-        plan.threads,
+        plan.machine.device_name(),
+        plan.machine.threads,
         plan.block,
         plan.folder.display()
     );
@@ -135,7 +139,7 @@ fn begin(
     fingerprint: &str,
     trainer: &mut Trainer,
 ) -> Result<RunFolder> {
-    let environment = environment(plan.device, plan.threads, plan.block);
+    let environment = environment(&plan.machine, plan.block);
     if arguments.overwrite {
         // not before: now images and settings are known to make a run
         RunFolder::clear(&lock)?;
@@ -177,7 +181,7 @@ fn summary(
     let rate = made as f64 / seconds.max(1e-9);
     let object = json!({
         "command": "train", "run": plan.folder, "config": plan.source, "outcome": outcome, "updates": state.update,
-        "device": device::name(plan.device), "threads": plan.threads, "block": plan.block, "seconds": seconds,
+        "device": plan.machine.device_name(), "precision": plan.machine.precision_name(), "threads": plan.machine.threads, "block": plan.block, "seconds": seconds,
         "updates_per_second": rate, "images_seen": state.images_seen, "rollbacks": state.rollbacks, "weights": weights,
         "last": sink.last,
     });

@@ -4,13 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use srm_config::{Change, Config, RawConfig};
-use srm_langevin::DEFAULT_CPU_BLOCK;
 use tch::Device;
 
-use crate::{arguments::TrainArguments, failure::usage};
-
-/// Chains a block on a GPU: enough to fill it at 64 px, and one block for the published batch of 64.
-pub const DEFAULT_CUDA_BLOCK: usize = 64;
+use crate::{arguments::TrainArguments, failure::usage, machine::Machine};
 
 /// What `srm train` will do.
 pub struct Plan {
@@ -20,8 +16,7 @@ pub struct Plan {
     pub config: Config,
     /// The run folder.
     pub folder: PathBuf,
-    pub device: Device,
-    pub threads: usize,
+    pub machine: Machine,
     pub block: usize,
 }
 
@@ -32,7 +27,8 @@ impl Plan {
     /// Bad config, a device that is not there, a change that no run can go on with.
     pub fn resolve(arguments: &TrainArguments) -> Result<Plan> {
         let named = arguments.config.as_deref().map(|path| Config::load(path, &arguments.overrides)).transpose()?;
-        let device = arguments.compute.device.open()?;
+        let machine = Machine::open(&arguments.compute)?;
+        let device = machine.device;
         let source = match &arguments.config {
             Some(path) => path.clone(),
             None => default_config(device),
@@ -48,12 +44,13 @@ impl Plan {
             (None, Some(config)) => (source, config),
             (None, None) => load_default(source, device, &arguments.overrides)?,
         };
-        let threads = if device.is_cuda() { 1 } else { arguments.compute.threads() };
-        let default_block = if device.is_cuda() { DEFAULT_CUDA_BLOCK } else { DEFAULT_CPU_BLOCK };
         // A block for every thread, as long as the batch has enough chains.
-        let block = *config.langevin.block.get_or_insert(default_block.min(config.train.batch.div_ceil(threads)));
+        let block = *config
+            .langevin
+            .block
+            .get_or_insert(machine.default_block().min(config.train.batch.div_ceil(machine.threads)));
         refuse(&earlier.map(|earlier| earlier.changes(&config)).unwrap_or_default())?;
-        Ok(Plan { source, config, folder, device, threads, block })
+        Ok(Plan { source, config, folder, machine, block })
     }
 }
 

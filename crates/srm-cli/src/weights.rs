@@ -6,7 +6,8 @@ use anyhow::{Context, Result, bail};
 use srm_config::{Config, EnergyConfig, LangevinConfig};
 use srm_energy::{ConvNet, load_weights};
 use srm_train::RunFolder;
-use tch::Device;
+
+use crate::machine::Machine;
 
 /// A net and how to run its chains.
 pub struct Loaded {
@@ -21,7 +22,8 @@ pub struct Loaded {
 ///
 /// # Errors
 /// There is no such file, it is damaged, it belongs to another net, or nothing says how to run its chains.
-pub fn load(path: &Path, config: Option<&Config>, device: Device) -> Result<Loaded> {
+pub fn load(path: &Path, config: Option<&Config>, machine: &Machine) -> Result<Loaded> {
+    let device = machine.device;
     let file = locate(path)?;
     let weights = load_weights(&file, device).context("cannot load the weights")?;
     let Some(config) = config else {
@@ -32,7 +34,7 @@ pub fn load(path: &Path, config: Option<&Config>, device: Device) -> Result<Load
                 file.display()
             );
         };
-        return Ok(Loaded { file, net: weights.net, langevin });
+        return Ok(Loaded { file, net: weights.net.in_precision(machine.precision)?, langevin });
     };
     let found = weights.net.config().clone();
     let has_metadata = weights.langevin.is_some();
@@ -54,7 +56,7 @@ pub fn load(path: &Path, config: Option<&Config>, device: Device) -> Result<Load
             ConvNet::from_tensors(asked, &weights.net.named_parameters(), device)?
         }
     };
-    Ok(Loaded { file, net, langevin: config.langevin.clone() })
+    Ok(Loaded { file, net: net.in_precision(machine.precision)?, langevin: config.langevin.clone() })
 }
 
 fn shape(energy: &EnergyConfig) -> String {

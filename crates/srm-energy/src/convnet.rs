@@ -9,39 +9,14 @@
 //! curvature  ȧ_l = W_l ḣ_{l-1},  ḣ_l = φ'(a_l) ȧ_l,  ġ_{l-1} = W_lᵀ (ġ_l φ'(a_l) + g_l φ''(a_l) ȧ_l),  ∇²f v = ġ_0
 //! ```
 
-use crate::activation::{apply, is_piecewise_linear, times_first, times_second};
+use crate::activation::{is_piecewise_linear, times_first, times_second};
 use crate::fast_path::FastPath;
+use crate::pass::{Layer, Pass};
+use crate::precision::{Lowered, Precision};
 use crate::{Energy, EnergyError, Result, Trainable};
 use srm_config::{Activation, EnergyConfig};
 use srm_data::random::{Key, Purpose, uniform};
 use tch::{Device, Kind, Tensor};
-
-/// One convolution and what the derivatives need of its geometry.
-pub(crate) struct Layer {
-    pub(crate) weight: Tensor, // [out, in, k, k]
-    pub(crate) bias: Tensor,   // [out]
-    pub(crate) stride: i64,
-    pub(crate) padding: i64,
-}
-
-impl Layer {
-    fn forward(&self, h: &Tensor) -> Result<Tensor> {
-        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
-        Ok(h.f_conv2d(&self.weight, Some(&self.bias), stride, padding, [1, 1], 1)?)
-    }
-
-    /// W v, without bias: the forward pass of a tangent.
-    fn tangent(&self, v: &Tensor) -> Result<Tensor> {
-        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
-        Ok(v.f_conv2d(&self.weight, None::<&Tensor>, stride, padding, [1, 1], 1)?)
-    }
-
-    /// Wᵀ g.
-    fn backward(&self, g: &Tensor) -> Result<Tensor> {
-        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
-        Ok(g.f_conv_transpose2d(&self.weight, None::<&Tensor>, stride, padding, [0, 0], 1, [1, 1])?)
-    }
-}
 
 /// The paper's ConvNet with closed-form derivatives.
 ///
@@ -51,6 +26,8 @@ pub struct ConvNet {
     pub(crate) layers: Vec<Layer>,
     /// Kernels of our own, where they serve this net.
     fast: Option<FastPath>,
+    precision: Precision,
+    lowered: Lowered,
 }
 
 /// Shape `[out, in, k, k]`, stride and padding of each convolution of the net.
@@ -109,12 +86,27 @@ impl ConvNet {
         };
         let mut layers = Vec::new();
         for (i, (shape, stride, padding)) in shapes.iter().enumerate() {
-            let weight = in_layout(&find(format!("f.{}.weight", 2 * i), shape)?, device)?;
+            let weight = in_layout(&find(format!("f.{}.weight", 2 * i), shape)?, !device.is_cuda())?;
             let bias = find(format!("f.{}.bias", 2 * i), &shape[..1])?;
             layers.push(Layer { weight, bias, stride: *stride, padding: *padding });
         }
         let fast = FastPath::new(config, &layers);
-        Ok(Self { config: config.clone(), layers, fast })
+        let (precision, lowered) = (Precision::default(), Lowered::default());
+        Ok(Self { config: config.clone(), layers, fast, precision, lowered })
+    }
+
+    /// The same net computing in other numbers. On a GPU the weights of all but f32 lie channels-last, as tensor cores like
+    /// them.
+    ///
+    /// # Errors
+    /// [`EnergyError::Torch`].
+    pub fn in_precision(mut self, precision: Precision) -> Result<Self> {
+        self.precision = precision;
+        let channels_last = self.channels_last();
+        for layer in &mut self.layers {
+            layer.weight = in_layout(&layer.weight, channels_last)?;
+        }
+        Ok(self)
     }
 
     /// The shape of the net.
@@ -153,14 +145,6 @@ impl ConvNet {
         self.config.activation
     }
 
-    fn hidden(&self) -> &[Layer] {
-        &self.layers[..self.layers.len() - 1]
-    }
-
-    fn last(&self) -> &Layer {
-        &self.layers[self.layers.len() - 1]
-    }
-
     fn check(&self, x: &Tensor) -> Result<()> {
         let (channels, size) = (self.config.channels, self.config.size);
         match x.size()[..] {
@@ -169,48 +153,51 @@ impl ConvNet {
         }
     }
 
-    /// f(x) `[b]` and the inputs a_l of the activations.
-    fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
-        self.check(x)?;
-        let mut inputs = Vec::with_capacity(self.layers.len());
-        let mut h = in_layout(x, self.device())?;
-        for layer in self.hidden() {
-            let a = layer.forward(&h)?;
-            h = apply(self.activation(), &a)?;
-            inputs.push(a);
-        }
-        let f = self.last().forward(&h)?.f_reshape([x.size()[0]])?;
-        Ok((f, inputs))
+    /// Channels last is what libtorch likes on the CPU, and on a GPU for its tensor cores.
+    fn channels_last(&self) -> bool {
+        !self.device().is_cuda() || self.precision != Precision::F32
     }
 
-    /// g_L = w, for each of b images.
-    fn top_gradient(&self, b: i64) -> Result<Tensor> {
-        let w = &self.last().weight; // [1, 8n, 4, 4]
-        let size = w.size();
-        Ok(w.f_expand([b, size[1], size[2], size[3]], false)?)
+    fn in_layout(&self, x: &Tensor) -> Result<Tensor> {
+        in_layout(x, self.channels_last())
+    }
+
+    fn pass(&self) -> Pass<'_> {
+        Pass { layers: &self.layers, activation: self.activation() }
+    }
+
+    /// Call `compute` with the layers in the numbers of the net's precision and x in theirs.
+    fn with_pass<T>(&self, x: &Tensor, compute: impl FnOnce(&Pass, &Tensor) -> Result<T>) -> Result<T> {
+        let (x, activation) = (self.in_layout(x)?, self.activation());
+        match self.precision {
+            Precision::F32 | Precision::Tf32 => compute(&self.pass(), &x),
+            Precision::Bf16 => self
+                .lowered
+                .with(&self.layers, |layers| compute(&Pass { layers, activation }, &x.f_to_kind(Kind::BFloat16)?)),
+        }
     }
 }
 
 impl Energy for ConvNet {
     fn f(&self, x: &Tensor) -> Result<Tensor> {
         self.check(x)?;
+        let kind = x.kind();
         match &self.fast {
-            Some(fast) if fast.takes(x) => fast.f(&self.layers, x),
-            _ => Ok(self.forward(x)?.0),
+            Some(fast) if self.precision != Precision::Bf16 && fast.takes(x) => fast.f(&self.layers, x),
+            _ => self.with_pass(x, |pass, x| Ok(pass.forward(x)?.0.f_to_kind(kind)?)),
         }
     }
 
     fn f_and_grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         self.check(x)?;
-        if let Some(fast) = self.fast.as_ref().filter(|fast| fast.takes(x)) {
-            return fast.f_and_grad(&self.layers, x);
+        let kind = x.kind();
+        match &self.fast {
+            Some(fast) if self.precision != Precision::Bf16 && fast.takes(x) => fast.f_and_grad(&self.layers, x),
+            _ => self.with_pass(x, |pass, x| {
+                let (f, gradient) = pass.f_and_grad(x)?;
+                Ok((f.f_to_kind(kind)?, gradient.f_to_kind(kind)?))
+            }),
         }
-        let (f, inputs) = self.forward(x)?;
-        let mut g = self.top_gradient(x.size()[0])?;
-        for (layer, a) in self.hidden().iter().zip(&inputs).rev() {
-            g = layer.backward(&times_first(self.activation(), &g, a)?)?;
-        }
-        Ok((f, g))
     }
 
     fn hvp(&self, x: &Tensor, v: &Tensor) -> Result<Tensor> {
@@ -220,17 +207,18 @@ impl Energy for ConvNet {
             return Ok(v.f_zeros_like()?);
         }
         let phi = self.activation();
-        let (_, inputs) = self.forward(x)?;
+        let pass = self.pass();
+        let (_, inputs) = pass.forward(&self.in_layout(x)?)?;
         let mut tangents = Vec::with_capacity(inputs.len()); // ȧ_l
-        let mut moved = in_layout(v, self.device())?;
-        for (layer, a) in self.hidden().iter().zip(&inputs) {
+        let mut moved = self.in_layout(v)?;
+        for (layer, a) in pass.hidden().iter().zip(&inputs) {
             let tangent = layer.tangent(&moved)?;
             moved = times_first(phi, &tangent, a)?;
             tangents.push(tangent);
         }
-        let mut g = self.top_gradient(x.size()[0])?;
+        let mut g = pass.top_gradient(x.size()[0])?;
         let mut g_dot: Option<Tensor> = None; // the top's is zero: f is linear in h_L
-        for (l, ((layer, a), a_dot)) in self.hidden().iter().zip(&inputs).zip(&tangents).enumerate().rev() {
+        for (l, ((layer, a), a_dot)) in pass.hidden().iter().zip(&inputs).zip(&tangents).enumerate().rev() {
             let mut inner = match times_second(phi, &g.f_mul(a_dot)?, a)? {
                 Some(bent) => bent,
                 None => g.f_zeros_like()?,
@@ -259,7 +247,8 @@ impl Energy for ConvNet {
         };
         let layers: Vec<Layer> = self.layers.iter().map(share).collect();
         let fast = self.fast.as_ref().map(FastPath::replica);
-        Self { config: self.config.clone(), layers, fast }
+        let lowered = Lowered::default();
+        Self { config: self.config.clone(), layers, fast, precision: self.precision, lowered }
     }
 
     fn device(&self) -> Device {
@@ -277,7 +266,7 @@ impl Trainable for ConvNet {
             let tracked = self.replica();
             let weights: Vec<Tensor> =
                 tracked.named_parameters().into_iter().map(|(_, t)| t.set_requires_grad(true)).collect();
-            let (f, _) = tracked.forward(&x.detach())?;
+            let (f, _) = tracked.pass().forward(&tracked.in_layout(&x.detach())?)?;
             let grads = Tensor::f_run_backward(&[f.f_dot(coefficients)?], &weights, false, false)?;
             Ok((f.detach(), grads))
         })
@@ -294,12 +283,12 @@ impl Trainable for ConvNet {
     }
 }
 
-/// The tensor in the order of memory that the device's convolutions like: channels last on the CPU.
-fn in_layout(x: &Tensor, device: Device) -> Result<Tensor> {
-    if device.is_cuda() {
-        return Ok(x.f_contiguous()?);
+/// The tensor `[b, c, h, w]` with its channels last in memory, or in the order of its indices.
+fn in_layout(x: &Tensor, channels_last: bool) -> Result<Tensor> {
+    if channels_last {
+        return Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?);
     }
-    Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
+    Ok(x.f_contiguous()?)
 }
 
 /// A number for a tensor's name (FNV-1a, 64 bits).

@@ -1,7 +1,8 @@
 //! Take a batch from libtorch to the CPU kernels and back, and notice when the weights change.
 
-use crate::convnet::Layer;
 use crate::cpu::{CpuNet, Packed};
+use crate::pass::Layer;
+use crate::precision::versions;
 use crate::{EnergyError, Result};
 use srm_config::EnergyConfig;
 use std::cell::RefCell;
@@ -84,8 +85,7 @@ impl FastPath {
     /// The weights, laid out anew by the first thread that finds one changed. Whoever changes weights does so while no
     /// thread computes with them, as always with tensors that share storage.
     fn weights(&self, layers: &[Layer]) -> Result<RwLockReadGuard<'_, Weights>> {
-        let tensors = layers.iter().flat_map(|layer| [&layer.weight, &layer.bias]);
-        let versions = tensors.map(|t| Ok(t.f_internal_version()?)).collect::<Result<Vec<i64>>>()?;
+        let versions = versions(layers)?;
         let read = || self.weights.read().unwrap_or_else(PoisonError::into_inner);
         if read().versions != versions {
             let mut weights = self.weights.write().unwrap_or_else(PoisonError::into_inner);

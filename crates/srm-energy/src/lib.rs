@@ -20,12 +20,15 @@ mod convnet;
 mod cpu;
 mod error;
 mod fast_path;
+mod pass;
+mod precision;
 mod pth;
 mod weights;
 
 pub use analytic::{GaussianMixture, Quadratic};
 pub use convnet::{ConvNet, layer_shapes};
 pub use error::EnergyError;
+pub use precision::Precision;
 pub use weights::{Weights, load_weights, read_state_dict, save_weights};
 
 use tch::{Device, Tensor};

@@ -13,10 +13,18 @@ pub struct Environment {
     pub cpu: String,
     /// `cpu`, `cuda:0`, ….
     pub device: String,
+    /// `f32`, `tf32` or `bf16`: the numbers inside the net.
+    #[serde(default = "f32_numbers")]
+    pub precision: String,
     /// Worker threads.
     pub threads: usize,
     /// Chains a block.
     pub block: usize,
+}
+
+/// What runs before there was a choice computed in.
+fn f32_numbers() -> String {
+    "f32".to_owned()
 }
 
 impl Environment {
@@ -28,6 +36,7 @@ impl Environment {
             ("libtorch", text(&earlier.libtorch), text(&self.libtorch)),
             ("CPU", earlier.cpu.clone(), self.cpu.clone()),
             ("device", earlier.device.clone(), self.device.clone()),
+            ("precision", earlier.precision.clone(), self.precision.clone()),
             ("threads", earlier.threads.to_string(), self.threads.to_string()),
             ("block", earlier.block.to_string(), self.block.to_string()),
         ]

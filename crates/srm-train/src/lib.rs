@@ -20,6 +20,7 @@ mod events;
 mod lock;
 mod log_file;
 mod record;
+mod resident;
 mod run;
 mod run_folder;
 mod spectral;

@@ -6,7 +6,7 @@ mod survive;
 use crate::{Adam, Details, End, Environment, Lock, RunFolder, Sink, StepRecord, TrainError, Trainer, TrainerOptions};
 use srm_config::Config;
 use srm_data::{ImageSet, synthetic, write_npy};
-use srm_energy::{Trainable, load_weights};
+use srm_energy::{Precision, Trainable, load_weights};
 use std::path::Path;
 use tch::{Device, Tensor};
 
@@ -30,7 +30,7 @@ fn images(folder: &Path, count: usize) -> ImageSet {
 }
 
 fn options(threads: usize) -> TrainerOptions {
-    TrainerOptions { device: Device::Cpu, threads, block: 4 }
+    TrainerOptions { device: Device::Cpu, precision: Precision::F32, threads, block: 4 }
 }
 
 fn create(run: &Path, config: &Config) -> RunFolder {

@@ -1,10 +1,11 @@
 //! Hold a net in training with everything that its next update reads.
 
+use crate::resident::Resident;
 use crate::{Adam, Bank, Ema, Named, Result, Saved, Spectral, State, TrainError};
 use ndarray::Array4;
 use srm_config::{Config, Init};
 use srm_data::{Batcher, ImageSet, to_u8};
-use srm_energy::{ConvNet, Trainable};
+use srm_energy::{ConvNet, Precision, Trainable};
 use srm_langevin::{Chains, Outcome, Sampler, SamplerOptions, Samples};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -19,6 +20,8 @@ pub const GRID_COUNT: usize = 64;
 pub struct TrainerOptions {
     /// Where the net lives.
     pub device: Device,
+    /// The numbers inside the net.
+    pub precision: Precision,
     /// Worker threads on the CPU. Does not change any bit.
     pub threads: usize,
     /// Chains a block; what `langevin.block` says, resolved.
@@ -40,6 +43,7 @@ pub struct Trainer {
     pub(crate) bank: Option<Bank>,
     pub(crate) sampler: Sampler<ConvNet>,
     pub(crate) images: ImageSet,
+    pub(crate) resident: Option<Resident>,
     pub(crate) batcher: Batcher,
     pub(crate) batch_buffer: Vec<f32>,
     pub(crate) state: State,
@@ -60,7 +64,7 @@ impl Trainer {
             // The workers do the work; a second pool of threads in this one would only fight them for the cores.
             tch::set_num_threads(1);
         }
-        let net = ConvNet::new(&config.energy, config.train.seed, options.device)?;
+        let net = ConvNet::new(&config.energy, config.train.seed, options.device)?.in_precision(options.precision)?;
         let mut trainer = Self {
             sampler: sampler(&net, config, options),
             batcher: Batcher::new(images.len(), config.train.batch, config.train.seed, config.data.flip),
@@ -71,6 +75,7 @@ impl Trainer {
             ema: None,
             spectral: None,
             bank: None,
+            resident: Resident::new(&images, options.device)?,
             images,
             batch_buffer: Vec::new(),
             state: State::default(),

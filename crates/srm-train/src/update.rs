@@ -100,14 +100,19 @@ impl Trainer {
     /// x⁺: batch t with N(0, σ²) on it, `[m, c, h, w]`.
     fn observed(&mut self, t: u64, sigma: f64) -> Result<Tensor> {
         let picks = self.batcher.batch_at(t, self.state.images_seen);
-        fill_batch(&self.images, &picks, &mut self.batch_buffer)?;
         let [c, h, w] = image(&self.config);
         let shape = [self.config.train.batch as i64, c, h, w];
-        let clean = Tensor::f_from_slice(&self.batch_buffer)?.f_reshape(shape)?.f_to_device(self.net.device())?;
+        let clean = match &self.resident {
+            Some(resident) => resident.batch(&picks)?,
+            None => {
+                fill_batch(&self.images, &picks, &mut self.batch_buffer)?;
+                Tensor::f_from_slice(&self.batch_buffer)?.f_reshape(shape)?.f_to_device(self.net.device())?
+            }
+        };
         let base =
             Key { update: t, attempt: self.state.attempt, ..Key::new(self.config.train.seed, Purpose::DataNoise) };
         let noise = if self.net.device() == Device::Cpu {
-            let mut values = vec![0.0; self.batch_buffer.len()];
+            let mut values = vec![0.0; clean.numel()];
             for (id, image) in values.chunks_mut((c * h * w) as usize).enumerate() {
                 normal(&Key { id: id as u64, ..base }, image);
             }

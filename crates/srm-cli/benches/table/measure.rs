@@ -23,6 +23,12 @@ pub fn in_turn(device: Device, pairs: usize, baseline: &mut dyn FnMut(), srm: &m
     }
 }
 
+/// Median seconds of `runs` runs after one that warms up.
+pub fn alone(device: Device, runs: usize, run: &mut dyn FnMut()) -> f64 {
+    seconds(device, run);
+    median((0..runs).map(|_| seconds(device, run)).collect())
+}
+
 /// The rate of libtorch's matrix product in f32 with its current threads, GFLOP/s: the best of ten.
 pub fn matrix_product_rate(device: Device, kind: Kind) -> f64 {
     let n = if device.is_cuda() { 8192 } else { 1536 };

@@ -3,7 +3,7 @@
 use crate::published::Published;
 use srm_config::{Activation, Config, Drift, EnergyConfig, Init, LangevinConfig};
 use srm_data::{ImageSet, synthetic, write_npy};
-use srm_energy::{ConvNet, layer_shapes};
+use srm_energy::{ConvNet, Energy, Precision, layer_shapes};
 use srm_langevin::{
     ChainKey, Chains, DEFAULT_CPU_BLOCK, NoNoise, Outcome, Path, Sampler, SamplerOptions, langevin_step, short_run,
 };
@@ -40,6 +40,9 @@ pub struct Row {
 
 /// How far one step of the two sides may differ, absolute, in pixels on [-1, 1].
 const TOLERANCE: f64 = 1e-5;
+/// The same on a GPU, where both sides may cut products to TF32's 10 bits or bf16's 7; scripts/gpu_check.sh holds true f32
+/// against the CPU to 1e-5.
+const GPU_TOLERANCE: f64 = 1e-3;
 /// Starts that are tried for it.
 const DRAWS: u64 = 4;
 
@@ -62,6 +65,22 @@ pub const ROWS: [Row; 8] = [
     Row { name: "reconstruct", work: Work::Reconstruct, size: 32, features: 32, batch: 8, steps: 20, pairs: 5 },
     Row { name: "sample-256", work: Work::Sample, size: 32, features: 32, batch: 256, steps: 10, pairs: 5 },
 ];
+
+/// The rows of a GPU: the headline net, and the small one whose cost is the starting of kernels.
+pub const GPU_ROWS: [Row; 3] = [
+    Row { name: "gpu-64px-n64", work: Work::Step, size: 64, features: 64, batch: 100, steps: 40, pairs: 7 },
+    Row { name: "gpu-32px-n32", work: Work::Step, size: 32, features: 32, batch: 64, steps: 100, pairs: 7 },
+    Row { name: "gpu-update", work: Work::Update, size: 64, features: 64, batch: 100, steps: 40, pairs: 5 },
+];
+
+/// Where a row runs.
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub device: Device,
+    /// The numbers of srm's side; the published loop computes as libtorch does by default.
+    pub precision: Precision,
+    pub threads: usize,
+}
 
 impl Row {
     /// Products and sums that the row asks for by the plain definition of its convolutions, in 10⁹: two per weight and output
@@ -96,8 +115,8 @@ impl Row {
         [3, self.size as i64, self.size as i64]
     }
 
-    fn net(&self, device: Device) -> anyhow::Result<ConvNet> {
-        Ok(ConvNet::new(&self.energy(), 1, device)?)
+    fn net(&self, place: Place) -> anyhow::Result<ConvNet> {
+        Ok(ConvNet::new(&self.energy(), 1, place.device)?.in_precision(place.precision)?)
     }
 
     fn langevin(&self, steps: usize) -> LangevinConfig {
@@ -111,17 +130,19 @@ impl Row {
         Ok(srm_langevin::start(Init::Uniform, &key, &ids, self.image(), device)?)
     }
 
-    fn spread(&self, threads: usize) -> SamplerOptions {
-        SamplerOptions { threads, block: DEFAULT_CPU_BLOCK.min(self.batch.div_ceil(threads)) }
+    fn spread(&self, place: Place) -> SamplerOptions {
+        let most = if place.device.is_cuda() { self.batch } else { DEFAULT_CPU_BLOCK };
+        SamplerOptions { threads: place.threads, block: most.min(self.batch.div_ceil(place.threads)) }
     }
 
     /// How far the states of both sides are apart, absolute, after one step without noise.
     ///
     /// Where an activation lies within rounding of 0, its mask may fall either way, which moves an image by up to 1e-4: then
     /// other starts are drawn. An error in a formula shows on every start.
-    pub fn one_step_apart(&self, device: Device) -> anyhow::Result<f64> {
-        let net = self.net(device)?;
+    pub fn one_step_apart(&self, place: Place) -> anyhow::Result<f64> {
+        let (net, device) = (self.net(place)?, place.device);
         let (published, one) = (Published::of(&net, device), self.langevin(1));
+        let tolerance = if device.is_cuda() { GPU_TOLERANCE } else { TOLERANCE };
         let mut apart = f64::INFINITY;
         for seed in 1..=DRAWS {
             let z = self.start(seed, self.batch.min(COMPARED), device)?;
@@ -129,18 +150,32 @@ impl Row {
             short_run(&net, &one, &z, &mut NoNoise, &mut path)?;
             let theirs = langevin_step(&z, &published.gradient(&z), None, 1.0, 0.0)?;
             apart = (&path.states()[1] - theirs).abs().max().to_kind(Kind::Double).double_value(&[]);
-            if apart <= TOLERANCE {
+            if apart <= tolerance {
                 return Ok(apart);
             }
         }
         anyhow::bail!("{}: one step differs by {apart:.1e}", self.name)
     }
 
-    /// The published loop on `threads` threads, ready to run.
-    pub fn baseline(&self, device: Device, threads: usize) -> anyhow::Result<Box<dyn FnMut()>> {
-        let (row, published) = (*self, Published::of(&self.net(device)?, device));
+    /// How far a step on the CPU and one on the GPU are apart, on the first start without a flipped mask.
+    pub fn devices_apart(&self, place: Place) -> anyhow::Result<f64> {
+        let cpu = Place { device: Device::Cpu, precision: Precision::F32, ..place };
+        let (net, gpu_net) = (self.net(cpu)?, self.net(place)?);
+        let mut least = f64::INFINITY;
+        for seed in 1..=DRAWS {
+            let z = self.start(seed, self.batch.min(COMPARED), Device::Cpu)?;
+            let ours = net.f_and_grad(&z)?.1;
+            let theirs = gpu_net.f_and_grad(&z.to_device(place.device))?.1.to_device(Device::Cpu);
+            least = least.min((ours - theirs).abs().max().to_kind(Kind::Double).double_value(&[]));
+        }
+        Ok(least)
+    }
+
+    /// The published loop, ready to run.
+    pub fn baseline(&self, place: Place) -> anyhow::Result<Box<dyn FnMut()>> {
+        let (row, device, threads) = (*self, place.device, place.threads as i32);
+        let published = Published::of(&self.net(Place { precision: Precision::F32, ..place })?, device);
         let z = self.start(1, self.batch, device)?;
-        let threads = threads as i32;
         Ok(match self.work {
             Work::Step | Work::Sample => Box::new(move || {
                 tch::set_num_threads(threads);
@@ -167,12 +202,12 @@ impl Row {
         })
     }
 
-    /// The same work by srm on `threads` workers, ready to run.
-    pub fn srm(&self, device: Device, threads: usize) -> anyhow::Result<Box<dyn FnMut()>> {
-        let (spread, langevin) = (self.spread(threads), self.langevin(self.steps));
+    /// The same work by srm, ready to run.
+    pub fn srm(&self, place: Place) -> anyhow::Result<Box<dyn FnMut()>> {
+        let (device, spread, langevin) = (place.device, self.spread(place), self.langevin(self.steps));
         Ok(match self.work {
             Work::Step | Work::Sample => {
-                let sampler = Sampler::new(&self.net(device)?, &langevin, self.image(), spread);
+                let sampler = Sampler::new(&self.net(place)?, &langevin, self.image(), spread);
                 let chains = Chains::samples(1, self.batch);
                 let z = self.start(1, self.batch, device)?;
                 Box::new(move || match sampler.run_from(Some(&z), &chains, |_| ()) {
@@ -181,7 +216,7 @@ impl Row {
                 })
             }
             Work::Update => {
-                let mut trainer = trainer(self, device, spread)?;
+                let mut trainer = trainer(self, place, spread)?;
                 Box::new(move || {
                     tch::set_num_threads(1); // as the trainer does
                     let update = trainer.update().expect("the batch fits the net");
@@ -190,7 +225,7 @@ impl Row {
             }
             Work::Reconstruct => {
                 let options = ShortRunOptions { noise: Noise::Off, spread, keep_every: 1 };
-                let run = ShortRun::new(&self.net(device)?, &langevin, options);
+                let run = ShortRun::new(&self.net(place)?, &langevin, options);
                 let target = self.start(2, self.batch, device)?;
                 let search = ReconstructOptions {
                     iterations: ITERATIONS,
@@ -210,7 +245,7 @@ impl Row {
     }
 }
 
-fn trainer(row: &Row, device: Device, spread: SamplerOptions) -> anyhow::Result<Trainer> {
+fn trainer(row: &Row, place: Place, spread: SamplerOptions) -> anyhow::Result<Trainer> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("blobs.npy");
     let count = 2 * row.batch;
@@ -228,6 +263,11 @@ fn trainer(row: &Row, device: Device, spread: SamplerOptions) -> anyhow::Result<
     Ok(Trainer::new(
         &config,
         ImageSet::open(&file)?,
-        TrainerOptions { device, threads: spread.threads, block: spread.block },
+        TrainerOptions {
+            device: place.device,
+            precision: place.precision,
+            threads: spread.threads,
+            block: spread.block,
+        },
     )?)
 }

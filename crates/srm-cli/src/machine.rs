@@ -1,0 +1,102 @@
+//! Resolve what a command computes on: device, numbers, threads and blocks.
+
+use std::str::FromStr;
+
+use anyhow::Result;
+use srm_energy::Precision;
+use srm_langevin::DEFAULT_CPU_BLOCK;
+use tch::{Cuda, Device};
+
+use crate::{arguments::Compute, failure::usage};
+
+/// Chains a block on a GPU: the published batches of 64 and 100 are then one block.
+const DEFAULT_CUDA_BLOCK: usize = 128;
+
+/// The value of --precision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrecisionChoice(Precision);
+
+impl FromStr for PrecisionChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<PrecisionChoice, String> {
+        match text {
+            "f32" => Ok(PrecisionChoice(Precision::F32)),
+            "tf32" => Ok(PrecisionChoice(Precision::Tf32)),
+            "bf16" => Ok(PrecisionChoice(Precision::Bf16)),
+            _ => Err("must be f32, tf32 or bf16".to_owned()),
+        }
+    }
+}
+
+/// Where and how a command computes.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine {
+    pub device: Device,
+    pub precision: Precision,
+    /// Worker threads; one drives a GPU.
+    pub threads: usize,
+}
+
+impl Machine {
+    /// Open the device that was asked for. The first libtorch call of a command.
+    ///
+    /// # Errors
+    /// A device that is not there, or numbers that it does not serve.
+    pub fn open(compute: &Compute) -> Result<Machine> {
+        let asked = compute.precision.map(|choice| choice.0);
+        // CUDA's libraries read their switch for TF32 when they are loaded, so it is set before.
+        let device = compute.device.open(asked == Some(Precision::F32))?;
+        if !device.is_cuda() {
+            if let Some(Precision::Tf32 | Precision::Bf16) = asked {
+                return Err(usage(
+                    "--precision tf32 and bf16 are a GPU's; on the CPU leave --precision out, or add --device cuda",
+                ));
+            }
+            return Ok(Machine { device, precision: Precision::F32, threads: compute.threads() });
+        }
+        // Every block has the same shape, so the search for the fastest convolution is made once.
+        Cuda::cudnn_set_benchmark(true);
+        Ok(Machine { device, precision: asked.unwrap_or(Precision::Tf32), threads: 1 })
+    }
+
+    /// Chains a block where nobody has asked for a number.
+    pub fn default_block(&self) -> usize {
+        if self.device.is_cuda() { DEFAULT_CUDA_BLOCK } else { DEFAULT_CPU_BLOCK }
+    }
+
+    /// The device as --device takes it.
+    pub fn device_name(&self) -> String {
+        match self.device {
+            Device::Cuda(index) => format!("cuda:{index}"),
+            _ => "cpu".to_owned(),
+        }
+    }
+
+    /// The numbers as --precision takes them.
+    pub fn precision_name(&self) -> &'static str {
+        match self.precision {
+            Precision::F32 => "f32",
+            Precision::Tf32 => "tf32",
+            Precision::Bf16 => "bf16",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::DeviceChoice;
+
+    #[test]
+    fn precisions_are_read_and_the_cpu_has_one() {
+        assert_eq!("bf16".parse(), Ok(PrecisionChoice(Precision::Bf16)));
+        assert!("f16".parse::<PrecisionChoice>().is_err());
+        let cpu = |precision| Compute { device: DeviceChoice::Cpu, threads: Some(3), precision };
+        let machine = Machine::open(&cpu(None)).unwrap();
+        assert_eq!((machine.threads, machine.precision_name(), &*machine.device_name()), (3, "f32", "cpu"));
+        assert!(Machine::open(&cpu(Some(PrecisionChoice(Precision::F32)))).is_ok());
+        let refused = Machine::open(&cpu(Some(PrecisionChoice(Precision::Bf16)))).unwrap_err().to_string();
+        assert!(refused.contains("--device cuda"), "{refused}");
+    }
+}
