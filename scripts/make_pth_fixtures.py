@@ -92,6 +92,8 @@ def main(folder):
         "strided": converted(state, strided),
         "shared": shared(state),
         "integers": converted(state, torch.Tensor.long),
+        # what a net with batch normalisation adds: an integer that is no weight
+        "counter": collections.OrderedDict([*state.items(), ("norm.num_batches_tracked", torch.tensor(7))]),
         "two": {"model": state, "ema": converted(state, torch.clone)},
         "stranger": {"model": state, "options": Stranger()},
     }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod common;
 mod doctor;
+mod evaluate;
 mod faults;
 mod latent;
 mod sample;

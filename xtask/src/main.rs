@@ -10,6 +10,7 @@ mod download;
 mod fetch_celeba;
 mod fetch_cifar10;
 mod fetch_fashion_mnist;
+mod fetch_inception;
 mod figures;
 mod libtorch;
 mod preprocess;
@@ -53,6 +54,8 @@ enum Task {
     /// Fetch CIFAR-10 and make data/cifar10/cifar10_32_train.npy
     #[command(name = "fetch-cifar10")]
     FetchCifar10(fetch_cifar10::Args),
+    /// Fetch the Inception weights of the FID, for `srm evaluate --features`
+    FetchInception(fetch_inception::Args),
     /// Make a .npy of training images out of photos: a folder, a zip, CIFAR-10 or IDX files
     Preprocess(preprocess::Args),
 }
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Task::FetchCeleba(args) => fetch_celeba::run(args),
         Task::FetchFashionMnist(args) => fetch_fashion_mnist::run(args),
         Task::FetchCifar10(args) => fetch_cifar10::run(args),
+        Task::FetchInception(args) => fetch_inception::run(args),
         Task::Preprocess(args) => preprocess::run(args),
     };
     match result {

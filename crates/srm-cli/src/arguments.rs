@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, builder::styling};
 
 use crate::device::DeviceChoice;
+pub use crate::evaluate_arguments::EvaluateArguments;
 pub use crate::latent_arguments::{
     InterpolateArguments, MethodChoice, ModelArguments, NoiseChoice, ReconstructArguments,
 };
@@ -35,6 +36,8 @@ pub enum Command {
     Interpolate(InterpolateArguments),
     /// Find the start noise of given images: whole, masked or noisy.
     Reconstruct(ReconstructArguments),
+    /// Score samples against real images: Fréchet and kernel distance, inception score, precision and recall.
+    Evaluate(EvaluateArguments),
     /// Say what was found: libtorch, CUDA, threads, data sets, configs.
     Doctor(DoctorArguments),
 }
@@ -47,6 +50,7 @@ impl Command {
             Command::Sample(sample) => sample.json,
             Command::Interpolate(interpolate) => interpolate.json,
             Command::Reconstruct(reconstruct) => reconstruct.json,
+            Command::Evaluate(evaluate) => evaluate.json,
             Command::Doctor(doctor) => doctor.json,
         }
     }

@@ -6,6 +6,8 @@ mod cuda;
 mod device;
 mod doctor;
 mod environment;
+mod evaluate;
+mod evaluate_arguments;
 mod failure;
 mod generator;
 mod images;
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Sample(sample) => sample::run(sample, &output),
         Command::Interpolate(interpolate) => interpolate::run(interpolate, &output),
         Command::Reconstruct(reconstruct) => reconstruct::run(reconstruct, &output),
+        Command::Evaluate(evaluate) => evaluate::run(evaluate, &output),
         Command::Doctor(_) => doctor::run(&output),
     };
     match result {

@@ -111,11 +111,16 @@ fn read_safetensors(path: &Path, bytes: &[u8]) -> Result<(Named, Option<String>)
     let text = header.metadata().as_ref().and_then(|map| map.get(KEY).cloned());
     let archive = SafeTensors::deserialize(bytes).map_err(|source| damaged(path, source))?;
     let mut tensors = Vec::new();
-    for (name, view) in archive.iter() {
+    for (name, view) in archive.iter().filter(|(name, _)| !is_counter(name)) {
         let tensor = float_tensor(name, number(view.dtype()), view.shape(), view.data());
         tensors.push((name.to_owned(), tensor.map_err(|source| in_file(path, source))?));
     }
     Ok((state::published_names(tensors), text))
+}
+
+/// Whether this is batch normalisation's count of batches: an integer beside the weights that no evaluation uses.
+pub(crate) fn is_counter(name: &str) -> bool {
+    name.ends_with(".num_batches_tracked")
 }
 
 fn number(kind: Dtype) -> Number {

@@ -164,7 +164,7 @@ impl CpuNet {
         let (packed, slope) = (&weights.first, self.slope);
         for (x, h) in x.chunks_exact(pixels).zip(h[0].chunks_exact_mut(self.shape.first.output_len())) {
             pad(&self.shape.first, x, padded);
-            self.kernels.first(&self.shape.first, padded, &packed.forward, &packed.bias, slope, row, h);
+            self.kernels.first(&self.shape.first, padded, (&packed.forward, &packed.bias), slope, row, h);
         }
         for l in 0..self.shape.layers.len() {
             self.layer_forward(weights, l, images);

@@ -3,7 +3,7 @@
 use super::container::Container;
 use super::pickle::{Id, Object, Pickle, Record, Storage, short};
 use super::{Problem, Read, damaged};
-use crate::weights::{float_tensor, layer_of, published_name};
+use crate::weights::{float_tensor, is_counter, layer_of, published_name};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use tch::Tensor;
@@ -27,7 +27,7 @@ pub(super) fn tensors(file: &mut Container<'_>, file_size: usize) -> Read<Vec<(S
     let mut storages: HashMap<String, Cow<'_, [u8]>> = HashMap::new();
     let mut budget = 16 * file_size;
     let mut tensors = Vec::new();
-    for (name, id) in chosen.tensors {
+    for (name, id) in chosen.tensors.into_iter().filter(|(name, _)| !is_counter(name)) {
         let Object::Tensor(record) = &file.pickle.objects[id] else { continue };
         let Object::Storage(storage) = &file.pickle.objects[record.storage] else {
             return damaged(format!("tensor `{name}` has no storage"));

@@ -71,6 +71,7 @@ fn every_form_of_torch_save_gives_the_same_net() {
         "strided",
         "shared",
         "protocol4",
+        "counter",
     ];
     for kind in kinds {
         for format in ["pth", "legacy.pth"] {

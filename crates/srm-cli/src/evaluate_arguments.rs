@@ -1,0 +1,68 @@
+//! Define the command line of `srm evaluate`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::arguments::Compute;
+
+#[derive(Debug, Args)]
+#[command(after_help = r#"Examples:
+  srm evaluate --weights runs/fashion32 --data data/fashion-mnist/fashion_mnist_32_train.npy --count 1000
+    (a run folder: one line for each checkpoint)
+  srm evaluate --samples faces.npy --data data/celeba/celeba_64_center178_train.npy --features inception.pth
+  srm evaluate --data data/celeba/celeba_64_center178_train.npy --self-check
+  srm evaluate --weights net.safetensors --data x.npy --json
+    {"command":"evaluate","data":{"file":"x.npy","count":800,"manifest":{"crop":"center178","filter":"bilinear",...}},
+     "features":{"name":"random-conv","is_fid":false,"dimension":144,"file":null,"sha256":null,"input":[[-1.0,1.0],null]},
+     "results":[{"samples":"net.safetensors","sha256":"5f...","update":null,"count":800,"seed":1,"steps":30,"frechet":1.93,
+       "kernel":{"mean":0.02,"std":0.001,"subset":800,"subsets":100},"inception_score":null,
+       "precision":0.71,"recall":0.42,"neighbours":3,"seconds":12.0}],
+     "self_check":null,"warnings":["..."],"seconds":12.4}
+    (one line)"#)]
+pub struct EvaluateArguments {
+    /// Weights whose samples are scored: a .safetensors or .pth file, or a run folder (then each of its checkpoints).
+    #[arg(long, value_name = "FILE|RUN", required_unless_present_any = ["samples", "self_check"], conflicts_with = "samples")]
+    pub weights: Option<PathBuf>,
+    /// Of a run folder its newest checkpoint alone.
+    #[arg(long, requires = "weights")]
+    pub newest: bool,
+    /// Images to score instead: a .npy of u8 [n, h, w, c], or a folder of pictures.
+    #[arg(long, value_name = "X.npy|DIR")]
+    pub samples: Option<PathBuf>,
+    /// Real images, u8 [n, h, w, c], or their statistics, a .npz with mu and sigma (then the Fréchet distance alone).
+    #[arg(long, value_name = "X.npy|STATS.npz")]
+    pub data: PathBuf,
+    /// random-conv, Inception's weights (.pth, .safetensors: then the distance is the FID), or a TorchScript .pt with a .json.
+    #[arg(long, default_value = "random-conv", value_name = "NET")]
+    pub features: String,
+    /// Samples to draw or take [default: as many as there are real images, at most 10,000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    pub count: Option<u32>,
+    /// Of the real images the first N [default: all].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    pub data_count: Option<u32>,
+    /// Also compare two random halves of the real images with each other: the least that a perfect sampler could reach.
+    #[arg(long)]
+    pub self_check: bool,
+    /// Seed of the samples and of the random subsets.
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub seed: u64,
+    /// Langevin steps [default: as trained].
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    pub steps: Option<u32>,
+    /// Take the Langevin settings from this config; a .pth file carries none.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Keep the real images' statistics, mu and sigma, for a later --data.
+    #[arg(long, value_name = "STATS.npz")]
+    pub save_stats: Option<PathBuf>,
+    /// Write the JSON object to this file too [default: evaluation.json in a run folder].
+    #[arg(long, value_name = "X.json")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub compute: Compute,
+    /// Print one JSON object on stdout and nothing else there.
+    #[arg(long)]
+    pub json: bool,
+}

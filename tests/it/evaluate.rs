@@ -1,0 +1,99 @@
+//! Scores from outside: what they order, what they say beside the number, and what bad input says.
+
+use std::fs;
+
+use crate::common::{folder, smoke, srm, text, write_npy};
+
+#[test]
+fn a_set_is_nearer_to_its_own_kind_than_samples_of_a_tiny_net_and_everything_is_said() {
+    let (run, _) = smoke();
+    let place = folder();
+    let file = |name: &str| place.path().join(name);
+    let (real, report, stats) = (file("real.npy"), file("report.json"), file("stats.npz"));
+    // The net's own samples of another seed: for its samples there is nothing nearer.
+    let arguments = ["sample", "--weights", text(run), "--count", "100", "--seed", "7", "--out", text(&real)];
+    srm(&arguments).done();
+    let score = |extra: &[&str]| {
+        let said =
+            srm(&[&["evaluate", "--data", text(&real), "--count", "100", "--json"], extra].concat()).done().json();
+        (said["results"][0]["frechet"].as_f64().expect("a distance"), said)
+    };
+    let saved = ["--out", text(&report), "--save-stats", text(&stats), "--self-check"];
+    let (own, said) = score(&[&["--weights", text(run), "--newest"], &saved[..]].concat());
+    let black = file("black.npy");
+    write_npy(&black, "|u1", "(100, 32, 32, 3)", 100 * 32 * 32 * 3);
+    let (far, _) = score(&["--samples", text(&black)]);
+    assert!(own * 10.0 < far, "own samples at {own}, black images at {far}");
+    let halves = said["self_check"]["frechet"].as_f64().expect("a distance");
+    assert!(halves * 10.0 < far, "halves at {halves}, black images at {far}");
+    assert_eq!((&said["features"]["name"], &said["features"]["is_fid"]), (&"random-conv".into(), &false.into()));
+    let result = &said["results"][0];
+    assert_eq!(
+        (result["seed"].as_u64(), result["steps"].as_u64(), result["count"].as_u64()),
+        (Some(1), Some(10), Some(100))
+    );
+    assert_eq!(result["sha256"].as_str().map(str::len), Some(64));
+    assert!(result["precision"].as_f64().is_some_and(|share| share > 0.5) && result["inception_score"].is_null());
+    assert!(said["warnings"][0].as_str().is_some_and(|warning| warning.contains("10000")), "{}", said["warnings"]);
+    let kept: serde_json::Value = serde_json::from_str(&fs::read_to_string(&report).expect("written")).expect("JSON");
+    assert_eq!(kept["results"], said["results"]);
+
+    // Statistics in place of the images give the same Fréchet distance and nothing that needs the images.
+    let arguments = ["evaluate", "--data", text(&stats), "--samples", text(&black), "--json"];
+    let again = srm(&arguments).done().json();
+    assert_eq!(again["results"][0]["frechet"].as_f64(), Some(far));
+    assert!(again["results"][0]["kernel"].is_null());
+}
+
+#[test]
+fn a_run_folder_gives_a_line_for_each_checkpoint() {
+    let (run, _) = smoke();
+    let place = folder();
+    let (real, report) = (place.path().join("real.npy"), place.path().join("all.json"));
+    srm(&["sample", "--weights", text(run), "--count", "40", "--seed", "2", "--out", text(&real)]).done();
+    let arguments =
+        ["evaluate", "--weights", text(run), "--data", text(&real), "--count", "40", "--out", text(&report)];
+    let done = srm(&arguments).done();
+    let lines = done.stdout.lines().filter(|line| line.starts_with("update ")).count();
+    assert_eq!(lines, 2, "{}", done.stdout); // of the updates 15 and 30
+    assert!(done.stdout.contains("Fréchet (random-conv)") && !done.stdout.contains("FID"), "{}", done.stdout);
+}
+
+#[test]
+fn bad_input_says_what_is_wrong_and_what_helps() {
+    let (run, _) = smoke();
+    let place = folder();
+    let file = |name: &str| place.path().join(name);
+    let real = file("real.npy");
+    srm(&["sample", "--weights", text(run), "--count", "5", "--out", text(&real)]).done();
+    let fails = |code: i32, arguments: &[&str], parts: &[&str]| {
+        srm(&[&["evaluate"], arguments].concat()).failed_with(code, parts);
+    };
+    fails(2, &["--data", text(&real)], &["--weights"]);
+    fails(1, &["--data", "data/celeba/none_celeba_64.npy", "--samples", text(&real)], &["do not exist"]);
+    fails(
+        1,
+        &["--data", text(&real), "--samples", text(&real), "--features", "none.pth"],
+        &["none.pth", "fetch-inception"],
+    );
+    let wrong = file("net.pt");
+    fs::write(&wrong, "no archive").expect("written");
+    let data = ["--data", text(&real), "--samples", text(&real), "--features", text(&wrong)];
+    fails(1, &data, &["net.json", "manifest", "dimension"]);
+    fs::write(file("net.json"), r#"{"input": [-1, 1], "dimension": 8}"#).expect("written");
+    fails(1, &data, &["net.pt", "TorchScript"]);
+    let weights = run.join("checkpoints/000030/weights.safetensors");
+    fails(1, &["--data", text(&real), "--samples", text(&real), "--features", text(&weights)], &["Conv2d_1a_3x3"]);
+    // Too few for the neighbours of precision and recall.
+    let few = ["--data", text(&real), "--weights", text(run), "--newest", "--count", "3"];
+    fails(1, &few, &["at least 4 images", "--count"]);
+    // Statistics of another dimension.
+    let stats = file("stats.npz");
+    let mut npz = ndarray_npy::NpzWriter::new(fs::File::create(&stats).expect("a file"));
+    npz.add_array("mu", &ndarray::Array1::<f64>::zeros(3)).expect("written");
+    npz.add_array("sigma", &ndarray::Array2::<f64>::eye(3)).expect("written");
+    npz.finish().expect("written");
+    fails(1, &["--data", text(&stats), "--samples", text(&real)], &["dimension 144", "dimension 3"]);
+    fs::write(&stats, "PK").expect("written");
+    fails(1, &["--data", text(&stats), "--samples", text(&real)], &["stats.npz", "mu [d]"]);
+}
