@@ -9,7 +9,7 @@ torch, numpy and Pillow; images are u8 .npy [n, h, w, c] of 32, 64 or 128 px.
 
     python scripts/published_loop.py --time --size 32 --n 16 --m 64 --K 10
 
-prints the milliseconds of one Langevin step, the median of seven runs of K steps after one that warms up, as JSON:
+prints the milliseconds of one Langevin step, the median of three runs of K steps after one that warms up, as JSON:
 what `cargo xtask bench --peer` compares its baseline with.
 """
 
@@ -65,7 +65,7 @@ def time_steps(size, n, m, steps, device):
     net = F(size, 3, n).to(device)
     z = torch.rand(m, 3, size, size, device=device) * 2 - 1
     seconds = []
-    for _ in range(8):
+    for _ in range(4):
         began = time.perf_counter()
         short_run(net, z, steps)
         if device != "cpu":

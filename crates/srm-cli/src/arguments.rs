@@ -176,7 +176,7 @@ pub struct SampleArguments {
   srm doctor --json
     {"command":"doctor","srm":"0.1.0","libtorch":{"version":"2.11.0","folder":"/home/me/.cache/srm/libtorch-2.11.0-cpu/lib"},
      "cuda":{"library":null,"available":false,"devices":[],"cudnn":null,"problem":"no CUDA build of libtorch was found"},
-     "cpu":{"cores":2,"torch_threads":2,"features":["avx2","fma"]},
+     "cpu":{"cores":2,"torch_threads":2,"features":["avx2","fma"],"kernels":"avx2"},
      "data":[{"file":"data/celeba/celeba_32_center178_train.npy","images":999,"height":32,"width":32,"channels":3,"problem":null}],
      "configs":[{"file":"configs/smoke.json","images":"synthetic:blobs","ready":true,"problem":null}]}
     (one line)"#)]

@@ -50,6 +50,8 @@ struct Cpu {
     torch_threads: i32,
     model: String,
     features: Vec<&'static str>,
+    /// What runs the net: avx512, avx2 or libtorch.
+    kernels: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -132,6 +134,7 @@ fn find_cpu() -> Cpu {
         torch_threads: tch::get_num_threads(),
         model: environment::cpu_model(),
         features: environment::cpu_features(),
+        kernels: srm_energy::cpu_kernels(16),
     }
 }
 
@@ -191,11 +194,12 @@ fn text(report: &Report) -> String {
             yes(report.libtorch.openmp)
         ),
         format!(
-            "CPU        {}, {} cores, {} libtorch threads, {}",
+            "CPU        {}, {} cores, {} libtorch threads, {}; LeakyReLU nets on {} kernels",
             report.cpu.model,
             report.cpu.cores,
             report.cpu.torch_threads,
-            report.cpu.features.join(" ")
+            report.cpu.features.join(" "),
+            report.cpu.kernels
         ),
     ];
     match &report.cuda.problem {

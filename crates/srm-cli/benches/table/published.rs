@@ -14,11 +14,10 @@ const NOISE_STD: f64 = 0.01;
 pub struct Published {
     store: VarStore,
     layers: Vec<(Tensor, Tensor, i64, i64)>,
-    slope: Tensor,
 }
 
 impl Published {
-    /// The same weights as `net`, which has LeakyReLU 0.2.
+    /// The same weights as `net`, which has libtorch's own LeakyReLU.
     pub fn of(net: &ConvNet, device: Device) -> Self {
         let store = VarStore::new(device);
         let tensors: Vec<Tensor> = net
@@ -30,7 +29,7 @@ impl Published {
             (tensors[2 * i].shallow_clone(), tensors[2 * i + 1].shallow_clone(), stride, padding)
         });
         let layers = layers.collect();
-        Self { layers, slope: Tensor::from_slice(&[0.2f32]).to_device(device), store }
+        Self { layers, store }
     }
 
     /// f of each image.
@@ -39,7 +38,7 @@ impl Published {
         for (i, (weight, bias, stride, padding)) in self.layers.iter().enumerate() {
             h = h.conv2d(weight, Some(bias), [*stride; 2], [*padding; 2], [1, 1], 1);
             if i + 1 < self.layers.len() {
-                h = h.prelu(&self.slope); // tch gives LeakyReLU no slope
+                h = h.leaky_relu();
             }
         }
         h.reshape([-1])

@@ -49,6 +49,9 @@ const DRAWS: u64 = 4;
 /// Images on which they are compared.
 const COMPARED: usize = 16;
 
+/// The slope that libtorch's LeakyReLU has where none is given, since tch passes none on; no path's speed depends on it.
+const SLOPE: f64 = 0.01;
+
 /// Step size of the reconstruction.
 const RATE: f64 = 0.1;
 /// Its iterations.
@@ -108,7 +111,7 @@ impl Row {
     }
 
     fn energy(&self) -> EnergyConfig {
-        EnergyConfig { size: self.size, channels: 3, features: self.features, activation: Activation::LeakyRelu(0.2) }
+        EnergyConfig { size: self.size, channels: 3, features: self.features, activation: Activation::LeakyRelu(SLOPE) }
     }
 
     fn image(&self) -> [i64; 3] {
@@ -253,7 +256,7 @@ fn trainer(row: &Row, place: Place, spread: SamplerOptions) -> anyhow::Result<Tr
     write_npy(&file, &ndarray::ArrayView4::from_shape((count, row.size, row.size, 3), &pixels)?)?;
     let text = format!(
         r#"{{ "data": {{ "images": {file:?} }},
-             "energy": {{ "size": {}, "channels": 3, "features": {}, "activation": {{ "leaky_relu": 0.2 }} }},
+             "energy": {{ "size": {}, "channels": 3, "features": {}, "activation": {{ "leaky_relu": {SLOPE} }} }},
              "langevin": {{ "steps": {}, "gradient_scale": 1.0, "noise_std": 0.01 }},
              "train": {{ "updates": 1000, "batch": {}, "learning_rate": 1e-4, "data_noise": 0.03 }} }}"#,
         row.size, row.features, row.steps, row.batch
