@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use srm_config::Config;
 use srm_data::random::{Key, Purpose, permutation};
-use srm_data::{ImageSet, read_gallery};
+use srm_data::{ImageSet, hex, read_gallery, sha256_of_file};
 use srm_eval::{
     FeatureNetwork, FeatureSet, Moments, SPLITS, frechet_distance, inception_score, kernel_distance, precision_recall,
 };
@@ -17,7 +17,12 @@ use srm_langevin::{Chains, Outcome, Sampler, SamplerOptions, Samples};
 use srm_train::{RunFolder, to_bytes};
 
 use crate::{
-    arguments::EvaluateArguments, failure::Failure, images::remedy, interrupt, machine::Machine, output::Output,
+    arguments::EvaluateArguments,
+    failure::Failure,
+    images::{prepare_output, remedy},
+    interrupt,
+    machine::Machine,
+    output::Output,
     status, weights,
 };
 
@@ -41,6 +46,11 @@ struct Real {
 /// # Errors
 /// Bad usage, images, weights or a feature network that cannot be used, chains that blow up.
 pub fn run(arguments: &EvaluateArguments, output: &Output) -> Result<()> {
+    let run = arguments.weights.as_ref().filter(|path| path.is_dir()).map(|run| run.join("evaluation.json"));
+    let report = arguments.out.clone().or(run);
+    for path in [report.as_ref(), arguments.save_stats.as_ref()].into_iter().flatten() {
+        prepare_output(path)?;
+    }
     let machine = Machine::open(&arguments.compute)?;
     let begun = Instant::now();
     let net = FeatureNetwork::open(&arguments.features, machine.device)?;
@@ -71,9 +81,8 @@ pub fn run(arguments: &EvaluateArguments, output: &Output) -> Result<()> {
         "features": net.identity(), "results": results, "self_check": self_check, "warnings": warnings,
         "seconds": begun.elapsed().as_secs_f64(),
     });
-    let run = arguments.weights.as_ref().filter(|path| path.is_dir()).map(|run| run.join("evaluation.json"));
-    if let Some(path) = arguments.out.clone().or(run) {
-        std::fs::write(&path, format!("{object:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+    if let Some(path) = &report {
+        std::fs::write(path, format!("{object:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
     }
     for warning in &warnings {
         tracing::warn!("{warning}");
@@ -223,10 +232,7 @@ fn given(real: &Real, path: &Path, count: Option<u32>) -> Result<(Array4<u8>, Va
             Array4::from_shape_vec((count, set.height(), set.width(), set.channels()), bytes)?
         }
     };
-    let digest: String = Sha256::digest(images.as_standard_layout().as_slice().unwrap_or_default())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = hex(&Sha256::digest(images.as_standard_layout().as_slice().unwrap_or_default()));
     Ok((images, json!({ "samples": path, "sha256": digest, "update": null, "seed": null, "steps": null })))
 }
 
@@ -239,14 +245,11 @@ fn drawn(
     output: &Output,
 ) -> Result<(Array4<u8>, Value)> {
     let config = arguments.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
-    let loaded = weights::load(path, config.as_ref(), machine)?;
-    let mut langevin = loaded.langevin;
-    if let Some(steps) = arguments.steps {
-        langevin.steps = steps as usize;
-    }
+    let loaded = weights::load(path, config.as_ref(), arguments.steps, machine)?;
+    let langevin = loaded.langevin;
     let energy = loaded.net.config();
     let image = [energy.channels, energy.size, energy.size].map(|side| side as i64);
-    let block = langevin.block.unwrap_or(machine.default_block());
+    let block = machine.block(None, &langevin);
     let sampler = Sampler::new(&loaded.net, &langevin, image, SamplerOptions { threads: machine.threads, block });
     let bar = output.bar(count as u64, "samples drawn");
     let mut parts: Vec<Array4<u8>> = Vec::new();
@@ -271,11 +274,9 @@ fn drawn(
     bar.finish_and_clear();
     let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
     let samples = ndarray::concatenate(ndarray::Axis(0), &views)?;
-    let digest: String =
-        Sha256::digest(std::fs::read(&loaded.file)?).iter().map(|byte| format!("{byte:02x}")).collect();
     let update = loaded.file.parent().and_then(Path::file_name).and_then(|name| name.to_str()?.parse::<u64>().ok());
     let about = json!({
-        "samples": loaded.file, "sha256": digest, "update": update, "seed": arguments.seed, "steps": langevin.steps,
+        "samples": loaded.file, "sha256": sha256_of_file(&loaded.file)?, "update": update, "seed": arguments.seed, "steps": langevin.steps,
     });
     Ok((samples, about))
 }

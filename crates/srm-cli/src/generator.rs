@@ -33,13 +33,10 @@ impl Generator {
     pub fn open(model: &ModelArguments, seed: u64) -> Result<Generator> {
         let config = model.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
         let machine = Machine::open(&model.compute)?;
-        let loaded = weights::load(&model.weights, config.as_ref(), &machine)?;
-        let mut langevin = loaded.langevin;
-        if let Some(steps) = model.steps {
-            langevin.steps = steps as usize;
-        }
+        let loaded = weights::load(&model.weights, config.as_ref(), model.steps, &machine)?;
+        let langevin = loaded.langevin;
         tch::set_num_threads(1); // the workers do the work
-        let block = model.block.map(usize::from).or(langevin.block).unwrap_or(machine.default_block());
+        let block = machine.block(model.block, &langevin);
         let noise = match model.noise {
             NoiseChoice::Off => Noise::Off,
             NoiseChoice::Fixed => Noise::Fixed(seed),

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use anyhow::Result;
+use srm_config::LangevinConfig;
 use srm_energy::Precision;
 use srm_langevin::DEFAULT_CPU_BLOCK;
 use tch::{Cuda, Device};
@@ -63,6 +64,11 @@ impl Machine {
     /// Chains a block where nobody has asked for a number.
     pub fn default_block(&self) -> usize {
         if self.device.is_cuda() { DEFAULT_CUDA_BLOCK } else { DEFAULT_CPU_BLOCK }
+    }
+
+    /// Chains a block: as asked, as trained, or the default.
+    pub fn block(&self, asked: Option<u16>, trained: &LangevinConfig) -> usize {
+        asked.map(usize::from).or(trained.block).unwrap_or(self.default_block())
     }
 
     /// The device as --device takes it.

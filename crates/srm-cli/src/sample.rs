@@ -55,18 +55,15 @@ pub fn run(arguments: &SampleArguments, output: &Output) -> Result<()> {
         })?;
     }
     let machine = Machine::open(&arguments.compute)?;
-    let loaded = weights::load(&arguments.weights, config.as_ref(), &machine)?;
-    let (net, mut langevin) = (loaded.net, loaded.langevin);
-    if let Some(steps) = arguments.steps {
-        langevin.steps = steps as usize;
-    }
+    let loaded = weights::load(&arguments.weights, config.as_ref(), arguments.steps, &machine)?;
+    let (net, langevin) = (loaded.net, loaded.langevin);
     if matches!(langevin.init, Init::Data | Init::Persistent(_)) {
         tracing::info!("this net was trained with chains from data or a bank; these start from uniform noise");
     }
     let energy = net.config().clone();
     let training_set =
         arguments.nearest.as_deref().map(|path| open_like(path, energy.size, energy.channels)).transpose()?;
-    let block = arguments.block.map(usize::from).or(langevin.block).unwrap_or(machine.default_block());
+    let block = machine.block(arguments.block, &langevin);
     let threads = machine.threads;
     let count = arguments.count as usize;
 

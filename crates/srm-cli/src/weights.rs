@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use srm_config::{Config, EnergyConfig, LangevinConfig};
 use srm_energy::{ConvNet, load_weights};
 use srm_train::RunFolder;
+use tch::Device;
 
 use crate::machine::Machine;
 
@@ -18,12 +19,19 @@ pub struct Loaded {
 }
 
 /// Load a weights file or a run folder's newest checkpoint. A config, where given, sets the Langevin settings and must
-/// describe the same net.
+/// describe the same net; `steps` wins over both.
 ///
 /// # Errors
 /// There is no such file, it is damaged, it belongs to another net, or nothing says how to run its chains.
-pub fn load(path: &Path, config: Option<&Config>, machine: &Machine) -> Result<Loaded> {
-    let device = machine.device;
+pub fn load(path: &Path, config: Option<&Config>, steps: Option<u32>, machine: &Machine) -> Result<Loaded> {
+    let mut loaded = load_as_trained(path, config, machine.device)?;
+    if let Some(steps) = steps {
+        loaded.langevin.steps = steps as usize;
+    }
+    Ok(Loaded { net: loaded.net.in_precision(machine.precision)?, ..loaded })
+}
+
+fn load_as_trained(path: &Path, config: Option<&Config>, device: Device) -> Result<Loaded> {
     let file = locate(path)?;
     let weights = load_weights(&file, device).context("cannot load the weights")?;
     let Some(config) = config else {
@@ -34,7 +42,7 @@ pub fn load(path: &Path, config: Option<&Config>, machine: &Machine) -> Result<L
                 file.display()
             );
         };
-        return Ok(Loaded { file, net: weights.net.in_precision(machine.precision)?, langevin });
+        return Ok(Loaded { file, net: weights.net, langevin });
     };
     let found = weights.net.config().clone();
     let has_metadata = weights.langevin.is_some();
@@ -56,7 +64,7 @@ pub fn load(path: &Path, config: Option<&Config>, machine: &Machine) -> Result<L
             ConvNet::from_tensors(asked, &weights.net.named_parameters(), device)?
         }
     };
-    Ok(Loaded { file, net: net.in_precision(machine.precision)?, langevin: config.langevin.clone() })
+    Ok(Loaded { file, net, langevin: config.langevin.clone() })
 }
 
 fn shape(energy: &EnergyConfig) -> String {

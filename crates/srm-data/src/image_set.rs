@@ -94,7 +94,7 @@ impl ImageSet {
         for i in 0..self.len.min(64) {
             hasher.update(self.image(i * self.len / self.len.min(64)));
         }
-        hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        crate::hex(&hasher.finalize()[..8])
     }
 }
 

@@ -27,4 +27,6 @@ pub use gallery::{Gallery, read_gallery};
 pub use image_set::ImageSet;
 pub use nearest::{Neighbour, nearest};
 pub use picture::{grid, to_u8, write_grid, write_npy, write_pngs};
-pub use preprocess::{Background, Crop, Filter, Manifest, Origin, PreprocessOptions, Refused, Split, preprocess};
+pub use preprocess::{
+    Background, Crop, Filter, Manifest, Origin, PreprocessOptions, Refused, Split, hex, preprocess, sha256_of_file,
+};

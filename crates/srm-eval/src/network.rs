@@ -4,6 +4,7 @@ use crate::random_conv::RandomConv;
 use crate::{EvalError, Inception, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use srm_data::hex;
 use srm_energy::read_state_dict;
 use std::path::{Path, PathBuf};
 use tch::{CModule, Device, IValue, Kind, Tensor};
@@ -81,7 +82,7 @@ impl FeatureNetwork {
                 "cannot read the feature network: {error}; `cargo xtask fetch-inception` gets one, random-conv needs no file"
             ))
         })?;
-        let sha256 = Some(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect());
+        let sha256 = Some(hex(&Sha256::digest(&bytes)));
         let file = Some(path.to_owned());
         if path.extension().is_some_and(|kind| kind == "pt") {
             let manifest = manifest(path)?;

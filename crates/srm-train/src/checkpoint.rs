@@ -318,7 +318,7 @@ fn checksum(path: &Path) -> Result<String> {
             count => hasher.update(&buffer[..count]),
         }
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(srm_data::hex(&hasher.finalize()))
 }
 
 /// Wait until the disk knows the names in a folder.

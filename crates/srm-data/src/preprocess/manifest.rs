@@ -69,7 +69,11 @@ impl Manifest {
     }
 }
 
-pub(crate) fn sha256_of_file(path: &Path) -> Result<String, DataError> {
+/// SHA-256 of a file in hexadecimal digits.
+///
+/// # Errors
+/// [`DataError::Io`].
+pub fn sha256_of_file(path: &Path) -> Result<String, DataError> {
     let mut file = File::open(path).map_err(DataError::io("read", path))?;
     let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
     loop {
@@ -89,6 +93,7 @@ pub(crate) fn sha256_of_list<'a>(files: impl Iterator<Item = (&'a str, &'a [u8; 
     hex(&hasher.finalize())
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -15,7 +15,7 @@ use crate::{DataError, picture::replace};
 pub use crop::Crop;
 pub use decode::Background;
 pub(crate) use decode::Picture;
-pub use manifest::{Manifest, Origin, Refused};
+pub use manifest::{Manifest, Origin, Refused, hex, sha256_of_file};
 use output::Output;
 use rayon::prelude::*;
 pub use resize::Filter;
