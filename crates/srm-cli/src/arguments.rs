@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, builder::styling};
 
 use crate::device::DeviceChoice;
+pub use crate::diagnose_arguments::{ChainsArguments, DiagnoseArguments, Diagnosis, MomentsArguments};
 pub use crate::evaluate_arguments::EvaluateArguments;
 pub use crate::latent_arguments::{
     InterpolateArguments, MethodChoice, ModelArguments, NoiseChoice, ReconstructArguments,
 };
 use crate::machine::PrecisionChoice;
+pub use crate::report_arguments::ReportArguments;
 
 const STYLES: styling::Styles = styling::Styles::styled()
     .header(styling::AnsiColor::Green.on_default().bold())
@@ -38,6 +40,10 @@ pub enum Command {
     Reconstruct(ReconstructArguments),
     /// Score samples against real images: Fréchet and kernel distance, inception score, precision and recall.
     Evaluate(EvaluateArguments),
+    /// Look inside: moment matching and chain diagnostics, as numbers and charts.
+    Diagnose(DiagnoseArguments),
+    /// Gather a run in one HTML file that opens without network.
+    Report(ReportArguments),
     /// Say what was found: libtorch, CUDA, threads, data sets, configs.
     Doctor(DoctorArguments),
 }
@@ -51,6 +57,8 @@ impl Command {
             Command::Interpolate(interpolate) => interpolate.json,
             Command::Reconstruct(reconstruct) => reconstruct.json,
             Command::Evaluate(evaluate) => evaluate.json,
+            Command::Diagnose(diagnose) => diagnose.what.json(),
+            Command::Report(report) => report.json,
             Command::Doctor(doctor) => doctor.json,
         }
     }

@@ -2,8 +2,12 @@
 
 mod animation;
 mod arguments;
+mod chains_arguments;
 mod cuda;
 mod device;
+mod diagnose_arguments;
+mod diagnose_chains;
+mod diagnose_moments;
 mod doctor;
 mod environment;
 mod evaluate;
@@ -15,9 +19,12 @@ mod interpolate;
 mod interrupt;
 mod latent_arguments;
 mod machine;
+mod moments_arguments;
 mod output;
 mod progress;
 mod reconstruct;
+mod report;
+mod report_arguments;
 mod sample;
 mod status;
 mod train;
@@ -29,7 +36,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::{
-    arguments::{Arguments, Command},
+    arguments::{Arguments, Command, Diagnosis},
     output::Output,
 };
 
@@ -42,6 +49,11 @@ fn main() -> ExitCode {
         Command::Interpolate(interpolate) => interpolate::run(interpolate, &output),
         Command::Reconstruct(reconstruct) => reconstruct::run(reconstruct, &output),
         Command::Evaluate(evaluate) => evaluate::run(evaluate, &output),
+        Command::Diagnose(diagnose) => match &diagnose.what {
+            Diagnosis::Moments(moments) => diagnose_moments::run(moments, &output),
+            Diagnosis::Chains(chains) => diagnose_chains::run(chains, &output),
+        },
+        Command::Report(report) => report::run(report, &output),
         Command::Doctor(_) => doctor::run(&output),
     };
     match result {

@@ -5,12 +5,14 @@
 //! - [`preprocess()`] makes such a set of a folder or archive of photos, CIFAR-10 or IDX files.
 //! - [`read_gallery`] reads a few pictures of any form and size.
 //! - [`write_grid`], [`write_npy`] and [`write_pngs`] write what [`to_u8`] gives back.
+//! - [`Chart`] draws curves and points.
 //! - [`nearest`] finds the training image that a sample is closest to.
 //! - [`random`] names every random draw by a key; [`synthetic`] makes images that need no download.
 
 #![deny(missing_docs)]
 
 mod batcher;
+mod chart;
 mod error;
 mod gallery;
 mod image_set;
@@ -22,6 +24,7 @@ pub mod random;
 pub mod synthetic;
 
 pub use batcher::{Batcher, Pick, fill_batch};
+pub use chart::Chart;
 pub use error::DataError;
 pub use gallery::{Gallery, read_gallery};
 pub use image_set::ImageSet;
