@@ -97,3 +97,56 @@ fn bad_input_says_what_is_wrong_and_what_helps() {
     fs::write(&stats, "PK").expect("written");
     fails(1, &["--data", text(&stats), "--samples", text(&real)], &["stats.npz", "mu [d]"]);
 }
+
+#[test]
+fn a_run_scores_itself_by_the_same_numbers_and_keeps_its_best() {
+    let place = folder();
+    let run = place.path().join("run");
+    // the built-in images again, as a file: evaluate needs one
+    let real = place.path().join("real.npy");
+    srm(&["sample", "--weights", text(&smoke().0), "--count", "60", "--out", text(&real)]).done();
+    let images = format!("evaluate.images={}", text(&real));
+    let settings = ["--set", "evaluate.every=10", "--set", "evaluate.count=40", "--set", &images];
+    let arguments = ["train", "--config", "configs/smoke.json", "--run", text(&run), "--json"];
+    let said = srm(&[&arguments[..], &settings].concat()).done();
+    assert_eq!(said.stderr.matches("frechet random-conv").count(), 3, "{}", said.stderr);
+    let log = fs::read_to_string(run.join("scores.jsonl")).expect("written");
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let scores: Vec<f64> = lines.iter().map(|line| line["score"].as_f64().expect("a number")).collect();
+    let best = said.json()["best"].clone();
+    let at = lines.iter().position(|line| line["update"] == best["update"]).expect("one of them");
+    assert!(scores.iter().all(|score| *score >= scores[at]), "{scores:?} {best}");
+
+    let again = |weights: &str| {
+        let arguments =
+            ["evaluate", "--weights", weights, "--newest", "--data", text(&real), "--count", "40", "--json"];
+        srm(&arguments).done().json()["results"][0]["frechet"].as_f64().expect("a number")
+    };
+    assert_eq!(again(text(&run)), scores[2]);
+    assert_eq!(again(text(&run.join("checkpoints/best"))), scores[at]);
+
+    let bad = ["--set", "evaluate.every=10", "--set", "evaluate.features=none.pth", "--overwrite"];
+    srm(&[&arguments[..5], &bad].concat()).failed_with(1, &["evaluate", "none.pth", "fetch-inception"]);
+    assert!(run.join("metrics.jsonl").exists(), "a config that cannot be scored deletes no run");
+}
+
+#[test]
+fn copies_are_shown_and_reconstructions_are_scored() {
+    let (run, _) = smoke();
+    let place = folder();
+    let file = |name: &str| place.path().join(name);
+    let (real, grid) = (file("real.npy"), file("copies.png"));
+    // the same seed: every sample has its copy among the images
+    srm(&["sample", "--weights", text(run), "--count", "20", "--seed", "1", "--out", text(&real)]).done();
+    let arguments = ["evaluate", "--weights", text(run), "--newest", "--data", text(&real), "--count", "20", "--json"];
+    let more = ["--nearest", text(&grid), "--reconstruct", text(&real), "--reconstruct-count", "3"];
+    let said = srm(&[&arguments[..], &more].concat()).done().json();
+    let nearest = &said["results"][0]["nearest"];
+    assert_eq!((nearest["most"].as_f64(), nearest["different"].as_u64()), (Some(0.0), Some(20)));
+    // 8 columns of 32 px and 3 rows of pairs, 2 px apart
+    assert_eq!(crate::common::png_size(&grid), (8 * 34 + 2, 6 * 34 + 2));
+    let found = &said["results"][0]["reconstruction"];
+    assert_eq!((found["count"].as_u64(), found["iterations"].as_u64()), (Some(3), Some(200)));
+    // black and white lie 4 apart in squares; what is not reconstructed at all is off by about 0.3
+    assert!(found["mean_mse"].as_f64().is_some_and(|mse| mse < 0.05), "{found}");
+}

@@ -3,43 +3,30 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use ndarray::Array4;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use srm_config::Config;
 use srm_data::random::{Key, Purpose, permutation};
 use srm_data::{ImageSet, hex, read_gallery, sha256_of_file};
-use srm_eval::{
-    FeatureNetwork, FeatureSet, Moments, SPLITS, frechet_distance, inception_score, kernel_distance, precision_recall,
-};
-use srm_langevin::{Chains, Outcome, Sampler, SamplerOptions, Samples};
-use srm_train::{RunFolder, to_bytes};
+use srm_eval::{FeatureNetwork, FeatureSet, SPLITS, inception_score};
+use srm_langevin::SamplerOptions;
 
 use crate::{
     arguments::EvaluateArguments,
     failure::Failure,
-    images::{prepare_output, remedy},
+    images::prepare_output,
     interrupt,
     machine::Machine,
     output::Output,
-    status, weights,
+    scoring::{self, Real, copies, reconstruction, shape, with_bar},
+    status,
+    weights::{self, Loaded},
 };
 
 /// Samples below which a Fréchet distance says little: its bias falls with 1/n (Chong and Forsyth 2020, arXiv 1911.07023).
 const FEW: usize = 10_000;
-/// Images a subset and subsets of the kernel distance, as published.
-const SUBSET: (usize, usize) = (1000, 100);
-/// Neighbours of precision and recall, as published.
-const NEIGHBOURS: usize = 3;
-
-/// The real side of every comparison.
-struct Real {
-    moments: Moments,
-    /// Features of every image; a file of statistics has none.
-    set: Option<FeatureSet>,
-    images: Option<ImageSet>,
-}
 
 /// Score samples and print the table.
 ///
@@ -48,7 +35,7 @@ struct Real {
 pub fn run(arguments: &EvaluateArguments, output: &Output) -> Result<()> {
     let run = arguments.weights.as_ref().filter(|path| path.is_dir()).map(|run| run.join("evaluation.json"));
     let report = arguments.out.clone().or(run);
-    for path in [report.as_ref(), arguments.save_stats.as_ref()].into_iter().flatten() {
+    for path in [report.as_ref(), arguments.save_stats.as_ref(), arguments.nearest.as_ref()].into_iter().flatten() {
         prepare_output(path)?;
     }
     let machine = Machine::open(&arguments.compute)?;
@@ -56,7 +43,7 @@ pub fn run(arguments: &EvaluateArguments, output: &Output) -> Result<()> {
     let net = FeatureNetwork::open(&arguments.features, machine.device)?;
     tch::set_num_threads(arguments.compute.threads() as i32);
     interrupt::watch(output.clone())?;
-    let real = real(arguments, &net, output)?;
+    let real = Real::open(&arguments.data, arguments.data_count.map(|count| count as usize), &net, output)?;
     if let Some(path) = &arguments.save_stats {
         real.moments.save(path)?;
     }
@@ -90,65 +77,19 @@ pub fn run(arguments: &EvaluateArguments, output: &Output) -> Result<()> {
     output.result(&object, &text(&object))
 }
 
-/// Features or statistics of the real images.
-fn real(arguments: &EvaluateArguments, net: &FeatureNetwork, output: &Output) -> Result<Real> {
-    let path = &arguments.data;
-    if path.extension().is_some_and(|kind| kind == "npz") {
-        return Ok(Real { moments: Moments::load(path)?, set: None, images: None });
-    }
-    if !path.exists() {
-        anyhow::bail!("the images {} do not exist; {}", path.display(), remedy(path));
-    }
-    let mut images = ImageSet::open(path)?;
-    if let Some(count) = arguments.data_count {
-        images.truncate(count as usize);
-    }
-    let set = features(net, images.len(), shape(&images), |i| images.image(i), "real images", output)?;
-    let moments = Moments {
-        mean: set.moments.mean.shallow_clone(),
-        covariance: set.moments.covariance.shallow_clone(),
-        count: images.len(),
-    };
-    Ok(Real { moments, set: Some(set), images: Some(images) })
-}
-
-fn shape(images: &ImageSet) -> [usize; 3] {
-    [images.height(), images.width(), images.channels()]
-}
-
-/// Features with a bar; Ctrl-C ends them.
-fn features<'a>(
-    net: &FeatureNetwork,
-    count: usize,
-    shape: [usize; 3],
-    image: impl Fn(usize) -> &'a [u8],
-    what: &str,
-    output: &Output,
-) -> Result<FeatureSet> {
-    let bar = output.bar(count as u64, what);
-    let set = FeatureSet::new(net, count, shape, image, &mut |done| {
-        bar.set_position(done as u64);
-        !interrupt::asked()
-    })?;
-    bar.finish_and_clear();
-    set.ok_or_else(|| Failure::Interrupted("interrupted; nothing was written".to_owned()).into())
-}
-
 /// Distance between two random halves of the real images.
 fn halves(arguments: &EvaluateArguments, net: &FeatureNetwork, real: &Real, output: &Output) -> Result<Value> {
     let images = real.images.as_ref().context("--self-check needs images; a file of statistics cannot be halved")?;
     let order = permutation(&Key::new(arguments.seed, Purpose::DataOrder), images.len());
     let half = images.len() / 2;
     let part = |first: usize| {
-        features(net, half, shape(images), |i| images.image(order[first + i]), "images of a half", output)
+        with_bar(output, (half, "images of a half"), |seen| {
+            Ok(FeatureSet::new(net, half, shape(images), |i| images.image(order[first + i]), seen)?)
+        })
     };
-    let (a, b) = (part(0)?, part(half)?);
-    let kernel = kernel_distance(&a.rows, &b.rows, SUBSET.0, SUBSET.1, arguments.seed)?;
-    let shares = precision_recall(&a.rows, &b.rows, NEIGHBOURS)?;
-    Ok(json!({
-        "count": half, "frechet": frechet_distance(&a.moments, &b.moments)?,
-        "kernel": { "mean": kernel.mean, "std": kernel.std }, "precision": shares.precision, "recall": shares.recall,
-    }))
+    let mut about = json!({ "count": half });
+    Real::from(part(0)?, None).compare(&part(half)?, arguments.seed)?.write_to(&mut about);
+    Ok(about)
 }
 
 /// What is scored, one after the other: samples, a weights file, or the checkpoints of a run.
@@ -157,22 +98,7 @@ fn candidates(arguments: &EvaluateArguments) -> Result<Vec<PathBuf>> {
         return Ok(vec![samples.clone()]);
     }
     let Some(path) = &arguments.weights else { return Ok(Vec::new()) };
-    let checkpoints = path.join("checkpoints");
-    if arguments.newest || !checkpoints.is_dir() {
-        return Ok(vec![path.clone()]);
-    }
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(&checkpoints)? {
-        let checkpoint = entry?.path();
-        if checkpoint.join("weights.safetensors").is_file() {
-            found.push(checkpoint);
-        }
-    }
-    found.sort();
-    match found.is_empty() {
-        true => Ok(vec![path.clone()]), // loading it says what is missing
-        false => Ok(found.iter().map(|checkpoint| RunFolder::weights_of(checkpoint)).collect()),
-    }
+    weights::checkpoints(path, arguments.newest)
 }
 
 /// One line of the table.
@@ -185,29 +111,36 @@ fn scored(
     output: &Output,
 ) -> Result<Value> {
     let asked = arguments.count.map_or(real.moments.count.clamp(2, FEW), |count| count as usize);
-    let (samples, mut about) = match arguments.samples.is_some() {
-        true => given(real, candidate, arguments.count)?,
-        false => drawn(arguments, machine, candidate, asked, output)?,
+    let loaded = match arguments.samples.is_some() {
+        true => None,
+        false => {
+            let config = arguments.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
+            Some(weights::load(candidate, config.as_ref(), arguments.steps, machine)?)
+        }
     };
-    let (count, h, w, c) = samples.dim();
-    let images = samples.as_standard_layout();
-    let bytes = images.as_slice().context("a standard layout is a slice")?;
-    let set = features(net, count, [h, w, c], |i| &bytes[i * h * w * c..(i + 1) * h * w * c], "samples", output)?;
+    let (samples, mut about) = match &loaded {
+        None => given(real, candidate, arguments.count)?,
+        Some(loaded) => drawn(arguments, machine, loaded, asked, output)?,
+    };
+    let count = samples.dim().0;
+    let set = with_bar(output, (count, "samples"), |seen| scoring::features_of(net, &samples, seen))?;
     about["count"] = json!(count);
-    about["frechet"] = json!(frechet_distance(&real.moments, &set.moments)?);
-    if let Some(real) = &real.set {
-        let kernel = kernel_distance(&real.rows, &set.rows, SUBSET.0, SUBSET.1, arguments.seed)?;
-        about["kernel"] =
-            json!({ "mean": kernel.mean, "std": kernel.std, "subset": kernel.subset, "subsets": kernel.subsets });
-        let shares = precision_recall(&real.rows, &set.rows, NEIGHBOURS)?;
-        about["precision"] = json!(shares.precision);
-        about["recall"] = json!(shares.recall);
-        about["neighbours"] = json!(shares.neighbours);
-    }
+    real.compare(&set, arguments.seed)?.write_to(&mut about);
     about["inception_score"] = match &set.logits {
         Some(logits) if count >= SPLITS => {
             let score = inception_score(logits, SPLITS)?;
             json!({ "mean": score.mean, "std": score.std, "splits": SPLITS })
+        }
+        _ => Value::Null,
+    };
+    about["nearest"] = match (&arguments.nearest, &real.images) {
+        (Some(path), Some(images)) => copies(path, &samples, images)?,
+        (Some(_), None) => bail!("--nearest needs real images; a file of statistics has none"),
+        (None, _) => Value::Null,
+    };
+    about["reconstruction"] = match (&arguments.reconstruct, &loaded) {
+        (Some(path), Some(loaded)) => {
+            reconstruction(loaded, machine, path, arguments.reconstruct_count as usize, output)?
         }
         _ => Value::Null,
     };
@@ -240,40 +173,19 @@ fn given(real: &Real, path: &Path, count: Option<u32>) -> Result<(Array4<u8>, Va
 fn drawn(
     arguments: &EvaluateArguments,
     machine: &Machine,
-    path: &Path,
+    loaded: &Loaded,
     count: usize,
     output: &Output,
 ) -> Result<(Array4<u8>, Value)> {
-    let config = arguments.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
-    let loaded = weights::load(path, config.as_ref(), arguments.steps, machine)?;
-    let langevin = loaded.langevin;
-    let energy = loaded.net.config();
-    let image = [energy.channels, energy.size, energy.size].map(|side| side as i64);
-    let block = machine.block(None, &langevin);
-    let sampler = Sampler::new(&loaded.net, &langevin, image, SamplerOptions { threads: machine.threads, block });
-    let bar = output.bar(count as u64, "samples drawn");
-    let mut parts: Vec<Array4<u8>> = Vec::new();
-    let chains = Chains::samples(arguments.seed, count);
-    // A few blocks at a time: the bits of a chain do not depend on it, and Ctrl-C is heard in between.
-    for first in (0..count as u64).step_by(8 * block) {
-        let ids = first..(first + 8 * block as u64).min(count as u64);
-        let (outcome, _) = sampler.run(&Chains { ids, ..chains.clone() }, |_| ())?;
-        match outcome {
-            Outcome::Finished(Samples { x }) => parts.push(to_bytes(&x)?),
-            Outcome::Diverged { step, .. } => {
-                let text =
-                    format!("the chains of {} blew up at step {step}; nothing was scored", loaded.file.display());
-                return Err(Failure::Diverged(text).into());
-            }
-        }
-        bar.inc(8 * block as u64);
-        if interrupt::asked() {
-            return Err(Failure::Interrupted("interrupted; nothing was written".to_owned()).into());
-        }
-    }
-    bar.finish_and_clear();
-    let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
-    let samples = ndarray::concatenate(ndarray::Axis(0), &views)?;
+    let langevin = &loaded.langevin;
+    let spread = SamplerOptions { threads: machine.threads, block: machine.block(None, langevin) };
+    let drawn = with_bar(output, (count, "samples drawn"), |seen| {
+        scoring::draw(&loaded.net, langevin, spread, (arguments.seed, count), seen)
+    })?;
+    let samples = drawn.map_err(|step| {
+        let text = format!("the chains of {} blew up at step {step}; nothing was scored", loaded.file.display());
+        Failure::Diverged(text)
+    })?;
     let update = loaded.file.parent().and_then(Path::file_name).and_then(|name| name.to_str()?.parse::<u64>().ok());
     let about = json!({
         "samples": loaded.file, "sha256": sha256_of_file(&loaded.file)?, "update": update, "seed": arguments.seed, "steps": langevin.steps,
@@ -314,6 +226,16 @@ fn text(object: &Value) -> String {
             None => result["samples"].as_str().unwrap_or_default().to_owned(),
         };
         text += &row(&name, result);
+        if let Some(mse) = result["reconstruction"]["mean_mse"].as_f64() {
+            let (count, moved) = (&result["reconstruction"]["count"], number(&result["reconstruction"]["moved"]));
+            text += &format!("    reconstruction of {count} images: mean squared error {mse:.5}, |M(z) − z| {moved}\n");
+        }
+        if let Some(median) = result["nearest"]["median"].as_f64() {
+            let (least, different) = (number(&result["nearest"]["least"]), &result["nearest"]["different"]);
+            text += &format!(
+                "    nearest real images: {median:.1} grey levels away (median), {least} at least, {different} different ones\n"
+            );
+        }
     }
     if !object["self_check"].is_null() {
         text += &row("real against real (halves)", &object["self_check"]);

@@ -20,6 +20,14 @@ static STOP: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// The system refuses a signal handler.
 pub fn watch(output: Output) -> Result<()> {
+    watch_saying(output, "stopping; once more Ctrl-C stops at once")
+}
+
+/// [`watch`] with words for the first signal.
+///
+/// # Errors
+/// The system refuses a signal handler.
+pub fn watch_saying(output: Output, words: &'static str) -> Result<()> {
     let ignored = ignored_signals();
     let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
     let mut signals = Signals::new(wanted).context("cannot watch for Ctrl-C")?;
@@ -28,7 +36,7 @@ pub fn watch(output: Output) -> Result<()> {
             if STOP.swap(true, Ordering::Relaxed) {
                 std::process::exit(130);
             }
-            output.line("stopping after this update; once more Ctrl-C stops at once, without saving");
+            output.line(words);
         }
     });
     Ok(())

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use indicatif::ProgressBar;
 use ndarray::Array4;
-use srm_train::{Details, Occasion, Rollback, RunFolder, Saved, Sink, StepRecord, Trainer, Trouble};
+use srm_train::{Details, Occasion, Rollback, RunFolder, Saved, ScoreRecord, Sink, StepRecord, Trainer, Trouble};
 
 use crate::{output::Output, status};
 
@@ -52,6 +52,21 @@ impl Sink for Progress<'_> {
 
     fn samples(&mut self, update: u64, images: &Array4<u8>) -> srm_train::Result<()> {
         self.folder.samples(update, images)
+    }
+
+    fn score(&mut self, record: &ScoreRecord) -> srm_train::Result<()> {
+        let score = record.score.map_or("no number: the chains blew up".to_owned(), |score| format!("{score:.4}"));
+        let best = if record.best { "  best so far" } else { "" };
+        let seconds = status::duration(record.seconds);
+        self.output.line(&format!(
+            "update {:>4}  {} {score} ({} samples, {seconds}){best}",
+            record.update, record.name, record.count
+        ));
+        self.folder.score(record)
+    }
+
+    fn best(&mut self, trainer: &Trainer) -> srm_train::Result<()> {
+        self.folder.best(trainer)
     }
 
     fn checkpoint(&mut self, trainer: &Trainer, occasion: Occasion) -> srm_train::Result<()> {

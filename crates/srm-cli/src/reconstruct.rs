@@ -138,7 +138,10 @@ fn open_mask(path: &Path, count: usize, [c, h, _]: [i64; 3]) -> Result<Tensor> {
 }
 
 /// Bytes as p/127.5 − 1, `[n, c, h, w]`.
-fn to_tensor(images: &Array4<u8>) -> Result<Tensor> {
+///
+/// # Errors
+/// libtorch refuses.
+pub fn to_tensor(images: &Array4<u8>) -> Result<Tensor> {
     let (n, h, w, c) = images.dim();
     let values: Vec<f32> = images.iter().map(|&byte| f32::from(byte) / 127.5 - 1.0).collect();
     let tensor = Tensor::f_from_slice(&values)?.f_reshape([n as i64, h as i64, w as i64, c as i64])?;

@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use ndarray::Array4;
 use serde_json::json;
 use srm_config::{Config, Init};
-use srm_data::{ImageSet, Neighbour, nearest, write_grid, write_npy, write_pngs};
+use srm_data::{ImageSet, nearest, write_grid, write_npy, write_pngs};
 use srm_langevin::{Chains, Observer, Outcome, Path as States, Sampler, SamplerOptions, Samples};
 use srm_train::to_bytes;
 use tch::Tensor;
@@ -18,6 +18,7 @@ use crate::{
     failure::{Failure, usage},
     images::prepare_output,
     machine::Machine,
+    neighbours::with_neighbours,
     output::Output,
     status, weights,
 };
@@ -220,28 +221,4 @@ fn by_state(watches: &[Watch], kept: impl Fn(&Watch) -> Option<&States>, rows: u
         to_bytes(&Tensor::f_cat(&blocks, 0)?.f_narrow(0, 0, rows as i64)?).map_err(anyhow::Error::from)
     };
     (0..kept.first().map_or(0, |states| states.len())).map(state).collect()
-}
-
-/// Rows of samples and rows of their nearest images in turn, `[2 n, h, w, c]`, the last pair of rows filled up with black.
-fn with_neighbours(samples: &Array4<u8>, set: &ImageSet, found: &[Neighbour], columns: usize) -> Result<Array4<u8>> {
-    let (count, h, w, c) = samples.dim();
-    let mut pixels: Vec<u8> = Vec::with_capacity(2 * count.next_multiple_of(columns) * h * w * c);
-    let image_len = h * w * c;
-    let all: Vec<u8> = samples.iter().copied().collect();
-    for first in (0..count).step_by(columns) {
-        let row = first..(first + columns).min(count);
-        let missing = vec![0; (columns - row.len()) * image_len];
-        pixels.extend(&all[row.start * image_len..row.end * image_len]);
-        pixels.extend(&missing);
-        for one in &found[row] {
-            for line in set.image(one.index).chunks(w * c) {
-                match one.mirrored {
-                    true => pixels.extend(line.chunks(c).rev().flatten()),
-                    false => pixels.extend(line),
-                }
-            }
-        }
-        pixels.extend(&missing);
-    }
-    Ok(Array4::from_shape_vec((pixels.len() / image_len, h, w, c), pixels)?)
 }

@@ -77,6 +77,31 @@ fn shape(energy: &EnergyConfig) -> String {
     )
 }
 
+/// The weights that --weights names, to look at one after the other: those of a run folder's checkpoints in order, or, of any
+/// other path and of the newest alone, the path itself.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn checkpoints(path: &Path, newest: bool) -> Result<Vec<PathBuf>> {
+    let checkpoints = path.join("checkpoints");
+    if newest || !checkpoints.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(&checkpoints)? {
+        let checkpoint = entry?.path();
+        // the best is one of the others, or was
+        if checkpoint.join("weights.safetensors").is_file() && !checkpoint.ends_with("best") {
+            found.push(checkpoint);
+        }
+    }
+    found.sort();
+    match found.is_empty() {
+        true => Ok(vec![path.to_owned()]), // loading it says what is missing
+        false => Ok(found.iter().map(|checkpoint| RunFolder::weights_of(checkpoint)).collect()),
+    }
+}
+
 /// The weights file of a path: itself, a checkpoint's, or the newest checkpoint's of a run folder; of a checkpoint the
 /// averaged weights where it has some.
 fn locate(path: &Path) -> Result<PathBuf> {

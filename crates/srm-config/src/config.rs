@@ -9,7 +9,8 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::{
-    ConfigError, EnergyConfig, Init, LangevinConfig, RawConfig, TrainConfig, WatchConfig, fields::Fields, format,
+    ConfigError, EnergyConfig, EvaluateConfig, Init, LangevinConfig, RawConfig, TrainConfig, WatchConfig,
+    fields::Fields, format,
 };
 
 /// Everything a training run needs to know; every value lies in its documented range.
@@ -31,6 +32,8 @@ pub struct Config {
     pub log: LogConfig,
     /// What is kept, and how often.
     pub checkpoint: CheckpointConfig,
+    /// Scores during training.
+    pub evaluate: EvaluateConfig,
     /// What counts as trouble, and what is done about it.
     pub watch: WatchConfig,
 }
@@ -68,6 +71,8 @@ pub struct CheckpointConfig {
     /// Keep for good what is written at multiples of so many updates, >= 1; `None`: only the newest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_every: Option<u64>,
+    /// Keep what was scored best in `checkpoints/best`, where `evaluate.every` is on.
+    pub keep_best: bool,
     /// What a full disk means.
     pub on_write_error: OnWriteError,
 }
@@ -117,6 +122,7 @@ impl Config {
         let train = fields.section("train", TrainConfig::read);
         let log = fields.section_or_default("log", LogConfig::read);
         let checkpoint = fields.section_or_default("checkpoint", CheckpointConfig::read);
+        let evaluate = fields.section_or_default("evaluate", EvaluateConfig::read);
         let watch = fields.section_or_default("watch", WatchConfig::read);
         if let (Some(LangevinConfig { init: Init::Persistent(bank), .. }), Some(train)) = (&langevin, &train)
             && bank.size < train.batch
@@ -132,6 +138,7 @@ impl Config {
             train: train?,
             log: log?,
             checkpoint: checkpoint?,
+            evaluate: evaluate?,
             watch: watch?,
         })
     }
@@ -162,6 +169,7 @@ impl CheckpointConfig {
         let every = fields.count("every", Some(1000));
         let keep_last = fields.count("keep_last", Some(3));
         let keep_every = fields.optional_count("keep_every");
+        let keep_best = fields.read("keep_best", Some(true), "must be true or false", Value::as_bool);
         let rule = r#"must be "continue" or "stop""#;
         let on_write_error =
             fields.read("on_write_error", Some(OnWriteError::Continue), rule, |value| match value.as_str()? {
@@ -173,6 +181,7 @@ impl CheckpointConfig {
             every: every? as u64,
             keep_last: keep_last?,
             keep_every: keep_every?.map(|updates| updates as u64),
+            keep_best: keep_best?,
             on_write_error: on_write_error?,
         })
     }

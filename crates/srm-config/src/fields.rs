@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::Problem;
 
 /// Every key there is, to say where a misplaced one belongs.
-const KEYS: [&str; 35] = [
+const KEYS: [&str; 40] = [
     "data.images",
     "data.count",
     "data.flip",
@@ -36,11 +36,16 @@ const KEYS: [&str; 35] = [
     "log.tensorboard",
     "checkpoint.keep_last",
     "checkpoint.keep_every",
+    "checkpoint.keep_best",
     "checkpoint.on_write_error",
+    "evaluate.features",
+    "evaluate.images_count",
+    "evaluate.averaged",
     "watch.rollbacks",
     "watch.rate_factor",
     "watch.std_limit",
     "watch.travel_limit",
+    "watch.extra_noise",
 ];
 
 /// One object of the tree, the keys asked of it so far, and the problems of the whole tree.

@@ -21,6 +21,7 @@
 mod changes;
 mod config;
 mod error;
+mod evaluate;
 mod fields;
 mod format;
 mod model;
@@ -32,6 +33,7 @@ mod watch;
 pub use changes::Change;
 pub use config::{CheckpointConfig, Config, DataConfig, LogConfig, OnWriteError};
 pub use error::{ConfigError, Problem};
+pub use evaluate::EvaluateConfig;
 pub use model::{Activation, Bank, Drift, EnergyConfig, Init, LangevinConfig};
 pub use raw::RawConfig;
 pub use schedule::Schedule;

@@ -6,6 +6,7 @@
 //!        ema.safetensors          the averaged net, where train.ema is on; bank.safetensors likewise
 //!        state.json               every scalar that the next update reads, lengths of the logs, config, environment
 //!        SHA256SUMS               of the files above; `sha256sum -c SHA256SUMS` checks them too
+//! best/                           like the others: the state that was scored best
 //! latest                          the name of the newest
 //! ```
 //!
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 /// The layout of `state.json`.
 const FORMAT: u32 = 1;
+const BEST: &str = "best";
 const TEMPORARY: &str = ".writing";
 /// Prefixes of a checkpoint that is being replaced, and of one that is being deleted.
 const REPLACED: &str = ".replaced-";
@@ -60,16 +62,26 @@ impl DataFile {
     }
 }
 
+/// What a checkpoint is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A rollback may go to it.
+    Regular,
+    /// An interrupt's; the next run begins with it.
+    Interrupt,
+    /// The best score's, in a folder of its own that nothing but a better one replaces.
+    Best,
+}
+
 /// Write the trainer's state below `folder` and return the checkpoint's path.
 pub(crate) fn write(
     folder: &Path,
     trainer: &Trainer,
     logs: BTreeMap<String, u64>,
     environment: &Environment,
-    regular: bool,
+    kind: Kind,
 ) -> Result<PathBuf> {
-    let config = trainer.config();
-    let (update, temporary) = (trainer.state().update, folder.join(TEMPORARY));
+    let (config, temporary) = (trainer.config(), folder.join(TEMPORARY));
     remove_if_there(&temporary)?;
     fs::create_dir_all(&temporary).map_err(TrainError::io(&temporary))?;
     let langevin = Some(&config.langevin);
@@ -84,7 +96,7 @@ pub(crate) fn write(
     let file = StateFile {
         format: FORMAT,
         state: State { seconds: trainer.seconds(), ..trainer.state().clone() },
-        regular,
+        regular: kind == Kind::Regular,
         calm: trainer.state().watch.is_calm(&config.watch, trainer.travel()),
         logs,
         data: DataFile::of(trainer),
@@ -99,7 +111,8 @@ pub(crate) fn write(
     }
     tensor_file::write_flushed(&temporary.join(SUMS), sums.as_bytes())?;
     flush_folder(&temporary)?;
-    let (path, replaced) = (folder.join(name(update)), folder.join(format!("{REPLACED}{}", name(update))));
+    let name = if kind == Kind::Best { BEST.to_owned() } else { name(trainer.state().update) };
+    let (path, replaced) = (folder.join(&name), folder.join(format!("{REPLACED}{name}")));
     if path.exists() {
         remove_if_there(&replaced)?;
         fs::rename(&path, &replaced).map_err(TrainError::io(&replaced))?;

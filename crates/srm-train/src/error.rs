@@ -32,6 +32,20 @@ pub enum TrainError {
     /// The images or a picture failed.
     #[error(transparent)]
     Data(#[from] srm_data::DataError),
+    /// The weights cannot be scored.
+    #[error("cannot score the weights of the run: {reason}")]
+    Evaluation {
+        /// What the evaluation said.
+        reason: String,
+    },
+    /// The ranks of a team cannot talk.
+    #[error("rank {rank}: {reason}")]
+    Team {
+        /// The rank that says so.
+        rank: usize,
+        /// What went wrong.
+        reason: String,
+    },
     /// libtorch refused.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),

@@ -5,7 +5,7 @@
 //! as they are needed.
 
 use crate::log_file::LogFile;
-use crate::{Details, Result, StepRecord};
+use crate::{Details, Result, ScoreRecord, StepRecord};
 use prost::Message;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -130,6 +130,18 @@ impl Events {
             ..Value::default()
         });
         let value = scalars.into_iter().chain(histograms).collect();
+        self.write(record.update, |event| event.summary = Some(Summary { value }))
+    }
+
+    /// A score, under its name.
+    pub(crate) fn score(&mut self, record: &ScoreRecord) -> Result<()> {
+        let value = |tag: &str, number: f64| Value {
+            tag: format!("score/{}", tag.replace(' ', "_")),
+            simple_value: Some(number as f32),
+            ..Value::default()
+        };
+        let values = record.score.map(|score| value(&record.name, score)).into_iter();
+        let value = values.chain(record.details.iter().map(|(tag, &number)| value(tag, number))).collect();
         self.write(record.update, |event| event.summary = Some(Summary { value }))
     }
 

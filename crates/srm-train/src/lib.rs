@@ -6,6 +6,8 @@
 //!   ([`Trouble`]): the run returns to its last good checkpoint, or ends as [`End::Diverged`].
 //! - [`Adam`] keeps its moments where they can be saved. [`Ema`], [`Spectral`] and [`Bank`] are off by default.
 //! - [`RunFolder`] is the sink on disk, with checkpoints from which a run goes on bit for bit.
+//! - [`Evaluation`] scores the weights every so many updates; the best are kept.
+//! - [`Team`] shares one run among processes, with the same bits for any number of them.
 //! - [`StepRecord`] is the one form in which numbers travel.
 
 #![deny(missing_docs)]
@@ -16,6 +18,7 @@ mod checkpoint;
 mod ema;
 mod environment;
 mod error;
+mod evaluation;
 mod events;
 mod lock;
 mod log_file;
@@ -25,8 +28,10 @@ mod run;
 mod run_folder;
 mod spectral;
 mod state;
+mod team;
 mod tensor_file;
 mod trainer;
+mod tree;
 mod update;
 mod watch;
 
@@ -35,12 +40,14 @@ pub use bank::Bank;
 pub use ema::Ema;
 pub use environment::Environment;
 pub use error::TrainError;
+pub use evaluation::{Best, Evaluation, Score, ScoreRecord};
 pub use lock::Lock;
 pub use record::{Details, Occasion, Rollback, Sink, StepRecord, Trouble};
 pub use run::End;
 pub use run_folder::{Found, RunFolder};
 pub use spectral::Spectral;
 pub use state::{Saved, State};
+pub use team::{Alone, Team};
 pub use trainer::{GRID_COUNT, GRID_SEED, Trainer, TrainerOptions, to_bytes};
 pub use watch::{Reason, Watch};
 

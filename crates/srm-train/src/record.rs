@@ -1,6 +1,6 @@
 //! Carry what happens in a run to whoever wants to know.
 
-use crate::{Reason, Result, Saved, Trainer};
+use crate::{Reason, Result, Saved, ScoreRecord, Trainer};
 use ndarray::Array4;
 use serde::{Deserialize, Serialize};
 
@@ -110,6 +110,24 @@ pub trait Sink {
     /// As for [`Sink::record`].
     fn samples(&mut self, update: u64, images: &Array4<u8>) -> Result<()> {
         let _ = (update, images);
+        Ok(())
+    }
+
+    /// The weights were scored.
+    ///
+    /// # Errors
+    /// As for [`Sink::record`].
+    fn score(&mut self, record: &ScoreRecord) -> Result<()> {
+        let _ = record;
+        Ok(())
+    }
+
+    /// No score before was as good as this one: the place to keep the state.
+    ///
+    /// # Errors
+    /// As for [`Sink::record`].
+    fn best(&mut self, trainer: &Trainer) -> Result<()> {
+        let _ = trainer;
         Ok(())
     }
 

@@ -42,7 +42,7 @@ impl Trainer {
                 },
             };
             let (t, last) = (record.update, record.update == train.updates);
-            let stopping = !last && stop();
+            let stopping = !last && self.any(stop())?;
             sink.progress(t, train.updates);
             if t == 1 || t.is_multiple_of(log.every) || last {
                 sink.record(&record, &details)?;
@@ -50,6 +50,7 @@ impl Trainer {
             if t.is_multiple_of(log.samples_every) || last {
                 sink.samples(t, &self.samples(GRID_SEED, GRID_COUNT)?)?;
             }
+            self.score(last, sink)?;
             let occasion = match () {
                 () if last => Some(Occasion::End),
                 () if stopping => Some(Occasion::Interrupt),
@@ -94,10 +95,12 @@ impl Trainer {
         if let Some(saved) = &target {
             self.restore(saved)?;
         }
+        self.follow_first()?; // the others' sinks know of no checkpoint
         let to = self.state.update;
         self.state.attempt = before.attempt + 1;
         self.state.rollbacks = before.rollbacks + 1;
         (self.state.rate_factor, self.state.extra_noise) = (rate_factor, extra_noise);
+        self.state.best = before.best; // it is kept in a folder of its own, whatever happens to the rest
         self.state.last_rollback = Some((trouble.update, to));
         self.begun = (Instant::now(), seconds);
         let rollback = Rollback {

@@ -2,24 +2,22 @@
 //!
 //! ```text
 //! config.json      the resolved settings          history.jsonl   starts, resumes with what changed, rollbacks, ends
-//! metrics.jsonl    a line a logged update, and a line a rollback
+//! metrics.jsonl    a line a logged update, and a line a rollback          scores.jsonl    a line a score
 //! events.out.tfevents.*   the same for TensorBoard, with grids and histograms
 //! samples/x_000100.png    checkpoints/000100/     divergence/x_000142_0.{png,json}
 //! ```
 
 use crate::events::{self, Events};
 use crate::log_file::LogFile;
-use crate::{
-    Details, Environment, Lock, Occasion, Result, Rollback, Saved, Sink, StepRecord, TrainError, Trainer, Trouble,
-    checkpoint, tensor_file,
-};
-use ndarray::Array4;
+use crate::{Environment, Lock, Result, Saved, StepRecord, TrainError, checkpoint, tensor_file};
 use serde_json::{Value, json};
-use srm_config::{Change, Config, OnWriteError};
+use srm_config::{Change, Config};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+mod sink;
 
 /// Images a row in a sample grid.
 const GRID_COLUMNS: usize = 8;
@@ -27,15 +25,26 @@ const GRID_COLUMNS: usize = 8;
 const GRID_PADDING: usize = 2;
 /// Logged updates that the evidence of trouble shows.
 const EVIDENCE: usize = 20;
-/// What a run leaves in its folder, in the order of deletion: settings last, so that what is left of a folder half deleted
+/// What a run, its scores and its report leave in its folder, in the order of deletion: settings last, so that what is left of a folder half deleted
 /// never goes on under other settings.
-const LEFT_BY_A_RUN: [&str; 6] =
-    ["checkpoints", "samples", "divergence", "metrics.jsonl", "history.jsonl", "config.json"];
+const LEFT_BY_A_RUN: [&str; 9] = [
+    "report.html",
+    "evaluation.json",
+    "checkpoints",
+    "samples",
+    "divergence",
+    "scores.jsonl",
+    "metrics.jsonl",
+    "history.jsonl",
+    "config.json",
+];
 
 /// The folder of one run.
 pub struct RunFolder {
     lock: Lock,
     metrics: LogFile,
+    /// Where the run is scored, or was.
+    scores: Option<LogFile>,
     events: Option<Events>,
     config: Config,
     environment: Environment,
@@ -121,6 +130,13 @@ impl RunFolder {
             if changed("train.data_noise") {
                 saved.state.extra_noise = 0.0;
             }
+            if found
+                .changes
+                .iter()
+                .any(|change| change.path.starts_with("evaluate.") && change.path != "evaluate.every")
+            {
+                saved.state.best = None; // scores made in another way do not compare
+            }
             found.differences = environment.differences(&file.environment);
             let data = ["data.images", "data.count"].into_iter().any(changed);
             if file.data.fingerprint != fingerprint && !data {
@@ -176,7 +192,11 @@ impl RunFolder {
             there => there,
         };
         let events = name.map(|name| Events::open(&folder, &name, length(&name))).transpose()?;
+        let scores = folder.join("scores.jsonl");
+        let scored = config.evaluate.every.is_some() || scores.exists();
+        let scores = scored.then(|| LogFile::open(&scores, length("scores.jsonl"))).transpose()?;
         Ok(Self {
+            scores,
             metrics: LogFile::open(&folder.join("metrics.jsonl"), length("metrics.jsonl"))?,
             events,
             config: config.clone(),
@@ -219,100 +239,12 @@ impl RunFolder {
     /// Flush the logs to the disk; their lengths.
     fn flush(&mut self) -> Result<BTreeMap<String, u64>> {
         let mut lengths = BTreeMap::new();
-        for log in [Some(&mut self.metrics), self.events.as_mut().map(Events::log)].into_iter().flatten() {
+        let logs = [Some(&mut self.metrics), self.scores.as_mut(), self.events.as_mut().map(Events::log)];
+        for log in logs.into_iter().flatten() {
             log.flush()?;
             lengths.extend([log.extent()]);
         }
         Ok(lengths)
-    }
-
-    /// The event file, where events are wanted.
-    fn events(&mut self) -> Option<&mut Events> {
-        self.events.as_mut().filter(|_| self.config.log.tensorboard)
-    }
-
-    /// Let a failed write pass where the config says so: it is warned about once, until a write succeeds.
-    fn tolerate(&mut self, written: Result<()>) -> Result<()> {
-        match written {
-            Ok(()) => self.failing = false,
-            Err(error)
-                if error.is_write_failure() && self.config.checkpoint.on_write_error == OnWriteError::Continue =>
-            {
-                if !std::mem::replace(&mut self.failing, true) {
-                    tracing::warn!("{error}; training goes on (checkpoint.on_write_error)");
-                }
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    fn log_record(&mut self, record: &StepRecord, details: &Details) -> Result<()> {
-        let line = serde_json::to_string(record).map_err(|error| TrainError::io(self.metrics.path())(error.into()))?;
-        let written = self.metrics.append((line + "\n").as_bytes());
-        match self.events() {
-            Some(events) => written.and(events.record(record, details)),
-            None => written,
-        }
-    }
-
-    fn log_picture(&mut self, update: u64, images: &Array4<u8>) -> Result<()> {
-        let path = self.path("samples").join(format!("x_{update:06}.png"));
-        srm_data::write_grid(&path, &images.view(), GRID_COLUMNS, GRID_PADDING)?;
-        if let Some(events) = self.events() {
-            events.picture(update, fs::read(&path).map_err(TrainError::io(&path))?)?;
-        }
-        Ok(())
-    }
-
-    fn write_checkpoint(&mut self, trainer: &Trainer, occasion: Occasion) -> Result<()> {
-        let begun = Instant::now();
-        let logs = self.flush()?;
-        let folder = self.path("checkpoints");
-        let turn = trainer.state().update.is_multiple_of(self.config.checkpoint.every);
-        let regular = turn || occasion != Occasion::Interrupt;
-        let written = checkpoint::write(&folder, trainer, logs, &self.environment, regular);
-        if written.is_err() {
-            // what was begun takes room that the next try needs; a failure here is the same full or broken disk
-            let _ = checkpoint::clean_up(&folder);
-        }
-        written?;
-        // the checkpoint is there: what fails from here on is made good by the next one, or when the run is resumed
-        let tidied = checkpoint::point_to_latest(&folder).and(checkpoint::prune(&folder, &self.config.checkpoint));
-        if let Err(error) = tidied {
-            tracing::warn!("{error}");
-        }
-        tracing::debug!("checkpoint in {:.1} ms", begun.elapsed().as_secs_f64() * 1e3);
-        Ok(())
-    }
-
-    fn log_trouble(&self, trouble: &Trouble) -> Result<()> {
-        let folder = self.path("divergence");
-        fs::create_dir_all(&folder).map_err(TrainError::io(&folder))?;
-        let name = format!("x_{:06}_{}", trouble.update, trouble.attempt);
-        let evidence = json!({ "update": trouble.update, "attempt": trouble.attempt, "reason": trouble.reason,
-            "text": trouble.reason.to_string(), "refused": trouble.record, "last": self.last });
-        let path = folder.join(format!("{name}.json"));
-        tensor_file::write_flushed(&path, format!("{evidence:#}\n").as_bytes())?;
-        let picture = folder.join(format!("{name}.png"));
-        Ok(srm_data::write_grid(&picture, &trouble.samples.view(), GRID_COLUMNS, GRID_PADDING)?)
-    }
-
-    fn log_rollback(&mut self, rollback: &Rollback, trainer: &Trainer) -> Result<()> {
-        let mut line = json!({ "event": "rollback" });
-        let fields =
-            serde_json::to_value(rollback).map_err(|error| TrainError::io(self.metrics.path())(error.into()))?;
-        if let (Some(line), Value::Object(fields)) = (line.as_object_mut(), fields.clone()) {
-            line.extend(fields);
-        }
-        // on a full disk every part is tried: the logs keep in memory what they cannot write
-        let logged = self.metrics.append(format!("{line}\n").as_bytes());
-        let restarted = self.events().map_or(Ok(()), |events| events.restart_after(rollback.to));
-        let noted = history(&self.lock, "rollback", fields);
-        let saved = self.write_checkpoint(trainer, Occasion::Regular);
-        let removed = checkpoint::remove_after(&self.path("checkpoints"), rollback.to)
-            .and_then(|()| checkpoint::point_to_latest(&self.path("checkpoints")));
-        logged.and(restarted).and(noted).and(saved).and(removed)
     }
 }
 
@@ -327,52 +259,6 @@ fn history(lock: &Lock, event: &str, mut what: Value) -> Result<()> {
     what["event"] = event.into();
     what["time"] = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()).into();
     LogFile::open_whole(&lock.folder().join("history.jsonl"))?.append(format!("{what}\n").as_bytes())
-}
-
-impl Sink for RunFolder {
-    fn record(&mut self, record: &StepRecord, details: &Details) -> Result<()> {
-        if self.last.len() == EVIDENCE {
-            self.last.pop_front();
-        }
-        self.last.push_back(record.clone());
-        let written = self.log_record(record, details);
-        self.tolerate(written)
-    }
-
-    fn samples(&mut self, update: u64, images: &Array4<u8>) -> Result<()> {
-        let written = self.log_picture(update, images);
-        self.tolerate(written)
-    }
-
-    fn checkpoint(&mut self, trainer: &Trainer, occasion: Occasion) -> Result<()> {
-        let written = self.write_checkpoint(trainer, occasion);
-        if occasion == Occasion::Regular { self.tolerate(written) } else { written }
-    }
-
-    fn trouble(&mut self, trouble: &Trouble) -> Result<()> {
-        let written = self.log_trouble(trouble);
-        self.tolerate(written)
-    }
-
-    fn restore_point(&mut self, before: Option<u64>) -> Result<Option<Saved>> {
-        let folder = self.path("checkpoints");
-        let choices: [fn(&checkpoint::StateFile) -> bool; 3] =
-            [|file| file.regular && file.calm, |file| file.regular, |_| true];
-        for choice in choices {
-            let accept = |update, file: &_| choice(file) && before.is_none_or(|limit| update < limit);
-            let (newest, damaged) = checkpoint::newest(&folder, accept)?;
-            warn_of(&damaged);
-            if let Some(path) = newest {
-                return Ok(Some(checkpoint::read(&path)?.0));
-            }
-        }
-        Ok(None)
-    }
-
-    fn rolled_back(&mut self, rollback: &Rollback, trainer: &Trainer) -> Result<()> {
-        let written = self.log_rollback(rollback, trainer);
-        self.tolerate(written)
-    }
 }
 
 /// Names of the TensorBoard files in a folder, sorted.

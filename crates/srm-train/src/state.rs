@@ -1,6 +1,6 @@
 //! Hold everything scalar that the next update reads, and what a checkpoint gives back.
 
-use crate::{Named, Watch};
+use crate::{Best, Named, Watch};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -27,6 +27,9 @@ pub struct State {
     pub extra_noise: f64,
     /// The update that the last rollback refused, and where it went; `None` before the first.
     pub last_rollback: Option<(u64, u64)>,
+    /// The best score so far; `None` before the first.
+    #[serde(default)]
+    pub best: Option<Best>,
     /// Rolling statistics of the watch.
     pub watch: Watch,
 }
@@ -44,6 +47,7 @@ impl Default for State {
             rate_factor: 1.0,
             extra_noise: 0.0,
             last_rollback: None,
+            best: None,
             watch: Watch::default(),
         }
     }

@@ -8,11 +8,42 @@ use std::io::{self, Write};
 use std::path::Path;
 use tch::{Device, Tensor};
 
+/// What stands for the file's name where tensors travel between processes.
+const MESSAGE: &str = "message of another rank";
+
 /// Write the tensors, sorted by name, and flush them to the disk.
 ///
 /// # Errors
 /// [`TrainError::Io`], [`TrainError::Tensors`], [`TrainError::Torch`].
 pub(crate) fn save(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
+    write_flushed(path, &serialized(path, tensors)?)
+}
+
+/// Read the tensors, on the CPU.
+///
+/// # Errors
+/// [`TrainError::Io`], [`TrainError::Tensors`], [`TrainError::Torch`].
+pub(crate) fn load(path: &Path) -> Result<Named> {
+    deserialized(path, &fs::read(path).map_err(TrainError::io(path))?)
+}
+
+/// The tensors as bytes, for another process.
+///
+/// # Errors
+/// [`TrainError::Tensors`], [`TrainError::Torch`].
+pub(crate) fn to_bytes(tensors: &[(String, Tensor)]) -> Result<Vec<u8>> {
+    serialized(Path::new(MESSAGE), tensors)
+}
+
+/// The tensors of another process, on the CPU.
+///
+/// # Errors
+/// [`TrainError::Tensors`], [`TrainError::Torch`].
+pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Named> {
+    deserialized(Path::new(MESSAGE), bytes)
+}
+
+fn serialized(path: &Path, tensors: &[(String, Tensor)]) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let flat = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1i64])?;
@@ -26,17 +57,12 @@ pub(crate) fn save(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
     for (name, shape, data) in &bytes {
         views.push((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), data).map_err(failed)?));
     }
-    write_flushed(path, &safetensors::serialize(views, None).map_err(failed)?)
+    safetensors::serialize(views, None).map_err(failed)
 }
 
-/// Read the tensors, on the CPU.
-///
-/// # Errors
-/// [`TrainError::Io`], [`TrainError::Tensors`], [`TrainError::Torch`].
-pub(crate) fn load(path: &Path) -> Result<Named> {
-    let bytes = fs::read(path).map_err(TrainError::io(path))?;
+fn deserialized(path: &Path, bytes: &[u8]) -> Result<Named> {
     let failed = |source| TrainError::Tensors { path: path.to_owned(), source };
-    let archive = SafeTensors::deserialize(&bytes).map_err(failed)?;
+    let archive = SafeTensors::deserialize(bytes).map_err(failed)?;
     let mut tensors = Vec::new();
     for (name, view) in archive.iter() {
         if view.dtype() != Dtype::F32 {

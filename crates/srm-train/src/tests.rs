@@ -1,7 +1,9 @@
 //! Check ADAM against PyTorch's formula, and small training runs end to end.
 
+mod scores;
 mod stabilisers;
 mod survive;
+mod team;
 
 use crate::{Adam, Details, End, Environment, Lock, RunFolder, Sink, StepRecord, TrainError, Trainer, TrainerOptions};
 use srm_config::Config;

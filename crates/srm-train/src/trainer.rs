@@ -1,7 +1,8 @@
 //! Hold a net in training with everything that its next update reads.
 
 use crate::resident::Resident;
-use crate::{Adam, Bank, Ema, Named, Result, Saved, Spectral, State, TrainError};
+use crate::team::{self, Alone, Team};
+use crate::{Adam, Bank, Ema, Evaluation, Named, Result, Saved, Spectral, State, TrainError};
 use ndarray::Array4;
 use srm_config::{Config, Init};
 use srm_data::{Batcher, ImageSet, to_u8};
@@ -49,6 +50,8 @@ pub struct Trainer {
     pub(crate) state: State,
     /// When this process began to train, and the seconds of training before that.
     pub(crate) begun: (Instant, f64),
+    pub(crate) team: Box<dyn Team>,
+    pub(crate) evaluation: Option<Box<dyn Evaluation>>,
     #[cfg(test)]
     pub(crate) fault: Option<Fault>,
 }
@@ -80,6 +83,8 @@ impl Trainer {
             batch_buffer: Vec::new(),
             state: State::default(),
             begun: (Instant::now(), 0.0),
+            team: Box::new(Alone),
+            evaluation: None,
             #[cfg(test)]
             fault: None,
         };
@@ -137,7 +142,7 @@ impl Trainer {
     pub fn samples(&self, seed: u64, count: usize) -> Result<Array4<u8>> {
         let averaged = self.ema.as_ref().map(|ema| sampler(ema.net(), &self.config, self.options));
         let sampler = averaged.as_ref().unwrap_or(&self.sampler);
-        let (outcome, _) = sampler.run(&Chains::samples(seed, count), |_| ())?;
+        let (outcome, _) = team::chains(&*self.team, sampler, None, &Chains::samples(seed, count))?;
         let (Outcome::Finished(Samples { x }) | Outcome::Diverged { x, .. }) = outcome;
         to_bytes(&x)
     }

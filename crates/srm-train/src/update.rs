@@ -1,7 +1,8 @@
 //! Make one update of Algorithm 1.
 
 use crate::trainer::{GRID_COUNT, image, to_bytes};
-use crate::{Details, Reason, Result, StepRecord, Trainer, Trouble};
+use crate::tree::PartialSum;
+use crate::{Details, Reason, Result, StepRecord, Trainer, Trouble, team};
 use srm_config::Init;
 use srm_data::fill_batch;
 use srm_data::random::{Key, Purpose, hash, normal};
@@ -27,7 +28,7 @@ impl Trainer {
         let key = ChainKey { seed: self.config.train.seed, attempt: self.state.attempt, update: t };
         let (slots, z) = self.starts(&key, &observed)?;
         let chains = Chains { key, ids: 0..m as u64 };
-        let (outcome, norms) = self.sampler.run_with_gradient_norms(z.as_ref(), &chains)?;
+        let (outcome, norms) = team::chains(&*self.team, &self.sampler, z.as_ref(), &chains)?;
         let samples = match outcome {
             Outcome::Finished(Samples { x }) => x,
             Outcome::Diverged { step, x } => return self.trouble(t, Reason::ChainNotFinite { step }, None, &x),
@@ -136,39 +137,41 @@ impl Trainer {
         }
     }
 
-    /// f `[2m]` of data and samples and the gradient to ascend, block by block on the workers; the sum runs in block
-    /// order, so threads change no bit.
+    /// f `[2m]` of data and samples and the gradient to ascend, block by block on the workers of all ranks; the sum runs by a
+    /// fixed tree over the blocks, so neither threads nor ranks change a bit.
     fn gradients(&mut self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
-        let (m, block, device) = (self.config.train.batch, self.sampler.block() as i64, self.net.device());
-        let sign =
-            Tensor::f_from_slice(&[vec![1.0 / m as f32; m], vec![-1.0 / m as f32; m]].concat())?.f_to_device(device)?;
-        let coefficients = match self.config.train.f_l2 {
-            0.0 => sign,
+        let (m, block, alpha) = (self.config.train.batch, self.sampler.block() as i64, self.config.train.f_l2);
+        let sign = [vec![1.0 / m as f32; m], vec![-1.0 / m as f32; m]].concat();
+        let sign = Tensor::f_from_slice(&sign)?.f_to_device(self.net.device())?;
+        let blocks: Vec<_> = x.f_split(block, 0)?.into_iter().zip(sign.f_split(block, 0)?).collect();
+        let (count, mine) = (blocks.len(), team::share(&*self.team, blocks.len()));
+        let numbers = mine.clone();
+        let blocks: Vec<_> = blocks.into_iter().skip(mine.start).take(mine.len()).collect();
+        let results = self.sampler.pool().map(blocks, move |net, (x, sign)| {
             // d/dθ of −α mean(f⁺² + f⁻²) adds −2α f(xᵢ)/m to the coefficient of ∂f(xᵢ)/∂θ
-            alpha => {
-                let f = self.sampler.pool().map(x.f_split(block, 0)?, |net, x| Ok(net.f(&x)?))?;
-                sign.f_sub(&Tensor::f_cat(&f, 0)?.f_mul_scalar(2.0 * alpha / m as f64)?)?
-            }
-        };
-        let blocks: Vec<_> = x.f_split(block, 0)?.into_iter().zip(coefficients.f_split(block, 0)?).collect();
-        let results = self.sampler.pool().map(blocks, |net, (x, c)| Ok(net.f_and_parameter_grad(&x, &c)?))?;
-        let mut f = Vec::with_capacity(results.len());
-        let mut total: Vec<Tensor> = Vec::new();
-        for (f_block, gradients) in results {
+            let coefficients = match alpha {
+                0.0 => sign,
+                alpha => sign.f_sub(&net.f(&x)?.f_mul_scalar(2.0 * alpha / m as f64)?)?,
+            };
+            Ok(net.f_and_parameter_grad(&x, &coefficients)?)
+        })?;
+        let mut f = vec![Tensor::f_zeros([0], (Kind::Float, self.net.device()))?];
+        let mut sum = PartialSum::new(count);
+        for (number, (f_block, gradients)) in numbers.zip(results) {
             f.push(f_block);
-            if total.is_empty() {
-                total = gradients;
-                continue;
-            }
-            for (sum, gradient) in total.iter_mut().zip(&gradients) {
-                *sum = sum.f_add(gradient)?;
-            }
+            sum.add_block(number, gradients)?;
         }
+        let f = team::gather_numbers(&*self.team, Tensor::f_cat(&f, 0)?)?;
+        let total = team::sum(&*self.team, sum)?;
         #[cfg(test)]
-        if let Some(fault) = &mut self.fault {
-            fault(self.state.update + 1, &mut total);
-        }
-        Ok((Tensor::f_cat(&f, 0)?, total))
+        let total = {
+            let mut total = total;
+            if let Some(fault) = &mut self.fault {
+                fault(self.state.update + 1, &mut total);
+            }
+            total
+        };
+        Ok((f, total))
     }
 
     fn trouble<T>(

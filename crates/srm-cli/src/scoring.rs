@@ -1,0 +1,242 @@
+//! Compare samples with real images: what `srm evaluate` and the scores of a training run share.
+
+use std::path::Path;
+
+use anyhow::Result;
+use ndarray::Array4;
+use serde_json::{Value, json};
+use srm_config::LangevinConfig;
+use srm_data::{ImageSet, nearest, read_gallery, write_grid};
+use srm_energy::ConvNet;
+use srm_eval::{
+    FeatureNetwork, FeatureSet, KernelDistance, Moments, PrecisionRecall, frechet_distance, kernel_distance,
+    precision_recall,
+};
+use srm_langevin::{Chains, Outcome, Sampler, SamplerOptions, Samples};
+use srm_latent::{Latent, Noise, ReconstructOptions, ShortRun, ShortRunOptions};
+use srm_train::to_bytes;
+
+use crate::{
+    arguments::MethodChoice, failure::Failure, images::remedy, interrupt, machine::Machine,
+    neighbours::with_neighbours, output::Output, reconstruct::to_tensor, weights::Loaded,
+};
+
+/// Images a subset and subsets of the kernel distance, as published.
+const SUBSET: (usize, usize) = (1000, 100);
+/// Neighbours of precision and recall, as published.
+const NEIGHBOURS: usize = 3;
+/// Samples that the grid of nearest images shows, and its columns.
+const SHOWN: (usize, usize) = (64, 8);
+/// Iterations of a reconstruction, as in the paper's figure.
+const ITERATIONS: usize = 200;
+/// Pixels between two images.
+const PADDING: usize = 2;
+
+/// The real side of every comparison.
+pub struct Real {
+    pub moments: Moments,
+    /// Features of every image; a file of statistics has none.
+    pub set: Option<FeatureSet>,
+    pub images: Option<ImageSet>,
+}
+
+impl Real {
+    /// Features of the first `count` images of a `.npy`, or the statistics of a `.npz`.
+    ///
+    /// # Errors
+    /// There is no such file, it is of another kind, its features are not finite, Ctrl-C.
+    pub fn open(path: &Path, count: Option<usize>, net: &FeatureNetwork, output: &Output) -> Result<Real> {
+        if path.extension().is_some_and(|kind| kind == "npz") {
+            return Ok(Real { moments: Moments::load(path)?, set: None, images: None });
+        }
+        if !path.exists() {
+            anyhow::bail!("the images {} do not exist; {}", path.display(), remedy(path));
+        }
+        let mut images = ImageSet::open(path)?;
+        if let Some(count) = count {
+            images.truncate(count);
+        }
+        Real::of(images, net, output)
+    }
+
+    /// Features of all images of a set.
+    ///
+    /// # Errors
+    /// Features that are not finite, Ctrl-C.
+    pub fn of(images: ImageSet, net: &FeatureNetwork, output: &Output) -> Result<Real> {
+        let set = with_bar(output, (images.len(), "real images"), |seen| {
+            Ok(FeatureSet::new(net, images.len(), shape(&images), |i| images.image(i), seen)?)
+        })?;
+        Ok(Real::from(set, Some(images)))
+    }
+
+    /// Features that are there already.
+    pub fn from(set: FeatureSet, images: Option<ImageSet>) -> Real {
+        let moments = Moments {
+            mean: set.moments.mean.shallow_clone(),
+            covariance: set.moments.covariance.shallow_clone(),
+            count: set.moments.count,
+        };
+        Real { moments, set: Some(set), images }
+    }
+
+    /// Distances of a set of samples; `seed` is that of the kernel distance's subsets.
+    ///
+    /// # Errors
+    /// Another dimension, too few images.
+    pub fn compare(&self, samples: &FeatureSet, seed: u64) -> Result<Comparison> {
+        let frechet = frechet_distance(&self.moments, &samples.moments)?;
+        let sets = self.set.as_ref().map(|real| {
+            let kernel = kernel_distance(&real.rows, &samples.rows, SUBSET.0, SUBSET.1, seed)?;
+            Ok::<_, srm_eval::EvalError>((kernel, precision_recall(&real.rows, &samples.rows, NEIGHBOURS)?))
+        });
+        Ok(Comparison { frechet, sets: sets.transpose()? })
+    }
+}
+
+/// Distances between two sets.
+pub struct Comparison {
+    pub frechet: f64,
+    /// What needs every image's features.
+    pub sets: Option<(KernelDistance, PrecisionRecall)>,
+}
+
+impl Comparison {
+    /// Add the distances to a JSON object.
+    pub fn write_to(&self, about: &mut Value) {
+        about["frechet"] = json!(self.frechet);
+        if let Some((kernel, shares)) = &self.sets {
+            about["kernel"] =
+                json!({ "mean": kernel.mean, "std": kernel.std, "subset": kernel.subset, "subsets": kernel.subsets });
+            about["precision"] = json!(shares.precision);
+            about["recall"] = json!(shares.recall);
+            about["neighbours"] = json!(shares.neighbours);
+        }
+    }
+}
+
+/// `[h, w, c]` of a set.
+pub fn shape(images: &ImageSet) -> [usize; 3] {
+    [images.height(), images.width(), images.channels()]
+}
+
+/// Work with a bar; Ctrl-C ends it. `work` is given what hears how much is done.
+///
+/// # Errors
+/// What the work returns; Ctrl-C.
+pub fn with_bar<T>(
+    output: &Output,
+    (count, what): (usize, &str),
+    work: impl FnOnce(&mut dyn FnMut(usize) -> bool) -> Result<Option<T>>,
+) -> Result<T> {
+    let bar = output.bar(count as u64, what);
+    let done = work(&mut |done| {
+        bar.set_position(done as u64);
+        !interrupt::asked()
+    })?;
+    bar.finish_and_clear();
+    done.ok_or_else(|| Failure::Interrupted("interrupted; nothing was written".to_owned()).into())
+}
+
+/// Features of samples u8 `[n, h, w, c]`; `seen` hears how many are done and stops the work by returning false.
+///
+/// # Errors
+/// Features that are not finite.
+pub fn features_of(
+    net: &FeatureNetwork,
+    samples: &Array4<u8>,
+    seen: &mut dyn FnMut(usize) -> bool,
+) -> Result<Option<FeatureSet>> {
+    let (count, h, w, c) = samples.dim();
+    let images = samples.as_standard_layout();
+    let bytes = images.as_slice().unwrap_or_default();
+    Ok(FeatureSet::new(net, count, [h, w, c], |i| &bytes[i * h * w * c..(i + 1) * h * w * c], seen)?)
+}
+
+/// Samples u8 `[n, h, w, c]`, those of `srm sample` with the same seed and count, or the step at which their chains blew up.
+pub type Drawn = std::result::Result<Array4<u8>, usize>;
+
+/// Draw samples, a few blocks at a time: the bits of a chain do not depend on it, and `seen`, which hears how many are done
+/// and stops the work by returning false, is called in between: then `None`.
+///
+/// # Errors
+/// What the chains return.
+pub fn draw(
+    net: &ConvNet,
+    langevin: &LangevinConfig,
+    spread: SamplerOptions,
+    (seed, count): (u64, usize),
+    seen: &mut dyn FnMut(usize) -> bool,
+) -> Result<Option<Drawn>> {
+    let energy = net.config();
+    let image = [energy.channels, energy.size, energy.size].map(|side| side as i64);
+    let sampler = Sampler::new(net, langevin, image, spread);
+    let mut parts: Vec<Array4<u8>> = Vec::new();
+    let (chains, stride) = (Chains::samples(seed, count), 8 * spread.block);
+    for first in (0..count).step_by(stride) {
+        let last = (first + stride).min(count);
+        let (outcome, _) = sampler.run(&Chains { ids: first as u64..last as u64, ..chains.clone() }, |_| ())?;
+        match outcome {
+            Outcome::Finished(Samples { x }) => parts.push(to_bytes(&x)?),
+            Outcome::Diverged { step, .. } => return Ok(Some(Err(step))),
+        }
+        if !seen(last) {
+            return Ok(None);
+        }
+    }
+    let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+    Ok(Some(Ok(ndarray::concatenate(ndarray::Axis(0), &views)?)))
+}
+
+/// Show the first samples above their nearest real images, and say how near those are, in grey levels, 0 to 255.
+///
+/// # Errors
+/// The shapes differ, the picture cannot be written.
+pub fn copies(path: &Path, samples: &Array4<u8>, images: &ImageSet) -> Result<Value> {
+    let shown = samples.slice(ndarray::s![..SHOWN.0.min(samples.dim().0), .., .., ..]).to_owned();
+    let found = nearest(images, &shown.view())?;
+    let columns = SHOWN.1.min(found.len());
+    write_grid(path, &with_neighbours(&shown, images, &found, columns)?.view(), columns, PADDING)?;
+    let mut distances: Vec<f64> = found.iter().map(|one| one.distance).collect();
+    distances.sort_by(f64::total_cmp);
+    let different: std::collections::BTreeSet<usize> = found.iter().map(|one| one.index).collect();
+    Ok(json!({
+        "picture": path, "least": distances.first(), "median": distances.get(distances.len() / 2),
+        "most": distances.last(), "different": different.len(),
+    }))
+}
+
+/// The mean squared error of reconstructions by the default method of `srm reconstruct`, per pixel on the [-1, 1] scale.
+///
+/// # Errors
+/// Images that cannot be used, chains that blow up, Ctrl-C.
+pub fn reconstruction(loaded: &Loaded, machine: &Machine, path: &Path, count: usize, output: &Output) -> Result<Value> {
+    let energy = loaded.net.config();
+    let images = read_gallery(path, energy.size, energy.channels, count)?;
+    let target = to_tensor(&images.images)?.f_to_device(machine.device)?;
+    let spread = SamplerOptions { threads: machine.threads, block: machine.block(None, &loaded.langevin) };
+    let options = ShortRunOptions { noise: Noise::Fixed(1), spread, keep_every: 1 };
+    let run = ShortRun::new(&loaded.net, &loaded.langevin, options);
+    let method = MethodChoice::default_for(run.has_curvature());
+    let options = ReconstructOptions {
+        iterations: ITERATIONS,
+        method: method.into(),
+        step: method.default_step(),
+        latent: Latent::Free,
+        starts: 1,
+        seed: 1,
+        enough: None,
+        keep: Vec::new(),
+    };
+    let _guard = tch::no_grad_guard();
+    let found = with_bar(output, (ITERATIONS, "iterations"), |seen| {
+        let found = run.reconstruct(&target, None, &options, &mut |progress| seen(progress.iteration))?;
+        Ok((!interrupt::asked()).then_some(found))
+    })?;
+    let mean = found.mse.iter().sum::<f64>() / found.mse.len().max(1) as f64;
+    let worst = found.mse.iter().copied().fold(0.0, f64::max);
+    Ok(json!({
+        "images": path, "count": found.mse.len(), "iterations": ITERATIONS, "method": method.name(), "mean_mse": mean,
+        "worst_mse": worst, "moved": found.moved,
+    }))
+}

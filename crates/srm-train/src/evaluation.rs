@@ -1,0 +1,111 @@
+//! Score the weights of a run while it trains, and remember the best.
+
+use crate::{Result, Sink, Trainer};
+use serde::{Deserialize, Serialize};
+use srm_energy::ConvNet;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Scores a net. Who makes the score is not this crate's business: srm-cli plugs in srm-eval.
+pub trait Evaluation {
+    /// The score of `net` as it is.
+    ///
+    /// # Errors
+    /// [`crate::TrainError::Evaluation`]; it ends the run. Chains that blow up are no error but an infinite score.
+    fn score(&mut self, net: &ConvNet) -> Result<Score>;
+}
+
+/// What an [`Evaluation`] found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// What was measured, such as `frechet random-conv`.
+    pub name: String,
+    /// The less, the better.
+    pub value: f64,
+    /// What stands beside it, such as precision and recall.
+    pub details: BTreeMap<String, f64>,
+    /// Samples it was made from.
+    pub count: usize,
+}
+
+/// A score in the history of a run: one line of `scores.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoreRecord {
+    /// The update whose weights were scored.
+    pub update: u64,
+    /// What was measured.
+    pub name: String,
+    /// The less, the better; null where the chains blew up.
+    pub score: Option<f64>,
+    /// What stands beside it.
+    #[serde(flatten)]
+    pub details: BTreeMap<String, f64>,
+    /// Samples it was made from.
+    pub count: usize,
+    /// Whether the averaged weights were scored.
+    pub averaged: bool,
+    /// Whether no score before was as good.
+    pub best: bool,
+    /// Wall-clock seconds that scoring took.
+    pub seconds: f64,
+    /// Rollbacks before this update.
+    pub attempt: u32,
+}
+
+/// The best score of a run so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// The update whose weights had it.
+    pub update: u64,
+    /// What was measured.
+    pub name: String,
+    /// Its value.
+    pub score: f64,
+}
+
+impl Trainer {
+    /// Let `evaluation` score this run every `evaluate.every` updates and at the end.
+    pub fn score_with(&mut self, evaluation: Box<dyn Evaluation>) {
+        self.evaluation = Some(evaluation);
+    }
+
+    /// Score the weights where it is time, tell the sink, and let it keep the best. Of a team rank 0 does it.
+    pub(crate) fn score(&mut self, last: bool, sink: &mut dyn Sink) -> Result<()> {
+        let update = self.state.update;
+        if self.config.evaluate.every.is_none_or(|every| !last && !update.is_multiple_of(every)) {
+            return Ok(());
+        }
+        if let Some(mut evaluation) = self.evaluation.take() {
+            let done = self.score_by(&mut *evaluation, sink);
+            self.evaluation = Some(evaluation);
+            done?;
+        }
+        self.team.wait_for_first()
+    }
+
+    fn score_by(&mut self, evaluation: &mut dyn Evaluation, sink: &mut dyn Sink) -> Result<()> {
+        let (update, begun) = (self.state.update, Instant::now());
+        let average = self.ema.as_ref().filter(|_| self.config.evaluate.averaged);
+        let found = evaluation.score(average.map_or(&self.net, |ema| ema.net()))?;
+        let best = found.value.is_finite() && self.state.best.as_ref().is_none_or(|best| found.value < best.score);
+        let record = ScoreRecord {
+            update,
+            name: found.name,
+            score: found.value.is_finite().then_some(found.value),
+            details: found.details,
+            count: found.count,
+            averaged: average.is_some(),
+            best,
+            seconds: begun.elapsed().as_secs_f64(),
+            attempt: self.state.attempt,
+        };
+        if best {
+            self.state.best = Some(Best { update, name: record.name.clone(), score: found.value });
+        }
+        sink.score(&record)?;
+        if best && self.config.checkpoint.keep_best {
+            sink.best(self)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! Check that runs are scored on time, that the best is kept, and that scores change no bit.
+
+use super::{config, create, images, options};
+use crate::{Environment, Evaluation, Lock, RunFolder, Score, ScoreRecord, Trainer, checkpoint};
+use srm_config::Config;
+use srm_energy::{ConvNet, Trainable};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// Gives the scores of a list in turn; what it is asked to score is the net of the moment.
+struct Listed {
+    scores: Vec<f64>,
+    asked: usize,
+}
+
+impl Evaluation for Listed {
+    fn score(&mut self, net: &ConvNet) -> crate::Result<Score> {
+        let value = self.scores[self.asked];
+        self.asked += 1;
+        let length = net.named_parameters()[0].1.norm().double_value(&[]);
+        Ok(Score { name: "list".into(), value, details: BTreeMap::from([("length".to_owned(), length)]), count: 7 })
+    }
+}
+
+fn scored(folder: &Path, config: &Config, scores: &[f64]) -> Trainer {
+    let mut trainer = Trainer::new(config, images(folder, 20), options(2)).unwrap();
+    trainer.score_with(Box::new(Listed { scores: scores.to_vec(), asked: 0 }));
+    trainer
+}
+
+/// scores.jsonl without the wall clock.
+fn lines(run: &Path) -> Vec<ScoreRecord> {
+    let text = fs::read_to_string(run.join("scores.jsonl")).unwrap();
+    let read = |line| ScoreRecord { seconds: 0.0, ..serde_json::from_str(line).unwrap() };
+    text.lines().map(read).collect()
+}
+
+#[test]
+fn a_run_is_scored_on_time_keeps_its_best_and_changes_no_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plain, run) = (folder.path().join("plain"), folder.path().join("run"));
+    // updates 5, 10 and, as the last, 12
+    let settings = config(&["evaluate.every=5", "train.ema=0.9"]);
+    let without = config(&["train.ema=0.9"]);
+    scored(folder.path(), &without, &[]).run(&mut create(&plain, &without), &|| false).unwrap();
+    assert!(!plain.join("scores.jsonl").exists());
+    let mut trainer = scored(folder.path(), &settings, &[3.0, 2.0, 2.5]);
+    trainer.run(&mut create(&run, &settings), &|| false).unwrap();
+    let found = lines(&run);
+    assert_eq!(found.iter().map(|line| line.update).collect::<Vec<_>>(), [5, 10, 12]);
+    assert_eq!(found.iter().map(|line| line.best).collect::<Vec<_>>(), [true, true, false]);
+    assert!(found.iter().all(|line| line.averaged && line.count == 7));
+    assert_eq!(trainer.state().best.as_ref().map(|best| (best.update, best.score)), Some((10, 2.0)));
+    let best = run.join("checkpoints/best");
+    assert_eq!(checkpoint::damage(&best).unwrap(), None);
+    let (kept, _) = checkpoint::read(&best).unwrap();
+    assert_eq!(kept.state.update, 10);
+    // the averaged weights of update 10 were scored
+    let length = kept.ema.unwrap().iter().find(|(name, _)| name == "f.0.weight").unwrap().1.norm().double_value(&[]);
+    assert_eq!(found[1].details["length"], length);
+    // rollbacks and resumes never see it as one of theirs
+    assert_eq!(checkpoint::list(&run.join("checkpoints")).unwrap().len(), 2);
+    let last = |run: &Path| fs::read(run.join("checkpoints/000012/weights.safetensors")).unwrap();
+    assert!(last(&plain) == last(&run));
+}
+
+#[test]
+fn a_killed_run_scores_as_an_unbroken_one_and_other_scores_do_not_compare() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    let settings = config(&["evaluate.every=3"]);
+    scored(folder.path(), &settings, &[4.0, 2.0, 3.0, 5.0]).run(&mut create(&whole, &settings), &|| false).unwrap();
+    // a kill after update 11 leaves the checkpoint of update 8 as the newest, with the scores of 3, 6 and 9 in the log
+    {
+        let short = config(&["evaluate.every=3", "train.updates=11", "checkpoint.every=4"]);
+        let mut trainer = scored(folder.path(), &short, &[4.0, 2.0, 3.0, 5.0]);
+        trainer.run(&mut create(&broken, &short), &|| false).unwrap();
+        fs::remove_dir_all(broken.join("checkpoints/000011")).unwrap();
+    }
+    let resume = |settings: &Config| {
+        let lock = Lock::take(&broken).unwrap();
+        let fingerprint = images(folder.path(), 20).fingerprint();
+        RunFolder::resume(lock, settings, Environment::default(), &fingerprint).unwrap()
+    };
+    let other = config(&["evaluate.every=3", "evaluate.count=50"]);
+    assert_eq!(resume(&other).1.saved.unwrap().state.best, None);
+    let (mut sink, found) = resume(&settings);
+    let mut trainer = scored(folder.path(), &settings, &[3.0, 5.0]);
+    trainer.restore(&found.saved.unwrap()).unwrap();
+    assert_eq!(trainer.state().best.as_ref().map(|best| best.update), Some(6));
+    trainer.run(&mut sink, &|| false).unwrap();
+    assert_eq!(lines(&whole), lines(&broken));
+    let kept = |run: &Path| fs::read(run.join("checkpoints/best/weights.safetensors")).unwrap();
+    assert!(kept(&whole) == kept(&broken));
+}
+
+#[test]
+fn the_best_survives_a_rollback_to_before_it_and_a_score_without_a_number_is_never_best() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let settings = config(&["evaluate.every=2"]);
+    // 2, 4, 6, then trouble at 7 and back to 4: 6 again, 8, 10, 12
+    let mut trainer = scored(folder.path(), &settings, &[9.0, 5.0, 1.0, f64::INFINITY, 2.0, 3.0, f64::NAN]);
+    let mut injected = false;
+    trainer.fault = Some(Box::new(move |update, gradients| {
+        if update == 7 && !std::mem::replace(&mut injected, true) {
+            let _ = gradients[0].fill_(f64::NAN);
+        }
+    }));
+    trainer.run(&mut create(&run, &settings), &|| false).unwrap();
+    let found: Vec<(u64, Option<f64>, bool, u32)> =
+        lines(&run).iter().map(|line| (line.update, line.score, line.best, line.attempt)).collect();
+    let expected = [
+        (2, Some(9.0), true, 0),
+        (4, Some(5.0), true, 0),
+        (6, Some(1.0), true, 0),
+        (6, None, false, 1),
+        (8, Some(2.0), false, 1),
+        (10, Some(3.0), false, 1),
+        (12, None, false, 1),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(checkpoint::read(&run.join("checkpoints/best")).unwrap().0.state.update, 6);
+    assert_eq!(trainer.state().best.as_ref().map(|best| best.update), Some(6));
+}

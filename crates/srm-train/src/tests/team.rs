@@ -1,0 +1,154 @@
+//! Check that any number of ranks gives the bits of one, here with threads for ranks.
+
+use super::{Memory, config, create, images, options};
+use crate::{End, Environment, Lock, Result, RunFolder, Sink, StepRecord, Team, TrainError, Trainer};
+use srm_config::Config;
+use std::path::Path;
+use std::sync::{Mutex, mpsc};
+
+/// A rank that is a thread: a channel from every rank to every other.
+struct Thread {
+    rank: usize,
+    to: Vec<mpsc::Sender<Vec<u8>>>,
+    from: Vec<Mutex<mpsc::Receiver<Vec<u8>>>>,
+}
+
+/// A team of so many threads.
+fn threads(size: usize) -> Vec<Thread> {
+    let mut team: Vec<Thread> = (0..size).map(|rank| Thread { rank, to: Vec::new(), from: Vec::new() }).collect();
+    for receiver in 0..size {
+        for sender in 0..size {
+            let (to, from) = mpsc::channel();
+            team[sender].to.push(to);
+            team[receiver].from.push(Mutex::new(from));
+        }
+    }
+    team
+}
+
+impl Team for Thread {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.to.len()
+    }
+
+    fn send(&self, to: usize, bytes: &[u8]) -> Result<()> {
+        let gone = |_| TrainError::Team { rank: self.rank, reason: format!("rank {to} has gone") };
+        self.to[to].send(bytes.to_vec()).map_err(gone)
+    }
+
+    fn receive(&self, from: usize) -> Result<Vec<u8>> {
+        let gone = |_| TrainError::Team { rank: self.rank, reason: format!("rank {from} has gone") };
+        self.from[from].lock().unwrap().recv().map_err(gone)
+    }
+
+    fn broadcast(&self, bytes: Vec<u8>) -> Result<Vec<u8>> {
+        if self.rank > 0 {
+            return self.receive(0);
+        }
+        (1..self.size()).try_for_each(|to| self.send(to, &bytes))?;
+        Ok(bytes)
+    }
+
+    fn all_gather(&self, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>> {
+        (0..self.size()).try_for_each(|to| self.send(to, &bytes))?;
+        (0..self.size()).map(|from| self.receive(from)).collect()
+    }
+}
+
+/// A trainer with a fault where `fault` says: one NaN at update 7.
+fn trainer(images: srm_data::ImageSet, config: &Config, fault: bool) -> Trainer {
+    let mut trainer = Trainer::new(config, images, options(1)).unwrap();
+    let mut injected = !fault;
+    trainer.fault = Some(Box::new(move |update, gradients| {
+        if update == 7 && !std::mem::replace(&mut injected, true) {
+            let _ = gradients[0].get(0).fill_(f64::NAN);
+        }
+    }));
+    trainer
+}
+
+/// Train with so many ranks to the end, or until rank `stops` asks to stop at its third update.
+fn run(folder: &Path, config: &Config, ranks: usize, fault: bool, stops: Option<usize>) -> Vec<(End, Vec<StepRecord>)> {
+    let name = folder.join(format!("{ranks}"));
+    std::thread::scope(|scope| {
+        let ranks = threads(ranks).into_iter().map(|team| {
+            let (config, name, images) = (config.clone(), name.clone(), images(folder, 20));
+            scope.spawn(move || {
+                let mut trainer = trainer(images, &config, fault);
+                let rank = team.rank;
+                let asked = std::cell::Cell::new(0);
+                let stop = || stops == Some(rank) && asked.replace(asked.get() + 1) == 2;
+                if rank > 0 {
+                    trainer.join(Box::new(team)).unwrap();
+                    let mut memory = Memory::default();
+                    return (trainer.run(&mut memory, &stop).unwrap(), memory.0);
+                }
+                let mut sink = match name.exists() {
+                    false => create(&name, &config),
+                    true => {
+                        let lock = Lock::take(&name).unwrap();
+                        let fingerprint = trainer.images().fingerprint();
+                        let (sink, found) =
+                            RunFolder::resume(lock, &config, Environment::default(), &fingerprint).unwrap();
+                        trainer.restore(&found.saved.unwrap()).unwrap();
+                        sink
+                    }
+                };
+                trainer.join(Box::new(team)).unwrap();
+                (trainer.run(&mut sink as &mut dyn Sink, &stop).unwrap(), Vec::new())
+            })
+        });
+        ranks.collect::<Vec<_>>().into_iter().map(|rank| rank.join().unwrap()).collect()
+    })
+}
+
+fn weights(folder: &Path, ranks: usize) -> Vec<u8> {
+    std::fs::read(folder.join(format!("{ranks}/checkpoints/000012/weights.safetensors"))).unwrap()
+}
+
+fn metrics(folder: &Path, ranks: usize) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.join(format!("{ranks}/metrics.jsonl"))).unwrap();
+    let cut = |line: &str| line.split_once(",\"seconds\"").map_or(line.to_owned(), |(numbers, _)| numbers.to_owned());
+    text.lines().map(cut).collect()
+}
+
+#[test]
+fn any_number_of_ranks_gives_the_same_bits_through_a_rollback() {
+    // 14 chains in blocks of 4: 4 and 7 blocks, so that ranks own unequal and for 5 ranks no blocks
+    let variants: [&[&str]; 3] = [
+        &[],
+        &["train.ema=0.9", "train.f_l2=0.1", "train.spectral_norm=1.0"],
+        &[r#"langevin.init={"persistent":{"size":20,"restart":0.3}}"#],
+    ];
+    for variant in variants {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(&[&["log.every=1", "train.batch=14"], variant].concat());
+        for ranks in [1, 2, 3, 5] {
+            let ended = run(folder.path(), &config, ranks, true, None);
+            assert!(ended.iter().all(|(end, _)| *end == End::Finished), "{ranks} ranks, {variant:?}");
+            assert!(weights(folder.path(), 1) == weights(folder.path(), ranks), "{ranks} ranks, {variant:?}");
+            assert_eq!(metrics(folder.path(), 1), metrics(folder.path(), ranks), "{ranks} ranks, {variant:?}");
+            // all ranks saw the same numbers, those after the rollback too
+            let gaps = |records: &[StepRecord]| records.iter().map(|record| record.gap).collect::<Vec<_>>();
+            assert!(ended[1..].iter().all(|(_, records)| records.len() == 14 && gaps(records) == gaps(&ended[1].1)));
+        }
+        assert!(metrics(folder.path(), 1).iter().any(|line| line.contains("rollback")));
+    }
+}
+
+#[test]
+fn a_stop_at_one_rank_stops_all_and_another_number_of_ranks_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&["log.every=1", "train.batch=14"]);
+    run(folder.path(), &config, 1, false, None);
+    let ended = run(folder.path(), &config, 3, false, Some(2));
+    assert!(ended.iter().all(|(end, _)| *end == End::Interrupted { update: 3 }), "{ended:?}");
+    std::fs::rename(folder.path().join("3"), folder.path().join("2")).unwrap();
+    run(folder.path(), &config, 2, false, None);
+    assert!(weights(folder.path(), 1) == weights(folder.path(), 2));
+    assert_eq!(metrics(folder.path(), 1), metrics(folder.path(), 2));
+}

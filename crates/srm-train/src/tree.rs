@@ -1,0 +1,113 @@
+//! Add up what blocks of images gave in one fixed order, whoever computed which block.
+//!
+//! Floating-point addition depends on its order, so the order is a binary tree over the block numbers: node (level, i) is the
+//! sum over the blocks i·2^level to (i + 1)·2^level − 1, left half plus right half; a half without blocks adds nothing. Whoever
+//! holds some blocks adds up the nodes that lie wholly in them, and what two hold together gives the nodes above. The root is
+//! the same bits for any number of holders.
+
+use crate::Result;
+use std::collections::BTreeMap;
+use tch::Tensor;
+
+/// A node's first block and level.
+pub(crate) type Place = (u64, u32);
+
+/// Sums over the nodes of the tree whose blocks are all there; none of them lies in another.
+pub(crate) struct PartialSum {
+    /// Blocks of the whole tree, at least 1.
+    blocks: u64,
+    nodes: BTreeMap<Place, Vec<Tensor>>,
+}
+
+impl PartialSum {
+    /// Nothing yet of a tree over so many blocks.
+    pub(crate) fn new(blocks: usize) -> Self {
+        Self { blocks: blocks.max(1) as u64, nodes: BTreeMap::new() }
+    }
+
+    /// Add what a block gave.
+    pub(crate) fn add_block(&mut self, block: usize, tensors: Vec<Tensor>) -> Result<()> {
+        self.add((block as u64, 0), tensors)
+    }
+
+    /// Add a node, and the nodes above it that it completes.
+    pub(crate) fn add(&mut self, (mut first, mut level): Place, mut tensors: Vec<Tensor>) -> Result<()> {
+        while (1u64 << level) < self.blocks {
+            let sibling = first ^ (1 << level);
+            if sibling < self.blocks {
+                let Some(other) = self.nodes.remove(&(sibling, level)) else { break };
+                let (left, right) = if first < sibling { (&tensors, &other) } else { (&other, &tensors) };
+                tensors = left.iter().zip(right).map(|(a, b)| Ok(a.f_add(b)?)).collect::<Result<_>>()?;
+            }
+            first &= !(1 << level);
+            level += 1;
+        }
+        self.nodes.insert((first, level), tensors);
+        Ok(())
+    }
+
+    /// The nodes, to be sent to another holder.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (&Place, &Vec<Tensor>)> {
+        self.nodes.iter()
+    }
+
+    /// The sum over all blocks, once they are all there.
+    pub(crate) fn into_root(mut self) -> Option<Vec<Tensor>> {
+        let level = self.blocks.next_power_of_two().trailing_zeros();
+        self.nodes.remove(&(0, level))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use srm_data::random::{Key, Purpose, normal};
+
+    fn block(i: usize) -> Vec<Tensor> {
+        let mut values = [0.0f32; 5];
+        normal(&Key { id: i as u64, ..Key::new(1, Purpose::DataNoise) }, &mut values);
+        // sizes far apart, so that another order of addition would show
+        values.iter_mut().for_each(|value| *value *= 10f32.powi(i as i32 % 7));
+        vec![Tensor::from_slice(&values[..3]), Tensor::from_slice(&values[3..])]
+    }
+
+    fn bits(tensors: &[Tensor]) -> Vec<u32> {
+        tensors.iter().flat_map(|t| Vec::<f32>::try_from(t).unwrap()).map(f32::to_bits).collect()
+    }
+
+    #[test]
+    fn holders_and_their_order_change_no_bit() {
+        for blocks in 1..20 {
+            let mut alone = PartialSum::new(blocks);
+            for i in 0..blocks {
+                alone.add_block(i, block(i)).unwrap();
+            }
+            let expected = bits(&alone.into_root().unwrap());
+            for holders in 1..6 {
+                let mut parts: Vec<PartialSum> = (0..holders).map(|_| PartialSum::new(blocks)).collect();
+                for i in (0..blocks).rev() {
+                    parts[i * holders / blocks].add_block(i, block(i)).unwrap();
+                }
+                let mut whole = PartialSum::new(blocks);
+                for part in parts.into_iter().rev() {
+                    for (place, tensors) in part.nodes() {
+                        whole.add(*place, tensors.iter().map(Tensor::shallow_clone).collect()).unwrap();
+                    }
+                }
+                assert_eq!(bits(&whole.into_root().unwrap()), expected, "{blocks} blocks, {holders} holders");
+            }
+        }
+    }
+
+    #[test]
+    fn the_tree_is_the_sum_and_a_missing_block_leaves_no_root() {
+        let mut sum = PartialSum::new(3);
+        for i in [2, 0] {
+            sum.add_block(i, vec![Tensor::from_slice(&[i as f32 + 1.0])]).unwrap();
+        }
+        assert_eq!(sum.nodes().map(|(place, _)| *place).collect::<Vec<_>>(), [(0, 0), (2, 1)]);
+        sum.add_block(1, vec![Tensor::from_slice(&[2.0f32])]).unwrap();
+        assert_eq!(bits(&sum.into_root().unwrap()), [6.0f32.to_bits()]);
+        assert!(PartialSum::new(2).into_root().is_none());
+    }
+}
