@@ -4,7 +4,7 @@ use crate::DataError;
 use plotters::prelude::*;
 use std::{fs, ops::Range, path::Path};
 
-/// Pixels of a chart.
+/// Pixels of a chart where nobody asks for others.
 const SIZE: (u32, u32) = (860, 480);
 /// Pixels of letters.
 const LETTERS: u32 = 15;
@@ -40,6 +40,7 @@ pub struct Chart {
     title: String,
     labels: [String; 2],
     logarithmic: [bool; 2],
+    size: (u32, u32),
     series: Vec<Series>,
 }
 
@@ -47,7 +48,14 @@ impl Chart {
     /// A chart without curves yet; the labels say units.
     pub fn new(title: &str, x_label: &str, y_label: &str) -> Self {
         let labels = [x_label.to_owned(), y_label.to_owned()];
-        Self { title: title.to_owned(), labels, logarithmic: [false; 2], series: Vec::new() }
+        Self { title: title.to_owned(), labels, logarithmic: [false; 2], size: SIZE, series: Vec::new() }
+    }
+
+    /// In so many pixels, for charts side by side: letters keep their size.
+    #[must_use]
+    pub fn sized(mut self, width: u32, height: u32) -> Self {
+        self.size = (width, height);
+        self
     }
 
     /// Logarithmic in x, to base 10.
@@ -93,7 +101,8 @@ impl Chart {
     /// [`DataError::Chart`] where the plotting library refuses.
     pub fn to_svg(&self) -> Result<String, DataError> {
         let mut svg = String::new();
-        self.draw(&mut svg).map_err(|error| DataError::Chart { title: self.title.clone(), reason: error.to_string() })?;
+        self.draw(&mut svg)
+            .map_err(|error| DataError::Chart { title: self.title.clone(), reason: error.to_string() })?;
         Ok(svg)
     }
 
@@ -110,7 +119,7 @@ impl Chart {
     }
 
     fn draw(&self, svg: &mut String) -> Result<(), Box<dyn std::error::Error>> {
-        let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+        let area = SVGBackend::with_string(svg, self.size).into_drawing_area();
         area.fill(&WHITE)?;
         let series: Vec<Vec<(f64, f64)>> = self.series.iter().map(|series| self.scaled(&series.points)).collect();
         let all = || series.iter().flatten();
@@ -123,6 +132,8 @@ impl Chart {
         let [log_x, log_y] = self.logarithmic;
         chart
             .configure_mesh()
+            .x_labels((self.size.0 / 86).max(3) as usize)
+            .y_labels((self.size.1 / 48).max(3) as usize)
             .x_desc(&self.labels[0])
             .y_desc(&self.labels[1])
             .x_label_formatter(&|&value| number(value, log_x))
@@ -156,7 +167,7 @@ impl Chart {
         if self.series.iter().any(|series| !series.name.is_empty()) {
             chart
                 .configure_series_labels()
-                .position(SeriesLabelPosition::UpperRight)
+                .position(emptiest(&series))
                 .background_style(WHITE.mix(0.85))
                 .border_style(BLACK.mix(0.2))
                 .label_font(("sans-serif", LETTERS - 1))
@@ -178,6 +189,35 @@ impl Chart {
     }
 }
 
+/// The corner that the curves leave free, for the legend.
+fn emptiest(series: &[Vec<(f64, f64)>]) -> SeriesLabelPosition {
+    let all = || series.iter().flatten();
+    let (x, y) = (range(all().map(|point| point.0)), range(all().map(|point| point.1)));
+    // points along every piece, since a straight line crosses a corner without a point in it
+    let between = |(a, b): (&(f64, f64), &(f64, f64))| {
+        let (a, b) = (*a, *b);
+        (0..=20).map(move |i| f64::from(i) / 20.0).map(move |t| (a.0 + t * (b.0 - a.0), a.1 + t * (b.1 - a.1)))
+    };
+    let along = || series.iter().flat_map(|points| points.iter().zip(points.iter().skip(1)).flat_map(between));
+    let share = |value: f64, range: &Range<f64>| (value - range.start) / (range.end - range.start);
+    let crowd = |right: bool, upper: bool| {
+        let inside = |&(px, py): &(f64, f64)| {
+            let (u, v) = (share(px, &x), share(py, &y));
+            (if right { u > 0.6 } else { u < 0.4 }) && (if upper { v > 0.65 } else { v < 0.35 })
+        };
+        along().filter(inside).count()
+    };
+    let corners = [
+        (crowd(true, true), SeriesLabelPosition::UpperRight),
+        (crowd(false, true), SeriesLabelPosition::UpperLeft),
+        (crowd(true, false), SeriesLabelPosition::LowerRight),
+        (crowd(false, false), SeriesLabelPosition::LowerLeft),
+    ];
+    let least = corners.iter().map(|(count, _)| *count).min();
+    let found = corners.into_iter().find(|(count, _)| Some(*count) == least);
+    found.map_or(SeriesLabelPosition::UpperRight, |(_, corner)| corner)
+}
+
 /// From the least to the most finite value, with some room; never empty.
 fn range(values: impl Iterator<Item = f64>) -> Range<f64> {
     let (low, high) = values
@@ -192,9 +232,11 @@ fn range(values: impl Iterator<Item = f64>) -> Range<f64> {
 
 /// A number at an axis.
 fn number(value: f64, logarithmic: bool) -> String {
-    let value = if logarithmic { 10f64.powf(value) } else { value };
+    // between two powers of ten a tick lies at an odd number: two digits say where
+    let two_digits = |value: f64| format!("{value:.1e}").parse().unwrap_or(value);
+    let value = if logarithmic { two_digits(10f64.powf(value)) } else { value };
     match value.abs() {
-        size if size < 1e-12 => "0".to_owned(),
+        size if size < 1e-12 && !logarithmic => "0".to_owned(),
         size if !(1e-3..1e5).contains(&size) => format!("{value:.1e}"),
         size if size >= 100.0 => format!("{value:.0}"),
         _ => {
@@ -214,7 +256,8 @@ mod tests {
         for (value, text) in cases {
             assert_eq!(number(value, false), text);
         }
-        assert_eq!(number(2.0, true), "100");
+        let logarithmic = [2.0, 1.5, -0.25, -3.5, -15.0].map(|value| number(value, true));
+        assert_eq!(logarithmic, ["100", "32", "0.56", "3.2e-4", "1.0e-15"]);
     }
 
     #[test]
@@ -225,6 +268,14 @@ mod tests {
         // two pieces of the curve and its sign in the legend; names are escaped
         assert_eq!(svg.matches("stroke=\"#0072B2\"").count(), 3, "{svg}");
         assert!(svg.contains("a &lt; b") && !svg.contains("NaN"), "{svg}");
+    }
+
+    #[test]
+    fn the_legend_goes_where_no_curve_is() {
+        let line = |points: [(f64, f64); 2]| format!("{:?}", emptiest(&[points.to_vec()]));
+        assert_eq!(line([(0.0, 0.0), (1.0, 1.0)]), "UpperLeft");
+        assert_eq!(line([(0.0, 1.0), (1.0, 0.0)]), "UpperRight");
+        assert_eq!(format!("{:?}", emptiest(&[vec![(0.0, 1.0), (1.0, 1.0), (0.0, 0.0)]])), "LowerRight");
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub enum Purpose {
     BankRestarts = 9,
     /// First vector of a power iteration.
     PowerIteration = 10,
+    /// Whether a Metropolis chain takes its proposal.
+    ChainAccept = 11,
 }
 
 /// The name of one draw.

@@ -20,7 +20,7 @@ pub use noise::{ChainKey, KeyedNoise, NoNoise, Noise, RecordedNoise, start};
 pub use observer::{GradientNorm, Observer, Path};
 pub use pool::Pool;
 pub use sampler::{Chains, DEFAULT_CPU_BLOCK, Sampler, SamplerOptions};
-pub use short_run::{Outcome, Samples, clip_transpose, langevin_step, short_run, short_run_steps};
+pub use short_run::{Outcome, Samples, clip, clip_transpose, langevin_step, short_run, short_run_steps};
 
 /// The result of everything here.
 pub type Result<T> = std::result::Result<T, LangevinError>;

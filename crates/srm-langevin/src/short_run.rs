@@ -28,7 +28,13 @@ pub fn langevin_step(x: &Tensor, gradient: &Tensor, noise: Option<&Tensor>, a: f
 }
 
 /// f' with each image's part shortened to a 2-norm of at most `longest`.
-fn clip(gradient: &Tensor, longest: f64) -> Result<Tensor> {
+///
+/// # Shapes
+/// `gradient` and the result: `[b, c, h, w]`.
+///
+/// # Errors
+/// [`crate::LangevinError::Torch`] for another shape.
+pub fn clip(gradient: &Tensor, longest: f64) -> Result<Tensor> {
     Ok(gradient.f_mul(&clip_factor(gradient, longest)?.0)?)
 }
 

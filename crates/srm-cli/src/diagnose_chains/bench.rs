@@ -1,0 +1,173 @@
+//! Hold the net and what every diagnostic of chains runs on.
+
+use std::{ops::Range, sync::Arc};
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use srm_config::{Init, LangevinConfig};
+use srm_data::{ImageSet, Pick, fill_batch};
+use srm_energy::{ConvNet, Energy};
+use srm_eval::{ChainLog, Plan};
+use srm_langevin::{ChainKey, Chains, Sampler, SamplerOptions};
+use tch::{Device, Kind, Tensor};
+
+use crate::{
+    arguments::ChainsArguments,
+    failure::{Failure, usage},
+    images::remedy,
+    interrupt,
+    machine::Machine,
+    output::Output,
+    weights::Loaded,
+};
+
+/// Blocks of short chains between two looks whether somebody asked to stop.
+const BLOCKS: usize = 8;
+
+/// A net with a sampler that goes on to one step beyond the last shown, so that f at the last one is seen too.
+pub struct Bench<'a> {
+    pub arguments: &'a ChainsArguments,
+    pub output: &'a Output,
+    pub machine: &'a Machine,
+    pub sampler: Sampler<ConvNet>,
+    /// As trained, or as --steps says.
+    pub langevin: LangevinConfig,
+    /// The last step of the short chains.
+    pub beyond: usize,
+    /// `[c, h, w]`
+    pub image: [i64; 3],
+    /// What computes: another one rounds otherwise.
+    pub kernels: String,
+    images: Option<ImageSet>,
+}
+
+/// What the net says of real images.
+#[derive(Clone, Debug, Serialize)]
+pub struct DataNumbers {
+    file: std::path::PathBuf,
+    count: usize,
+    pub f: f64,
+    pub f_std: f64,
+    pub gradient_norm: f64,
+    pub std: f64,
+}
+
+impl<'a> Bench<'a> {
+    /// Be ready to run the net that was loaded.
+    ///
+    /// # Errors
+    /// --beyond is below K, or there is one start; the images are missing or of another shape.
+    pub fn new(
+        arguments: &'a ChainsArguments,
+        output: &'a Output,
+        machine: &'a Machine,
+        loaded: &Loaded,
+    ) -> Result<Self> {
+        let langevin = loaded.langevin.clone();
+        let beyond = arguments.beyond.map_or(2 * langevin.steps, |beyond| beyond as usize);
+        if beyond < langevin.steps {
+            return Err(usage(format!("--beyond {beyond} is below K = {}; give at least K", langevin.steps)));
+        }
+        if arguments.mixing_starts == 1 {
+            return Err(usage("--mixing-starts 1: a variance between starts needs two; give 2 or more, or 0"));
+        }
+        if matches!(langevin.init, Init::Data | Init::Persistent(_)) {
+            tracing::info!("this net was trained with chains from data or a bank; these start from uniform noise");
+        }
+        let energy = loaded.net.config();
+        let image = [energy.channels, energy.size, energy.size].map(|side| side as i64);
+        let images = arguments.data.as_deref().map(|path| {
+            if !path.exists() {
+                bail!("the images {} do not exist; {}", path.display(), remedy(path));
+            }
+            let mut images = ImageSet::open(path)?;
+            let (expected, got) = ([energy.size, energy.size, energy.channels], [images.height(), images.width(), images.channels()]);
+            if expected != got {
+                bail!(
+                    "--data {}: its images have [h, w, c] = {got:?}, the net's {expected:?}; give the set it was trained on",
+                    path.display()
+                );
+            }
+            images.truncate(arguments.data_count as usize);
+            Ok(images)
+        });
+        let images = images.transpose()?;
+        let options = SamplerOptions { threads: machine.threads, block: machine.block(arguments.block, &langevin) };
+        let one_more = LangevinConfig { steps: beyond + 1, ..langevin.clone() };
+        let sampler = Sampler::new(&loaded.net, &one_more, image, options);
+        let kernels = match machine.device {
+            Device::Cpu => format!("cpu {}", srm_energy::cpu_kernels(energy.features)),
+            _ => format!("cuda {}", machine.precision_name()),
+        };
+        Ok(Self { arguments, output, machine, sampler, langevin, beyond, image, kernels, images })
+    }
+
+    /// The seed's key: chain i is image i of `srm sample`.
+    pub fn key(&self) -> ChainKey {
+        ChainKey { seed: self.arguments.seed, attempt: 0, update: 0 }
+    }
+
+    /// Logs of the short chains `ids` by a plan, block by block; from `z` where it is given, a row each.
+    ///
+    /// # Errors
+    /// What the net returns; Ctrl-C.
+    pub fn logs(&self, z: Option<&Tensor>, ids: Range<u64>, plan: Plan, what: &str) -> Result<Vec<ChainLog>> {
+        let (plan, block, device) = (Arc::new(plan), self.sampler.block(), self.machine.device);
+        let bar = self.output.bar(ids.end - ids.start, what);
+        let mut logs = Vec::new();
+        for first in ids.clone().step_by(BLOCKS * block) {
+            let part = first..(first + (BLOCKS * block) as u64).min(ids.end);
+            let (row, rows) = ((first - ids.start) as i64, (part.end - part.start) as i64);
+            let z = z.map(|z| z.f_narrow(0, row, rows)).transpose()?;
+            let plan = Arc::clone(&plan);
+            let chains = Chains { key: self.key(), ids: part };
+            let observe = move |_| ChainLog::new(Arc::clone(&plan), block, device);
+            logs.extend(self.sampler.run_from(z.as_ref(), &chains, observe)?.1);
+            bar.inc(rows as u64);
+            if interrupt::asked() {
+                return Err(Failure::Interrupted("interrupted; nothing was written".to_owned()).into());
+            }
+        }
+        bar.finish_and_clear();
+        Ok(logs)
+    }
+
+    /// What the net says of --data, as the images are, without noise.
+    ///
+    /// # Errors
+    /// What the net returns.
+    pub fn data(&self) -> Result<Option<DataNumbers>> {
+        let Some(images) = &self.images else { return Ok(None) };
+        let (count, block, [c, h, w]) = (images.len(), self.sampler.block(), self.image);
+        let mut batches = Vec::new();
+        for first in (0..count).step_by(block) {
+            let picks: Vec<Pick> =
+                (first..(first + block).min(count)).map(|index| Pick { index, flip: false }).collect();
+            let mut pixels = Vec::new();
+            fill_batch(images, &picks, &mut pixels)?;
+            let x = Tensor::f_from_slice(&pixels)?.f_reshape([picks.len() as i64, c, h, w])?;
+            batches.push(x.f_to_device(self.machine.device)?);
+        }
+        let numbers = self.sampler.pool().map(batches, |energy, x| {
+            let (f, gradient) = energy.f_and_grad(&x)?;
+            let pixels = [1i64, 2, 3];
+            let columns = [
+                f.f_to_kind(Kind::Float)?,
+                gradient.f_norm_scalaropt_dim(2, pixels, false)?,
+                x.f_mean_dim(pixels.as_slice(), false, Kind::Float)?,
+                x.f_square()?.f_mean_dim(pixels.as_slice(), false, Kind::Float)?,
+            ];
+            Ok(Tensor::f_stack(&columns, 0)?.f_to_device(Device::Cpu)?) // [4, b]
+        })?;
+        let all = Tensor::f_cat(&numbers, 1)?.f_to_kind(Kind::Double)?;
+        let means = Vec::<f64>::try_from(all.f_mean_dim([1i64].as_slice(), false, Kind::Double)?)?;
+        Ok(Some(DataNumbers {
+            file: images.path().to_owned(),
+            count,
+            f: means[0],
+            f_std: all.f_select(0, 0)?.f_std(false)?.f_double_value(&[])?,
+            gradient_norm: means[1],
+            std: (means[3] - means[2].powi(2)).max(0.0).sqrt(),
+        }))
+    }
+}

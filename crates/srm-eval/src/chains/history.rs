@@ -1,0 +1,116 @@
+//! Read gap and gradient norm over training from a run's `metrics.jsonl`.
+
+use crate::{EvalError, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::{fs, path::Path};
+
+/// What one logged update says of its chains.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Logged {
+    /// Update t, from 1.
+    pub update: u64,
+    /// d = mean f(x⁺) − mean f(x⁻).
+    pub gap: f64,
+    /// r: mean over chains and steps of ‖f'(x)‖₂ per image.
+    #[serde(rename = "chain_grad_norm")]
+    pub gradient_norm: f64,
+}
+
+/// The line that a rollback leaves.
+#[derive(Deserialize)]
+struct Rollback {
+    to: u64,
+}
+
+/// The logged updates that the final weights come from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// In the order of updates.
+    pub logged: Vec<Logged>,
+    /// Lines of updates that a rollback took back.
+    pub cut: usize,
+}
+
+impl History {
+    /// Read `metrics.jsonl`. What a rollback took back is cut; a last line that is cut off (the run goes on, or was killed)
+    /// is left out.
+    ///
+    /// # Errors
+    /// [`EvalError::File`] where it cannot be read, or a line is none of a run.
+    pub fn read(path: &Path) -> Result<Self> {
+        let wrong = |reason: String| EvalError::File { path: path.to_owned(), reason };
+        let text = fs::read_to_string(path).map_err(|error| wrong(format!("cannot read: {error}")))?;
+        Self::parse(&text).map_err(|(line, reason)| {
+            wrong(format!("line {line} is none of `srm train` ({reason}); give the run folder as training left it"))
+        })
+    }
+
+    /// [`History::read`] of the text itself; an error names its line, from 1.
+    fn parse(text: &str) -> std::result::Result<Self, (usize, String)> {
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let mut history = Self::default();
+        for (number, line) in (1..).zip(whole.lines()).filter(|(_, line)| !line.is_empty()) {
+            let wrong = |error: serde_json::Error| (number, error.to_string());
+            let value: serde_json::Value = serde_json::from_str(line).map_err(wrong)?;
+            match value["event"].as_str() {
+                None => history.logged.push(Logged::deserialize(value).map_err(wrong)?),
+                Some("rollback") => history.cut_after(Rollback::deserialize(value).map_err(wrong)?.to),
+                Some(_) => {}
+            }
+        }
+        Ok(history)
+    }
+
+    fn cut_after(&mut self, update: u64) {
+        let before = self.logged.len();
+        self.logged.retain(|logged| logged.update <= update);
+        self.cut += before - self.logged.len();
+    }
+
+    /// The longest stretch of lines at the commonest spacing from update `after` on, and that spacing in updates; correlations
+    /// over lags need equal spacing. `None` for fewer than two lines.
+    pub fn even_stretch(&self, after: u64) -> Option<(u64, &[Logged])> {
+        let logged = &self.logged[self.logged.partition_point(|logged| logged.update < after)..];
+        let mut counts = BTreeMap::new();
+        for pair in logged.windows(2) {
+            *counts.entry(pair[1].update - pair[0].update).or_insert(0) += 1;
+        }
+        let (&spacing, _) = counts.iter().max_by_key(|(_, count)| **count)?;
+        let stretches = logged.chunk_by(|one, next| next.update - one.update == spacing);
+        stretches.max_by_key(|stretch| stretch.len()).map(|stretch| (spacing, stretch))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(update: u64) -> String {
+        format!("{{\"update\":{update},\"gap\":0.5,\"chain_grad_norm\":1.0,\"lr\":0.1}}\n")
+    }
+
+    #[test]
+    fn what_a_rollback_took_back_is_cut_and_half_a_line_left_out() {
+        let rollback = "{\"event\":\"rollback\",\"update\":27,\"to\":20,\"reason\":\"gap\",\"attempt\":1}\n";
+        let text = [line(10), line(20), line(25), rollback.to_owned(), line(30), "{\"upda".to_owned()].concat();
+        let history = History::parse(&text).unwrap();
+        assert_eq!(history.logged.iter().map(|logged| logged.update).collect::<Vec<_>>(), [10, 20, 30]);
+        assert_eq!(history.cut, 1);
+        assert_eq!(History::parse("").unwrap(), History::default());
+        assert_eq!(History::parse(&(line(1) + "{}\n")).unwrap_err().0, 2);
+    }
+
+    #[test]
+    fn the_longest_even_stretch_is_taken() {
+        let text: String = [1, 5, 10, 15, 20, 22, 27, 32].map(line).concat();
+        let history = History::parse(&text).unwrap();
+        let updates = |after| {
+            let (spacing, stretch) = history.even_stretch(after).unwrap();
+            (spacing, stretch.iter().map(|logged| logged.update).collect::<Vec<_>>())
+        };
+        assert_eq!(updates(0), (5, vec![5, 10, 15, 20]));
+        assert_eq!(updates(21), (5, vec![22, 27, 32]));
+        assert!(history.even_stretch(32).is_none());
+    }
+}
