@@ -31,9 +31,17 @@ pub fn side_by_side(sets: &[Vec<Tensor>]) -> Result<Vec<Array4<u8>>> {
 /// # Errors
 /// The file cannot be written, or there is nothing to write.
 pub fn write_rows(path: &Path, states: &[Array4<u8>], rows: usize, padding: usize) -> Result<()> {
+    Ok(write_grid(path, &in_rows(states, rows)?.view(), states.len(), padding)?)
+}
+
+/// The cells of that picture in the order of reading, `[rows · states, h, w, c]`.
+///
+/// # Errors
+/// There is no cell.
+pub fn in_rows(states: &[Array4<u8>], rows: usize) -> Result<Array4<u8>> {
     let cells = (0..rows).flat_map(|row| states.iter().map(move |state| state.index_axis(Axis(0), row)));
     let cells: Vec<_> = cells.map(|cell| cell.insert_axis(Axis(0))).collect();
-    Ok(write_grid(path, &concatenate(Axis(0), &cells)?.view(), states.len(), padding)?)
+    Ok(concatenate(Axis(0), &cells)?)
 }
 
 /// As square a grid as can be.

@@ -1,13 +1,127 @@
-//! Run `srm report`.
+//! Run `srm report`: gather what a run folder holds in one HTML file that opens without network.
 
-use anyhow::Result;
+mod curves;
+mod diagnostics;
+mod divergence;
+mod facts;
+mod figures;
+mod folder;
+mod page;
+mod pictures;
+mod samples;
+mod scores;
+mod tables;
 
-use crate::{arguments::ReportArguments, output::Output};
+use std::{fs, path::Path, time::Instant};
 
-/// In work.
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use srm_data::ImageSet;
+
+use crate::{
+    arguments::ReportArguments,
+    failure::{self, usage},
+    images::{self, prepare_output},
+    interrupt,
+    output::Output,
+    status,
+};
+use figures::Figures;
+use folder::RunFiles;
+use page::Section;
+
+/// Read the run, draw its figures, and write the page.
 ///
 /// # Errors
-/// None yet.
-pub fn run(_arguments: &ReportArguments, _output: &Output) -> Result<()> {
-    Ok(())
+/// Bad usage, a folder that is no run's, a device that is not there, an output that cannot be written. What is missing or
+/// damaged in the folder is no error: the page says so.
+pub fn run(arguments: &ReportArguments, output: &Output) -> Result<()> {
+    let begun = Instant::now();
+    let out = arguments.out.clone().unwrap_or_else(|| arguments.run.join("report.html"));
+    if !out.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("html") || kind.eq_ignore_ascii_case("htm")) {
+        return Err(usage(format!("--out {}: the report is a page; give X.html", out.display())));
+    }
+    if let Some(given) = arguments.images.as_ref().filter(|given| !given.exists()) {
+        bail!("--images {}: there is no such file or folder; give a .npy, a folder or a picture", given.display());
+    }
+    let files = RunFiles::read(&arguments.run)?;
+    prepare_output(&out)?;
+    interrupt::watch(output.clone())?;
+    let data = open_data(&files);
+    let figures = match arguments.no_figures {
+        true => None,
+        false => Some(figures::make(arguments, &files, data.as_ref(), output)?),
+    };
+    let spread = data.as_ref().ok().and_then(pixel_std);
+    let sections = sections(&files, figures.as_ref(), spread);
+    let html = page::page(&files, &sections);
+    write(&out, &html)?;
+    for note in &files.notes {
+        tracing::warn!("{note}");
+    }
+
+    let seconds = begun.elapsed().as_secs_f64();
+    let names: Vec<&str> = sections.iter().map(|section| section.id).collect();
+    let drawn = figures.as_ref().and_then(|figures| figures.as_ref().ok());
+    let object = json!({
+        "command": "report", "run": arguments.run, "out": out, "bytes": html.len(), "sections": names,
+        "weights": drawn.map(|figures| &figures.file), "iterations": drawn.map(|figures| figures.iterations), "seconds": seconds, "notes": files.notes,
+    });
+    let text = format!(
+        "{} sections of {} in {}\npage  {} ({:.1} MB, opens without network)",
+        sections.len(),
+        arguments.run.display(),
+        status::duration(seconds),
+        out.display(),
+        html.len() as f64 / 1e6
+    );
+    output.result(&object, &text)
+}
+
+/// The sections that the folder has something for, in the order of the page.
+fn sections(files: &RunFiles, figures: Option<&Result<Figures, String>>, spread: Option<f64>) -> Vec<Section> {
+    let drawn = figures.map_or_else(Vec::new, |figures| samples::drawn(files, figures));
+    let first = [Some(samples::newest(files)), Some(curves::section(files, spread)), samples::progress(files)];
+    let later = [
+        scores::section(files),
+        diagnostics::section(files),
+        divergence::section(files),
+        Some(tables::settings(files)),
+        tables::machine(files),
+        Some(tables::history(files)),
+        Some(tables::again(files, figures.and_then(|figures| figures.as_ref().ok()))),
+    ];
+    first.into_iter().flatten().chain(drawn).chain(later.into_iter().flatten()).collect()
+}
+
+/// The run's own images; the error says why they cannot be had.
+fn open_data(files: &RunFiles) -> Result<ImageSet, String> {
+    let config = files.config.as_ref().ok_or("config.json cannot be read, so nothing names the images")?;
+    images::open(config).map_err(|error| failure::text(&error))
+}
+
+/// Standard deviation of the pixels of the first images on the [-1, 1] scale: what `sample_std` should come to.
+fn pixel_std(images: &ImageSet) -> Option<f64> {
+    const ENOUGH: usize = 512;
+    let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+    for i in 0..images.len().min(ENOUGH) {
+        for &byte in images.image(i) {
+            let value = f64::from(byte) / 127.5 - 1.0;
+            (count, sum, squares) = (count + 1.0, sum + value, squares + value * value);
+        }
+    }
+    (count > 0.0).then(|| (squares / count - (sum / count).powi(2)).max(0.0).sqrt())
+}
+
+/// Write through a temporary name: a page that somebody has open is never half a page.
+fn write(out: &Path, html: &str) -> Result<()> {
+    let name = out.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = out.with_file_name(format!(".{name}.{}.part", std::process::id()));
+    fs::write(&temporary, html)
+        .and_then(|()| fs::rename(&temporary, out))
+        .inspect_err(|_| {
+            // what was begun is of no use; the error that counts is the one above
+            let _ = fs::remove_file(&temporary);
+        })
+        .with_context(|| format!("cannot write {}; make room, or choose another place with --out", out.display()))
 }

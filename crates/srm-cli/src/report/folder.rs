@@ -1,0 +1,217 @@
+//! Read what a run folder holds for its report, and note what is missing or damaged instead of failing.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+use srm_config::Config;
+use srm_train::RunFolder;
+
+/// A run as its folder tells it.
+pub struct RunFiles {
+    pub folder: PathBuf,
+    /// The resolved settings, and the text they are from; a config of another version may be readable only as text.
+    pub config: Option<Config>,
+    pub config_text: Option<String>,
+    /// Logged updates in the order of writing, those that a rollback took back included.
+    pub metrics: Vec<Value>,
+    /// The rollbacks among them.
+    pub rollbacks: Vec<Value>,
+    pub history: Vec<Value>,
+    pub scores: Vec<Value>,
+    pub evaluation: Option<Value>,
+    /// Sample grids with their updates, first to last.
+    pub samples: Vec<(u64, PathBuf)>,
+    /// The newest checkpoint that can be used.
+    pub checkpoint: Option<PathBuf>,
+    /// Its `state.json`.
+    pub state: Option<Value>,
+    /// Evidence of trouble: `divergence/*.json`.
+    pub troubles: Vec<(PathBuf, Value)>,
+    /// All files below `diagnostics/`, sorted.
+    pub diagnostics: Vec<PathBuf>,
+    /// What is damaged or missing, a sentence each.
+    pub notes: Vec<String>,
+}
+
+impl RunFiles {
+    /// Read a run folder.
+    ///
+    /// # Errors
+    /// It is no run folder.
+    pub fn read(folder: &Path) -> Result<RunFiles> {
+        if !folder.is_dir() {
+            let what = if folder.exists() { "is a file" } else { "does not exist" };
+            bail!("the run folder {} {what}; give the folder of a run of `srm train`", folder.display());
+        }
+        if !RunFolder::is_run(folder) && !folder.join("config.json").is_file() {
+            bail!(
+                "{} is no run folder: it holds no config.json, metrics.jsonl or history.jsonl; give the folder of a run of \
+                 `srm train`, for example runs/demo",
+                folder.display()
+            );
+        }
+        let mut notes = Vec::new();
+        let config_text = text(folder, "config.json", true, &mut notes);
+        let config = config_text.as_deref().and_then(|text| {
+            let problem = |error| notes.push(format!("config.json cannot be understood: {error}"));
+            Config::from_json(text, &[]).map_err(problem).ok()
+        });
+        let (rollbacks, metrics) = lines(folder, "metrics.jsonl", true, &mut notes)
+            .into_iter()
+            .partition::<Vec<_>, _>(|line| line["event"] == "rollback");
+        let (checkpoint, state) = newest_checkpoint(folder, &mut notes);
+        let troubles = files(&folder.join("divergence"), "json");
+        Ok(RunFiles {
+            metrics: metrics.into_iter().filter(|line| line["update"].is_u64()).collect(),
+            rollbacks,
+            history: lines(folder, "history.jsonl", true, &mut notes),
+            scores: lines(folder, "scores.jsonl", false, &mut notes),
+            evaluation: object(folder, "evaluation.json", &mut notes),
+            samples: samples(folder),
+            troubles: troubles.into_iter().filter_map(|path| Some((path.clone(), json(&path, &mut notes)?))).collect(),
+            diagnostics: files_below(&folder.join("diagnostics")),
+            folder: folder.to_owned(),
+            config,
+            config_text,
+            checkpoint,
+            state,
+            notes,
+        })
+    }
+
+    /// The run's name: its folder's.
+    pub fn name(&self) -> String {
+        let whole = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
+        whole.file_name().map_or_else(|| whole.display().to_string(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// Whether a line of the logs is part of the run as it is now, and not of what a rollback took back.
+    pub fn survives(&self, line: &Value) -> bool {
+        let attempt = line["attempt"].as_u64().unwrap_or(0);
+        let update = line["update"].as_u64().unwrap_or(0);
+        self.rollbacks.iter().all(|rollback| {
+            let later = rollback["attempt"].as_u64().is_some_and(|other| other > attempt);
+            !later || rollback["to"].as_u64().is_none_or(|to| update <= to)
+        })
+    }
+
+    /// All rollbacks that are known of: the metrics are cut back when a broken run is resumed, the history never.
+    pub fn rollback_events(&self) -> Vec<&Value> {
+        let noted: Vec<&Value> = self.history.iter().filter(|event| event["event"] == "rollback").collect();
+        if noted.is_empty() { self.rollbacks.iter().collect() } else { noted }
+    }
+
+    /// The last logged update of the run as it is now.
+    pub fn last(&self) -> Option<&Value> {
+        self.metrics.iter().rev().find(|line| self.survives(line))
+    }
+
+    /// The update of the newest checkpoint.
+    pub fn checkpoint_update(&self) -> Option<u64> {
+        self.checkpoint.as_ref()?.file_name()?.to_str()?.parse().ok()
+    }
+}
+
+fn samples(folder: &Path) -> Vec<(u64, PathBuf)> {
+    let update = |path: &Path| path.file_stem()?.to_str()?.strip_prefix("x_")?.parse().ok();
+    let all = files(&folder.join("samples"), "png");
+    let mut found: Vec<(u64, PathBuf)> = all.into_iter().filter_map(|path| Some((update(&path)?, path))).collect();
+    found.sort();
+    found
+}
+
+/// The newest checkpoint that can be used, with its state; those that cannot are noted.
+fn newest_checkpoint(folder: &Path, notes: &mut Vec<String>) -> (Option<PathBuf>, Option<Value>) {
+    let place = folder.join("checkpoints");
+    let newest = match place.is_dir().then(|| RunFolder::newest_checkpoint(folder)).transpose() {
+        Ok(newest) => newest.flatten(),
+        Err(error) => {
+            notes.push(format!("the checkpoints cannot be read: {error}"));
+            None
+        }
+    };
+    let number = |path: &Path| path.file_name()?.to_str()?.parse::<u64>().ok();
+    let used = newest.as_deref().and_then(number);
+    for entry in fs::read_dir(&place).into_iter().flatten().flatten() {
+        if let Some(update) = number(&entry.path()).filter(|update| used.is_none_or(|used| *update > used)) {
+            notes.push(format!("the checkpoint of update {update} is damaged and was passed over"));
+        }
+    }
+    if newest.is_none() {
+        notes.push("there is no checkpoint that can be used".to_owned());
+    }
+    let state = newest.as_ref().and_then(|path| json(&path.join("state.json"), notes));
+    (newest, state)
+}
+
+/// The text of a file; one that is not there is noted where it is `expected`.
+fn text(folder: &Path, name: &str, expected: bool, notes: &mut Vec<String>) -> Option<String> {
+    match fs::read(folder.join(name)) {
+        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if expected {
+                notes.push(format!("{name} is missing"));
+            }
+            None
+        }
+        Err(error) => {
+            notes.push(format!("{name} cannot be read: {error}"));
+            None
+        }
+    }
+}
+
+/// The JSON objects of a log, a line each. A run that writes at this moment may leave its last line half.
+fn lines(folder: &Path, name: &str, expected: bool, notes: &mut Vec<String>) -> Vec<Value> {
+    let text = text(folder, name, expected, notes).unwrap_or_default();
+    let all: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let good: Vec<Value> =
+        all.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter(Value::is_object).collect();
+    match all.len() - good.len() {
+        0 => {}
+        1 => notes.push(format!("1 line of {name} is damaged or half-written and was left out")),
+        many => notes.push(format!("{many} lines of {name} are damaged and were left out")),
+    }
+    good
+}
+
+fn object(folder: &Path, name: &str, notes: &mut Vec<String>) -> Option<Value> {
+    let path = folder.join(name);
+    if path.exists() { json(&path, notes) } else { None }
+}
+
+/// A JSON file; what is wrong with it is noted.
+pub fn json(path: &Path, notes: &mut Vec<String>) -> Option<Value> {
+    let read = fs::read_to_string(path).map_err(|error| error.to_string());
+    let parsed = read.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()));
+    parsed.map_err(|error| notes.push(format!("{} cannot be read: {error}", path.display()))).ok()
+}
+
+/// Files of a kind in a folder, in the order of names; none where there is no folder.
+fn files(folder: &Path, kind: &str) -> Vec<PathBuf> {
+    let mut found = files_below(folder);
+    found.retain(|path| path.parent() == Some(folder) && path.extension().is_some_and(|found| found == kind));
+    found
+}
+
+/// All files of a folder and of the folders in it, in the order of names.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let (mut found, mut inside) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        match entry.file_type() {
+            Ok(kind) if kind.is_file() && !hidden => found.push(path),
+            Ok(kind) if kind.is_dir() && !hidden => inside.push(path),
+            _ => {}
+        }
+    }
+    found.sort();
+    inside.sort();
+    found.extend(inside.iter().flat_map(|path| files_below(path)));
+    found
+}

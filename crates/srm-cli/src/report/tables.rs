@@ -1,0 +1,191 @@
+//! List settings, machine and history of a run, and the commands that make it again.
+
+use std::{
+    path::Path,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use maud::{Markup, html};
+use serde_json::Value;
+use srm_train::{GRID_COUNT, GRID_SEED};
+
+use super::{
+    facts::{self, thousands},
+    figures::{Figures, SEED},
+    folder::RunFiles,
+    page::Section,
+    pictures::missing,
+};
+use crate::images;
+
+/// The resolved settings, folded.
+pub fn settings(files: &RunFiles) -> Section {
+    let body = match &files.config_text {
+        None => missing("config.json is missing: the settings are not known."),
+        Some(text) => html! {
+            details { summary { "config.json, all values resolved" } pre { (text.trim_end()) } }
+        },
+    };
+    Section { id: "settings", title: "Settings", body }
+}
+
+/// Versions and machine: of the newest checkpoint, else of the last start.
+pub fn machine(files: &RunFiles) -> Option<Section> {
+    let saved = files.state.as_ref().map(|state| &state["environment"]);
+    let noted = files.history.iter().rev().map(|event| &event["environment"]).find(|found| found.is_object());
+    let found = saved.filter(|found| found.is_object()).or(noted)?.as_object()?;
+    let name = |key: &str| match key {
+        "cpu" => "CPU".to_owned(),
+        "block" => "chains a block".to_owned(),
+        "precision" => "numbers in the net".to_owned(),
+        other => other.to_owned(),
+    };
+    let body = html! {
+        (facts::list(found.iter().map(|(key, value)| (name(key), plain(value)))))
+        p.remark { "What can change a bit of the result. Threads change none." }
+    };
+    Some(Section { id: "machine", title: "Versions and machine", body })
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "unknown".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Starts, resumes with what changed, rollbacks, ends.
+pub fn history(files: &RunFiles) -> Section {
+    let body = match files.history.is_empty() {
+        true => missing("history.jsonl is missing or empty: nothing is known of starts and ends."),
+        false => html! {
+            ol.history {
+                @for event in &files.history {
+                    li {
+                        (time(&event["time"]))
+                        " " strong { (event["event"].as_str().unwrap_or("event")) }
+                        @if let Some(update) = event["update"].as_u64() { " at update " (thousands(update)) }
+                        @if let Some(to) = event["to"].as_u64() { ", back to " (thousands(to)) }
+                        @if let Some(reason) = event["reason"].as_str() { ": " (reason) }
+                        (listed(event))
+                    }
+                }
+            }
+        },
+    };
+    Section { id: "history", title: "History", body }
+}
+
+/// What a resume changed.
+fn listed(event: &Value) -> Markup {
+    let changes = event["changes"].as_array().into_iter().flatten();
+    let differences = event["differences"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    html! {
+        ul {
+            @for change in changes {
+                li {
+                    code { (change["key"].as_str().unwrap_or("setting")) } ": " (plain(&change["from"])) " → "
+                    (plain(&change["to"]))
+                }
+            }
+            @for difference in differences { li { (difference) } }
+        }
+    }
+}
+
+/// A moment in UTC.
+fn time(value: &Value) -> Markup {
+    let moment = value.as_u64().and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+    // beyond the year 9999 the crate has no text
+    let text = moment.and_then(|moment| {
+        use std::fmt::Write;
+        let mut text = String::new();
+        write!(text, "{}", humantime::format_rfc3339_seconds(moment)).ok().map(|()| text)
+    });
+    match text {
+        Some(text) => html! { time datetime=(text) { (text.replace('T', " ").replace('Z', " UTC")) } },
+        None => html! { "at an unknown time" },
+    }
+}
+
+/// The command lines that make the run, the pictures of the page and the numbers again.
+pub fn again(files: &RunFiles, drawn: Option<&Figures>) -> Section {
+    let run = word(&files.folder);
+    let data = files.config.as_ref().filter(|config| !images::is_synthetic(config)).map(|config| &config.data.images);
+    let mut lines = Vec::new();
+    if let Some(data) = data {
+        lines.push(format!("# the images: {}", images::remedy(data)));
+    }
+    lines.push(format!("srm train --config {} --run {run}-again", word(&files.folder.join("config.json"))));
+    lines.push(format!(
+        "srm sample --weights {run} --seed {GRID_SEED} --count {GRID_COUNT} --out x.png --chain chain.png"
+    ));
+    if let Some(drawn) = drawn {
+        let pairs = drawn.interpolation.as_ref().map_or(0, |found| found.rows);
+        if pairs > 0 {
+            lines.push(format!("srm interpolate --weights {run} --seed {SEED} --pairs {pairs} --out rows.png"));
+        }
+        if let Ok(found) = &drawn.reconstruction
+            && let Some(images) = found.given.as_ref().or(data)
+        {
+            lines.push(format!(
+                "srm reconstruct --weights {run} --images {} --count {} --iterations {} --seed {SEED} --out r.png",
+                word(images),
+                found.count,
+                drawn.iterations
+            ));
+        }
+    }
+    if let Some(data) = data {
+        lines.push(format!("srm evaluate --weights {run} --data {}", word(data)));
+    }
+    if files.diagnostics.is_empty() {
+        lines.push(format!("srm diagnose chains --weights {run} --out {run}/diagnostics"));
+    }
+    lines.push(format!("srm report {run}"));
+    let changed = files.history.iter().any(|event| event["changes"].as_array().is_some_and(|all| !all.is_empty()));
+    let body = html! {
+        pre { (lines.join("\n")) }
+        p.remark {
+            "Every random draw has a key, so the same settings on the same kind of machine give the same bits."
+            @if changed {
+                " Settings changed on the way (see the history): config.json holds the last ones, so for the same bits change \
+                them again at the same updates."
+            }
+        }
+    };
+    Section { id: "again", title: "Make it again", body }
+}
+
+/// A path on a shell's command line.
+fn word(path: &Path) -> String {
+    quoted(&path.display().to_string())
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:,=+@%".contains(letter);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn words_survive_a_shell() {
+        assert_eq!(["runs/demo", "my run", "it's", ""].map(quoted), ["runs/demo", "'my run'", r"'it'\''s'", "''"]);
+    }
+
+    #[test]
+    fn moments_are_utc_and_odd_ones_do_not_stop_the_page() {
+        assert!(time(&json!(1_795_523_067)).into_string().contains("2026-11-24 12:24:27 UTC"));
+        for odd in [json!(u64::MAX), json!(1e300), json!("x"), json!(999_999_999_999_999u64)] {
+            assert_eq!(time(&odd).into_string(), "at an unknown time");
+        }
+    }
+}
