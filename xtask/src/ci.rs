@@ -20,15 +20,12 @@ pub fn run(args: Args) -> Result<()> {
     }
     tidy::run()?;
     if installed("clippy") {
-        workspace::run(&mut workspace::cargo([
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--quiet",
-            "--",
-            "--deny",
-            "warnings",
-        ]))?;
+        let mut words = vec!["clippy", "--workspace", "--all-targets", "--quiet"];
+        if workspace::has_mpi() {
+            words.extend(["--features", "srm-cli/mpi"]);
+        }
+        words.extend(["--", "--deny", "warnings"]);
+        workspace::run(&mut workspace::cargo(words))?;
     }
     if args.no_test { Ok(()) } else { test::run(test::Args::default()) }
 }

@@ -2,11 +2,7 @@
 
 use crate::{fetch_fashion_mnist, setup, workspace};
 use anyhow::{Context, Result, ensure};
-use std::{
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// Options of `cargo xtask demo`.
 #[derive(clap::Args)]
@@ -23,7 +19,8 @@ pub fn run(args: Args) -> Result<()> {
     let mut times = Vec::new();
     stage("set-up", &mut times, setup::ensure_done)?;
     stage("data", &mut times, || fetch_fashion_mnist::run(fetch_fashion_mnist::Args::default()))?;
-    stage("build", &mut times, || workspace::run(&mut workspace::cargo(["build", "--package", "srm-cli"])))?;
+    let program = stage("build", &mut times, workspace::build_srm)?;
+    let srm = |arguments: &[&str]| workspace::srm(&program, arguments);
     stage("training", &mut times, || srm(&["train", "--config", &args.config, "--run", RUN, "--overwrite"]))?;
     let (samples, chain) = (format!("{RUN}/samples.png"), format!("{RUN}/chain.png"));
     stage("samples", &mut times, || {
@@ -46,22 +43,14 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-fn stage(
+fn stage<T>(
     name: &'static str,
     times: &mut Vec<(&'static str, Duration)>,
-    work: impl FnOnce() -> Result<()>,
-) -> Result<()> {
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     eprintln!("\n== {name}");
     let began = Instant::now();
-    work().with_context(|| format!("the demo stopped at its stage '{name}'"))?;
+    let done = work().with_context(|| format!("the demo stopped at its stage '{name}'"))?;
     times.push((name, began.elapsed()));
-    Ok(())
-}
-
-/// Run the program that the build stage made; by its own path, so that nothing is built again meanwhile.
-fn srm(arguments: &[&str]) -> Result<()> {
-    let metadata = workspace::metadata()?;
-    let folder = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
-    let program = Path::new(folder).join("debug/srm");
-    workspace::run(Command::new(program).args(arguments).current_dir(workspace::root()))
+    Ok(done)
 }

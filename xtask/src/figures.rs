@@ -1,23 +1,22 @@
-//! Draw every figure of the paper from one trained run: samples, chains, interpolations, reconstructions.
+//! Draw every figure of the paper from one weights file: moment matching, synthesis, interpolation, reconstruction.
 
 use crate::{setup, workspace};
 use anyhow::{Context, Result, ensure};
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 /// Options of `cargo xtask figures`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The run folder of the net
-    #[arg(long, default_value = "runs/demo")]
-    run: PathBuf,
-    /// Images to reconstruct: a .npy, a folder or a picture
-    #[arg(long, default_value = "data/fashion-mnist/fashion_mnist_32_test.npy")]
-    images: PathBuf,
-    /// Where the figures go [default: figures/ in the run folder]
+    /// The net: a weights file or a run folder
+    #[arg(long, alias = "run", default_value = "runs/demo")]
+    weights: PathBuf,
+    /// Images to reconstruct: a .npy, a folder or a picture [default: the test images beside those of the run]
+    #[arg(long)]
+    images: Option<PathBuf>,
+    /// Where the figures go [default: figures/ in the run folder, or beside the weights file]
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -25,33 +24,58 @@ pub struct Args {
 /// Draw them all, each by the command that it prints.
 pub fn run(args: Args) -> Result<()> {
     setup::ensure_done()?;
-    workspace::run(&mut workspace::cargo(["build", "--package", "srm-cli"]))?;
-    let root = workspace::root();
+    let program = workspace::build_srm()?;
+    let srm = |arguments: &[&str]| workspace::srm(&program, arguments);
+    let (root, weights) = (workspace::root(), args.weights.display().to_string());
     ensure!(
-        root.join(&args.run).join("checkpoints").is_dir(),
-        "{} is no trained run; `cargo xtask demo` makes one, or give --run DIR",
-        args.run.display()
+        root.join(&args.weights).exists(),
+        "{weights} is not there; `cargo xtask demo` makes a net, or give --weights FILE|RUN"
     );
-    let out = args.out.unwrap_or_else(|| args.run.join("figures"));
+    let beside = if root.join(&args.weights).is_dir() { Some(args.weights.as_path()) } else { args.weights.parent() };
+    let out = args.out.unwrap_or_else(|| beside.unwrap_or(Path::new("")).join("figures"));
     let folder = root.join(&out);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let place = |name: &str| out.join(name).display().to_string();
-    let (weights, images) = (args.run.display().to_string(), args.images.display().to_string());
-    srm(&["sample", "--weights", &weights, "--out", &place("samples.png"), "--chain", &place("chain.png")])?;
+
+    // The moment matching estimator where everything can be computed: needs no net.
+    srm(&["diagnose", "moments", "--toy", "--out", &place("moment_matching")])?;
+    srm(&["sample", "--weights", &weights, "--out", &place("synthesis.png"), "--chain", &place("chain.png")])?;
     srm(&["interpolate", "--weights", &weights, "--out", &place("interpolation.png")])?;
-    if root.join(&args.images).exists() {
-        let target = ["--images", &images, "--count", "16", "--out", &place("reconstruction.png")];
-        srm(&[&["reconstruct", "--weights", &weights][..], &target].concat())?;
-    } else {
-        eprintln!("{images} is not there: no reconstructions; give --images, or fetch the data");
+    match args.images.or_else(|| unseen(&root, &args.weights)) {
+        Some(images) => {
+            let images = images.display().to_string();
+            let target = ["--images", &images, "--count", "16", "--out", &place("reconstruction.png")];
+            srm(&[&["reconstruct", "--weights", &weights][..], &target].concat())?;
+        }
+        None => eprintln!("no images to reconstruct: give --images FILE"),
     }
     println!("\nThe figures are in {}", out.display());
     Ok(())
 }
 
-/// Run the program that was just built.
-fn srm(arguments: &[&str]) -> Result<()> {
-    let metadata = workspace::metadata()?;
-    let folder = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
-    workspace::run(Command::new(Path::new(folder).join("debug/srm")).args(arguments).current_dir(workspace::root()))
+/// The test images beside the training images of a run, else those, where they are there.
+fn unseen(root: &Path, run: &Path) -> Option<PathBuf> {
+    let config = fs::read_to_string(root.join(run).join("config.json")).ok()?;
+    let config: serde_json::Value = serde_json::from_str(&config).ok()?;
+    let train = config["data"]["images"].as_str()?;
+    let test = train.replace("_train.npy", "_test.npy");
+    [test.as_str(), train].map(PathBuf::from).into_iter().find(|path| root.join(path).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_that_a_run_never_saw_come_first() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(root.path().join(name), text).unwrap();
+        assert_eq!(unseen(root.path(), Path::new("")), None);
+        write("config.json", r#"{"data":{"images":"x_train.npy"}}"#);
+        assert_eq!(unseen(root.path(), Path::new("")), None);
+        write("x_train.npy", "");
+        assert_eq!(unseen(root.path(), Path::new("")), Some("x_train.npy".into()));
+        write("x_test.npy", "");
+        assert_eq!(unseen(root.path(), Path::new("")), Some("x_test.npy".into()));
+    }
 }

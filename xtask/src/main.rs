@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod ablate;
 mod bench;
 mod checksum;
 mod ci;
@@ -45,6 +46,8 @@ enum Task {
     Tidy,
     /// Run the criterion benches in the profile that run and test share
     Bench(bench::Args),
+    /// Sweep K, σ and n as in the tables of the paper: a table and charts
+    Ablate(ablate::Args),
     /// Draw the figures of the paper from a trained run: samples, chains, interpolations, reconstructions
     Figures(figures::Args),
     /// Fetch CelebA and make data/celeba/celeba_{32,64}_center178_train.npy
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Task::Ci(args) => ci::run(args),
         Task::Tidy => tidy::run(),
         Task::Bench(args) => bench::run(args),
+        Task::Ablate(args) => ablate::run(args),
         Task::Figures(args) => figures::run(args),
         Task::FetchCeleba(args) => fetch_celeba::run(args),
         Task::FetchFashionMnist(args) => fetch_fashion_mnist::run(args),

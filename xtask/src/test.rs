@@ -19,5 +19,12 @@ pub fn run(args: Args) -> Result<()> {
         .iter()
         .any(|word| word == "-p" || word == "--package" || word.starts_with("--package=") || word.starts_with("-p="));
     let scope = if one_package { None } else { Some("--workspace".to_owned()) };
-    workspace::run(&mut workspace::cargo(["test".to_owned()].into_iter().chain(scope).chain(args.passed_on)))
+    // The tests of several processes where they can run; nothing else needs MPI.
+    let ranks = scope.is_some() && workspace::has_mpi();
+    if !ranks {
+        eprintln!("without MPI's tests (Debian: libopenmpi-dev openmpi-bin libclang-dev)");
+    }
+    let features = if ranks { vec!["--features".to_owned(), "srm-cli/mpi".to_owned()] } else { Vec::new() };
+    let words = ["test".to_owned()].into_iter().chain(scope).chain(features).chain(args.passed_on);
+    workspace::run(&mut workspace::cargo(words))
 }

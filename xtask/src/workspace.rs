@@ -5,7 +5,7 @@ use std::{
     env,
     ffi::OsStr,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -85,6 +85,55 @@ pub fn run(command: &mut Command) -> Result<()> {
         bail!("`{line}` failed ({status}); its own message stands above");
     }
     Ok(())
+}
+
+/// Whether an MPI library can be built against and run.
+pub fn has_mpi() -> bool {
+    ["mpicc", "mpirun"].iter().all(|program| {
+        let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        found.is_ok_and(|status| status.success())
+    })
+}
+
+/// Build the program of the users and return its path; called by it, nothing is built again meanwhile.
+///
+/// # Errors
+/// The build fails.
+pub fn build_srm() -> Result<PathBuf> {
+    run(&mut cargo(["build", "--package", "srm-cli"]))?;
+    let metadata = metadata()?;
+    let folder = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
+    Ok(Path::new(folder).join("debug/srm"))
+}
+
+/// Run srm in the workspace root and show what it prints.
+///
+/// # Errors
+/// It fails; the message names the command.
+pub fn srm(program: &Path, arguments: &[&str]) -> Result<()> {
+    run(Command::new(program).args(arguments).current_dir(root()))
+}
+
+/// Run srm with `--json` and return its object; `None` where it ends with one of the other exit codes that are expected.
+///
+/// # Errors
+/// It ends otherwise, or prints no JSON.
+pub fn srm_json<'a>(
+    program: &Path,
+    arguments: impl IntoIterator<Item = &'a str>,
+    expected: &[i32],
+) -> Result<Option<serde_json::Value>> {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root()).stdout(Stdio::piped());
+    let line = described(&command);
+    eprintln!("$ {line}");
+    let ended = command.spawn().and_then(std::process::Child::wait_with_output);
+    let ended = ended.with_context(|| format!("`{line}` did not start"))?;
+    match ended.status.code() {
+        Some(0) => Ok(Some(serde_json::from_slice(&ended.stdout).with_context(|| format!("`{line}` gave no JSON"))?)),
+        Some(code) if expected.contains(&code) => Ok(serde_json::from_slice(&ended.stdout).ok()),
+        _ => bail!("`{line}` failed ({}); its own message stands above", ended.status),
+    }
 }
 
 /// The command as it would be typed.
