@@ -9,7 +9,7 @@
 //! curvature  ȧ_l = W_l ḣ_{l-1},  ḣ_l = φ'(a_l) ȧ_l,  ġ_{l-1} = W_lᵀ (ġ_l φ'(a_l) + g_l φ''(a_l) ȧ_l),  ∇²f v = ġ_0
 //! ```
 
-use crate::activation::{is_piecewise_linear, times_first, times_second};
+use crate::activation::{apply, is_piecewise_linear, times_first, times_second};
 use crate::fast_path::FastPath;
 use crate::pass::{Layer, Pass};
 use crate::precision::{Lowered, Precision};
@@ -112,6 +112,23 @@ impl ConvNet {
     /// The shape of the net.
     pub fn config(&self) -> &EnergyConfig {
         &self.config
+    }
+
+    /// h(x), what the top layer reads: f = ⟨w, h⟩ + b with its weight w and bias b.
+    ///
+    /// # Shapes
+    /// `x`: `[b, c, h, w]`; h: `[b, 8n·4·4]`, in the order of w.
+    ///
+    /// # Errors
+    /// As in [`Energy`].
+    pub fn top_features(&self, x: &Tensor) -> Result<Tensor> {
+        self.check(x)?;
+        let kind = x.kind();
+        self.with_pass(x, |pass, x| {
+            let (_, inputs) = pass.forward(x)?;
+            let top = inputs.last().expect("a net has hidden layers");
+            Ok(apply(pass.activation, top)?.f_flatten(1, -1)?.f_to_kind(kind)?)
+        })
     }
 
     /// Whether ∇²f is zero almost everywhere (LeakyReLU, ReLU).

@@ -155,6 +155,27 @@ fn parameter_gradient_agrees_with_autograd_of_the_plain_net() {
     }
 }
 
+#[test]
+fn f_is_the_top_layer_on_its_features() {
+    for activation in ACTIVATIONS {
+        let net = net(32, activation);
+        let x = image(3, 32, Kind::Float);
+        let features = net.top_features(&x).unwrap();
+        assert_eq!(features.size(), [3, 32 * 16]);
+        let parameters = net.named_parameters();
+        let (w, b) = (&parameters[parameters.len() - 2].1, &parameters[parameters.len() - 1].1);
+        let f = features.mv(&w.contiguous().view([-1])) + b;
+        // sums of 512 products of size 0.01 in another order
+        assert!(largest(&(f - net.f(&x).unwrap())) < 1e-6, "{activation:?}");
+        let ones = Tensor::ones([3], (Kind::Float, Device::Cpu));
+        let (_, gradients) = net.f_and_parameter_grad(&x, &ones).unwrap();
+        let sum = features.sum_dim_intlist([0i64].as_slice(), false, Kind::Float);
+        let gradient = gradients[gradients.len() - 2].contiguous().view([-1]);
+        assert!(largest(&(gradient - &sum)) < 1e-5 * largest(&sum), "{activation:?}");
+    }
+    assert!(net(32, Activation::Relu).top_features(&image(1, 64, Kind::Float)).is_err());
+}
+
 /// What every energy must keep: sample i never affects output j; a directional difference gives the gradient and its
 /// difference the Hessian-vector product; a replica agrees.
 fn keeps_the_contract<E: Energy>(energy: &E, x: &Tensor, smooth: bool) {

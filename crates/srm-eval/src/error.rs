@@ -8,6 +8,71 @@ pub enum EvalError {
     /// libtorch refused.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
+    /// The net refused.
+    #[error(transparent)]
+    Energy(#[from] srm_energy::EnergyError),
+    /// A chain could not run.
+    #[error(transparent)]
+    Langevin(#[from] srm_langevin::LangevinError),
+    /// A long run was saved under other settings.
+    #[error(
+        "{}: these chains were run with {setting} = {expected}, now it is {got}; take the settings they were begun with, or \
+         delete the file to begin anew", path.display()
+    )]
+    OtherSettings {
+        /// The saved run.
+        path: PathBuf,
+        /// The setting that differs.
+        setting: String,
+        /// Its value in the file.
+        expected: String,
+        /// Its value now.
+        got: String,
+    },
+    /// Metropolis chains of a run without noise.
+    #[error(
+        "langevin.noise_std is 0, so the temperature of exp(f/T) is 0 too; give Metropolis chains a net that was trained with noise"
+    )]
+    NoTemperature,
+    /// Images could not be read.
+    #[error(transparent)]
+    Data(#[from] srm_data::DataError),
+    /// Chains of an experiment blew up.
+    #[error("the chains blew up at step {step} after {update} updates; lower the rate")]
+    ChainsDiverged {
+        /// Updates before.
+        update: u64,
+        /// The first step, 0-based, with a number that is not finite.
+        step: usize,
+    },
+    /// Moments of an experiment left the data's for good.
+    #[error(
+        "after {update} updates E_q[h] lies {relative:.0} times ‖E_data[h]‖ from the data's, it began at {first:.2}; lower the rate"
+    )]
+    MomentsRanAway {
+        /// Updates made.
+        update: u64,
+        /// Relative error of the batch.
+        relative: f64,
+        /// That of the first batch.
+        first: f64,
+    },
+    /// A mean over images is NaN or infinite.
+    #[error("a mean over {count} images is not finite; look at the weights, and whether the chains blew up")]
+    MeanNotFinite {
+        /// Images.
+        count: usize,
+    },
+    /// No short run of a family has the data's moment.
+    #[error("no short run has E[h] = {wanted}, they reach from {least} to {most}; change steps or start variance")]
+    NoMomentMatch {
+        /// The data's.
+        wanted: f64,
+        /// At θ = 0.
+        least: f64,
+        /// At the largest θ.
+        most: f64,
+    },
     /// A weights file of a feature network lacks a tensor.
     #[error("the feature network's weights lack {name}; {remedy}")]
     MissingTensor {
