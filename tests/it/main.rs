@@ -1,11 +1,16 @@
 //! Check the whole system from outside, one module a theme.
 
 mod bad_input;
+mod chains;
 mod common;
 mod doctor;
 mod evaluate;
 mod faults;
 mod latent;
+mod moments;
+#[cfg(feature = "mpi")]
+mod ranks;
+mod report;
 mod sample;
 mod survive;
 mod tensorboard;

@@ -65,7 +65,7 @@ impl Command {
 }
 
 /// Where and on how many threads to compute.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Compute {
     /// auto, cpu, cuda or cuda:N; auto takes CUDA where it works.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
@@ -94,7 +94,7 @@ impl Compute {
   srm train --config configs/smoke.json --set train.updates=10 --run runs/trial
   srm train --config configs/smoke.json --json
     {"command":"train","run":"runs/smoke","config":"configs/smoke.json","outcome":"finished","updates":30,"device":"cpu",
-     "threads":2,"block":8,"seconds":3.1,"updates_per_second":9.7,"images_seen":240,"rollbacks":0,
+     "threads":2,"block":8,"seconds":3.1,"updates_per_second":9.7,"images_seen":240,"rollbacks":0,"best":null,
      "weights":"runs/smoke/checkpoints/000030/weights.safetensors",
      "last":{"update":30,"f_data":0.02,"f_sample":0.01,"gap":0.01, ...}}
     (one line; "last" is the last line of metrics.jsonl)

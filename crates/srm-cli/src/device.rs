@@ -5,7 +5,7 @@ use std::str::FromStr;
 use anyhow::{Result, anyhow, bail};
 use tch::{Cuda, Device};
 
-use crate::cuda;
+use crate::{cuda, ranks};
 
 const REMEDY: &str = "`cargo xtask setup --cuda` gets it; --device cpu runs without";
 
@@ -46,7 +46,10 @@ impl DeviceChoice {
         match self {
             DeviceChoice::Cpu => Ok(Device::Cpu),
             DeviceChoice::Auto => match cuda::open(true_f32) {
-                Ok(_) if Cuda::is_available() => Ok(Device::Cuda(0)),
+                // of several processes on a machine each takes a GPU of its own
+                Ok(_) if Cuda::is_available() => {
+                    Ok(Device::Cuda(ranks::local_rank() % usize::try_from(Cuda::device_count()).unwrap_or(1).max(1)))
+                }
                 Ok(file) => {
                     tracing::info!("{} is there but finds no usable GPU: computing on the CPU", file.display());
                     Ok(Device::Cpu)

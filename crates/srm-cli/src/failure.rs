@@ -33,21 +33,26 @@ pub fn usage(text: impl Into<String>) -> anyhow::Error {
 
 /// Exit code of an error: 1 failed, 2 bad usage or config, 3 divergence, 130 interrupted.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(code(error))
+}
+
+/// [`exit_code`] as a number.
+pub fn code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         if cause.is::<ConfigError>() {
-            return ExitCode::from(2);
+            return 2;
         }
         if matches!(cause.downcast_ref::<LatentError>(), Some(LatentError::Diverged { .. })) {
-            return ExitCode::from(3);
+            return 3;
         }
         match cause.downcast_ref::<Failure>() {
-            Some(Failure::Usage(_)) => return ExitCode::from(2),
-            Some(Failure::Diverged(_)) => return ExitCode::from(3),
-            Some(Failure::Interrupted(_)) => return ExitCode::from(130),
+            Some(Failure::Usage(_)) => return 2,
+            Some(Failure::Diverged(_)) => return 3,
+            Some(Failure::Interrupted(_)) => return 130,
             None => {}
         }
     }
-    ExitCode::FAILURE
+    1
 }
 
 /// The error and its causes in one line; a cause that the text before it already holds is not said twice.

@@ -8,6 +8,9 @@ mod device;
 mod diagnose_arguments;
 mod diagnose_chains;
 mod diagnose_moments;
+mod diagnose_moments_frozen;
+mod diagnose_moments_toy;
+mod diagnose_moments_trained;
 mod doctor;
 mod environment;
 mod evaluate;
@@ -20,12 +23,18 @@ mod interrupt;
 mod latent_arguments;
 mod machine;
 mod moments_arguments;
+#[cfg(feature = "mpi")]
+mod mpi_team;
+mod neighbours;
 mod output;
 mod progress;
+mod ranks;
 mod reconstruct;
 mod report;
 mod report_arguments;
 mod sample;
+mod scorer;
+mod scoring;
 mod status;
 mod train;
 mod train_plan;
@@ -43,7 +52,7 @@ use crate::{
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let output = Output::install(arguments.command.json());
-    let result = match &arguments.command {
+    let result = ranks::allow(matches!(arguments.command, Command::Train(_))).and_then(|()| match &arguments.command {
         Command::Train(train) => train::run(train, &output),
         Command::Sample(sample) => sample::run(sample, &output),
         Command::Interpolate(interpolate) => interpolate::run(interpolate, &output),
@@ -55,7 +64,7 @@ fn main() -> ExitCode {
         },
         Command::Report(report) => report::run(report, &output),
         Command::Doctor(_) => doctor::run(&output),
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -4,46 +4,72 @@ use std::{fmt::Write, path::Path};
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
+use srm_config::Config;
 use srm_data::ImageSet;
-use srm_train::{End, Lock, RunFolder, Trainer, TrainerOptions};
+use srm_train::{End, Lock, RunFolder, Sink, Team, Trainer, TrainerOptions};
 
 use crate::{
     arguments::TrainArguments,
     environment::environment,
-    failure::{Failure, usage},
+    failure::{self, Failure, usage},
     images, interrupt,
+    machine::Machine,
     output::Output,
     progress::Progress,
+    ranks,
+    scorer::Scorer,
     status,
     train_plan::Plan,
 };
+
+/// What the first Ctrl-C is answered with.
+const INTERRUPTED: &str = "stopping after this update; once more Ctrl-C stops at once, without saving";
 
 /// Train, and print what came out.
 ///
 /// # Errors
 /// Bad usage or config, missing images, a run folder in use, divergence, Ctrl-C.
 pub fn run(arguments: &TrainArguments, output: &Output) -> Result<()> {
-    let plan = Plan::resolve(arguments)?;
-    if arguments.dry_run {
-        let tree: serde_json::Value = serde_json::from_str(&plan.config.to_json())?;
-        let object = json!({ "command": "train", "dry_run": true, "run": plan.folder,
-            "device": plan.machine.device_name(), "config": tree });
-        return output.result(&object, &plan.config.to_json());
+    let team = ranks::join()?;
+    let (rank, size) = (team.rank(), team.size());
+    let ended = if rank == 0 { lead(arguments, team, output) } else { follow(arguments, team, output) };
+    match &ended {
+        Err(error) if size > 1 && !decided_together(error) => {
+            output.line(&format!("error: rank {rank} of {size}: {}", failure::text(error)));
+            ranks::end_job(failure::code(error));
+        }
+        _ => ranks::leave(),
     }
+    ended
+}
+
+/// Whether all ranks end for this reason, at the same point.
+fn decided_together(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Failure::Interrupted(_) | Failure::Diverged(_)))
+}
+
+/// Train as rank 0, which reads the settings and keeps the run folder.
+fn lead(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> Result<()> {
+    let plan = match Plan::resolve(arguments, team.size()) {
+        Ok(plan) if !arguments.dry_run => plan,
+        other => {
+            team.broadcast(Vec::new())?; // nothing to do for the others
+            return dry_run(&other?, output);
+        }
+    };
     images::check(&plan.config)?;
     let lock = prepare_folder(&plan.folder, arguments)?;
     let images = images::open(&plan.config)?;
     introduce(&plan, &images);
-    interrupt::watch(output.clone())?;
+    interrupt::watch_saying(output.clone(), INTERRUPTED)?;
     let fingerprint = images.fingerprint();
-    let options = TrainerOptions {
-        device: plan.machine.device,
-        precision: plan.machine.precision,
-        threads: plan.machine.threads,
-        block: plan.block,
-    };
-    let mut trainer = Trainer::new(&plan.config, images, options)?;
+    let mut trainer = Trainer::new(&plan.config, images, options(&plan.machine, plan.block))?;
+    if let Some(scorer) = Scorer::open(&plan.config, &plan.machine, plan.block, output)? {
+        trainer.score_with(Box::new(scorer));
+    }
     let folder = begin(lock, &plan, arguments, &fingerprint, &mut trainer)?;
+    team.broadcast(plan.config.to_json().into_bytes())?;
+    trainer.join(team)?;
     let (from, updates) = (trainer.state().update, plan.config.train.updates);
     let mut sink = Progress::new(folder, output, from, updates);
     if from >= updates {
@@ -80,6 +106,46 @@ pub fn run(arguments: &TrainArguments, output: &Output) -> Result<()> {
             .into())
         }
     }
+}
+
+/// Print the resolved config.
+fn dry_run(plan: &Plan, output: &Output) -> Result<()> {
+    let tree: serde_json::Value = serde_json::from_str(&plan.config.to_json())?;
+    let object = json!({ "command": "train", "dry_run": true, "run": plan.folder,
+        "device": plan.machine.device_name(), "config": tree });
+    output.result(&object, &plan.config.to_json())
+}
+
+/// Train as any other rank: the settings and the state are rank 0's, and nothing is written.
+fn follow(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> Result<()> {
+    struct Silent;
+    impl Sink for Silent {}
+    let settings = team.broadcast(Vec::new())?;
+    if settings.is_empty() {
+        return Ok(());
+    }
+    let config = Config::from_json(&String::from_utf8_lossy(&settings), &[])?;
+    let machine = Machine::open(&arguments.compute)?;
+    interrupt::watch_saying(output.clone(), INTERRUPTED)?;
+    let block = config.langevin.block.context("rank 0 has resolved the block")?;
+    let mut trainer = Trainer::new(&config, images::open(&config)?, options(&machine, block))?;
+    trainer.join(team)?;
+    match trainer.run(&mut Silent, &interrupt::asked)? {
+        End::Finished => Ok(()),
+        // rank 0 says why
+        End::Interrupted { .. } => std::process::exit({
+            ranks::leave();
+            130
+        }),
+        End::Diverged { .. } => std::process::exit({
+            ranks::leave();
+            3
+        }),
+    }
+}
+
+fn options(machine: &Machine, block: usize) -> TrainerOptions {
+    TrainerOptions { device: machine.device, precision: machine.precision, threads: machine.threads, block }
 }
 
 /// Say what is about to happen.
@@ -183,7 +249,7 @@ fn summary(
         "command": "train", "run": plan.folder, "config": plan.source, "outcome": outcome, "updates": state.update,
         "device": plan.machine.device_name(), "precision": plan.machine.precision_name(), "threads": plan.machine.threads, "block": plan.block, "seconds": seconds,
         "updates_per_second": rate, "images_seen": state.images_seen, "rollbacks": state.rollbacks, "weights": weights,
-        "last": sink.last,
+        "best": state.best, "last": sink.last,
     });
     let mut text = format!("{outcome} after {} updates", state.update);
     if made > 0 {
@@ -192,6 +258,12 @@ fn summary(
     }
     if let Some(last) = &sink.last {
         write!(text, "\nat the end  gap {:.3}, r {:.3}, std {:.3}", last.gap, last.chain_grad_norm, last.sample_std)?;
+    }
+    if let Some(best) = &state.best {
+        write!(text, "\nbest        {} {:.4} at update {}", best.name, best.score, best.update)?;
+        if plan.config.checkpoint.keep_best {
+            write!(text, " (kept in {}/checkpoints/best)", plan.folder.display())?;
+        }
     }
     for rollback in &sink.rollbacks {
         write!(text, "\nrollback    from update {} to {}: {}", rollback.update, rollback.to, rollback.reason)?;

@@ -21,11 +21,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Resolve the arguments. A run that is resumed keeps its own settings, and `--set` changes them.
+    /// Resolve the arguments for so many ranks. A run that is resumed keeps its own settings, and `--set` changes them.
     ///
     /// # Errors
     /// Bad config, a device that is not there, a change that no run can go on with.
-    pub fn resolve(arguments: &TrainArguments) -> Result<Plan> {
+    pub fn resolve(arguments: &TrainArguments, ranks: usize) -> Result<Plan> {
         let named = arguments.config.as_deref().map(|path| Config::load(path, &arguments.overrides)).transpose()?;
         let machine = Machine::open(&arguments.compute)?;
         let device = machine.device;
@@ -44,11 +44,11 @@ impl Plan {
             (None, Some(config)) => (source, config),
             (None, None) => load_default(source, device, &arguments.overrides)?,
         };
-        // A block for every thread, as long as the batch has enough chains.
+        // A block for every thread of every rank, as long as the batch has enough chains.
         let block = *config
             .langevin
             .block
-            .get_or_insert(machine.default_block().min(config.train.batch.div_ceil(machine.threads)));
+            .get_or_insert(machine.default_block().min(config.train.batch.div_ceil(machine.threads * ranks)));
         refuse(&earlier.map(|earlier| earlier.changes(&config)).unwrap_or_default())?;
         Ok(Plan { source, config, folder, machine, block })
     }

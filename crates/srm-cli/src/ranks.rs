@@ -1,0 +1,85 @@
+//! Find out whether this process is one of several that an MPI launcher has started, and join them.
+
+use std::env;
+
+use anyhow::Result;
+use srm_train::{Alone, Team};
+
+use crate::failure::usage;
+
+/// Where launchers say how many processes they have started: Open MPI, MPICH and Intel MPI, Slurm with PMI-2.
+const SIZES: [&str; 2] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
+/// Where they say which of the processes of its machine this one is.
+const LOCAL_RANKS: [&str; 4] = ["OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID", "LOCAL_RANK"];
+/// Slurm's `srun --mpi=pmix` sets this and the size of its step.
+const PMIX: (&str, &str) = ("PMIX_RANK", "SLURM_STEP_NUM_TASKS");
+
+/// Processes that the launcher has started; 1 without one.
+pub fn launched() -> usize {
+    let number = |name: &str| env::var(name).ok().and_then(|value| value.parse::<usize>().ok());
+    let slurm = env::var_os(PMIX.0).and_then(|_| number(PMIX.1));
+    SIZES.into_iter().find_map(number).or(slurm).unwrap_or(1)
+}
+
+/// Which of the processes of this machine this one is: its GPU.
+pub fn local_rank() -> usize {
+    LOCAL_RANKS.into_iter().find_map(|name| env::var(name).ok()?.parse().ok()).unwrap_or(0)
+}
+
+/// The team of this process.
+///
+/// # Errors
+/// It is one of several, and this program was built without MPI.
+#[cfg(not(feature = "mpi"))]
+pub fn join() -> Result<Box<dyn Team>> {
+    match launched() {
+        1 => Ok(Box::new(Alone)),
+        count => Err(usage(format!(
+            "started as one of {count} processes, but this srm was built without MPI; build it with \
+             `cargo build -p srm-cli --features mpi` (Debian: libopenmpi-dev openmpi-bin libclang-dev)"
+        ))),
+    }
+}
+
+/// The team of this process.
+///
+/// # Errors
+/// MPI does not start.
+#[cfg(feature = "mpi")]
+pub fn join() -> Result<Box<dyn Team>> {
+    match launched() {
+        1 => Ok(Box::new(Alone)),
+        count => Ok(Box::new(crate::mpi_team::MpiTeam::start().ok_or_else(|| {
+            usage(format!("one of {count} processes, but MPI does not start; run it by mpirun or srun --mpi=pmix"))
+        })?)),
+    }
+}
+
+/// Let only a command that shares its work run as several processes.
+///
+/// # Errors
+/// There are several, and each would do the same and write the same files.
+pub fn allow(shared: bool) -> Result<()> {
+    match launched() {
+        count if count > 1 && !shared => Err(usage(format!(
+            "of all commands only train shares its work among processes, and this one was started as {count}; run it without \
+             mpirun"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Part from the others, all at the same point.
+pub fn leave() {
+    #[cfg(feature = "mpi")]
+    crate::mpi_team::leave();
+}
+
+/// End the whole job: this rank has failed where the others wait for it. Does nothing in a team of one.
+pub fn end_job(code: u8) {
+    #[cfg(feature = "mpi")]
+    if launched() > 1 {
+        crate::mpi_team::abort(i32::from(code));
+    }
+    let _ = code;
+}
