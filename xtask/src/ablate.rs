@@ -132,7 +132,7 @@ fn text(sweep: &Sweep, points: &[&Value]) -> String {
     for point in points {
         text += &format!(
             "\n{:<26} {:>10} {:>10} {:>9} {:>9} {:>9} {:>9} {:>12.0}{}",
-            point["value"],
+            point["value"].as_f64().unwrap_or(f64::NAN),
             number(&point["frechet"]),
             number(&point["kernel"]),
             number(&point["precision"]),

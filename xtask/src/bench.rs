@@ -1,5 +1,7 @@
 //! Time srm beside the published loop, in the profile that run and test share, so that libtorch's glue is not compiled again.
 
+mod scaling;
+
 use crate::{setup, workspace};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -31,6 +33,9 @@ pub struct Args {
     /// The Python that has PyTorch
     #[arg(long, value_name = "PATH", default_value = "python3", requires = "peer")]
     python: String,
+    /// Time training on one and two ranks with a thread each, with a model on paper for many
+    #[arg(long, conflicts_with_all = ["json", "only", "peer", "parts"])]
+    scaling: bool,
     /// Run the criterion benches of the parts instead; what follows is passed on, for example a bench's name
     #[arg(long, num_args = 0.., allow_hyphen_values = true, value_name = "ARGUMENT")]
     parts: Option<Vec<String>>,
@@ -43,6 +48,9 @@ pub fn run(args: Args) -> Result<()> {
         // Only the bench targets: the unit tests of a library do not understand criterion's options.
         let benches = ["--bench", "kernel", "--bench", "adjoint"].map(str::to_owned);
         return workspace::run(&mut bench(benches.into_iter().chain(passed_on)));
+    }
+    if args.scaling {
+        return scaling::run();
     }
     if args.peer {
         return peer(&args.python, args.only.as_deref());

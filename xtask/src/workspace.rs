@@ -100,7 +100,15 @@ pub fn has_mpi() -> bool {
 /// # Errors
 /// The build fails.
 pub fn build_srm() -> Result<PathBuf> {
-    run(&mut cargo(["build", "--package", "srm-cli"]))?;
+    build_srm_with(&[])
+}
+
+/// [`build_srm`] with more arguments for cargo.
+///
+/// # Errors
+/// The build fails.
+pub fn build_srm_with(more: &[&str]) -> Result<PathBuf> {
+    run(&mut cargo(["build", "--package", "srm-cli"].iter().chain(more)))?;
     let metadata = metadata()?;
     let folder = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
     Ok(Path::new(folder).join("debug/srm"))

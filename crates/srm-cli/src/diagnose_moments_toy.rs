@@ -96,5 +96,6 @@ fn figure(family: &PlaneFamily, path: &[[f64; 2]], learned: f64, matching: f64) 
         .dots("the chains while θ is learned", path.iter().step_by((path.len() / 40).max(1)).map(|&v| point(v)))
         .dots("moment matching, the root", [point(family.run(matching))])
         .dots("learned, over the root", [point(family.run(learned))])
-        .dots("data and maximum likelihood", [point(family.data), point(family.model(likely))])
+        .dots("data", [point(family.data)])
+        .dots("maximum likelihood", [point(family.model(likely))])
 }

@@ -8,8 +8,8 @@ use std::{fs, ops::Range, path::Path};
 const SIZE: (u32, u32) = (860, 480);
 /// Pixels of letters.
 const LETTERS: u32 = 15;
-/// Colours that also a colour-blind eye tells apart (Okabe and Ito 2008, their palette without yellow).
-const COLOURS: [RGBColor; 7] = [
+/// Colours that also a colour-blind eye tells apart (Okabe and Ito 2008, their palette with grey for yellow).
+const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -17,6 +17,7 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(86, 180, 233),
     RGBColor(230, 159, 0),
     RGBColor(0, 0, 0),
+    RGBColor(130, 130, 130),
 ];
 
 /// How a series is drawn.

@@ -9,6 +9,28 @@
 //!   over training, step by step, very long, corrected, and from one start with many noises.
 //!
 //! Letters: n images, d features an image.
+//!
+//! # Measured
+//!
+//! Two AVX2 cores beside other work, the net of `runs/demo` (`configs/fashion32.json`, 1,900 updates), Fréchet distance by
+//! `random-conv`, seed 1.
+//!
+//! `srm diagnose chains --long-steps 100000 --metropolis-scale 0.1 --metropolis-steps 10000`: of the pixels' variance after K steps
+//! 98.0 % lie between starts (8 starts, 8 noises each): z decides the image. Long chains run away: pictures are saturated after
+//! about 100 steps, f rises to 30,509 at step 100,000, the largest |x| is 7,570, none of 8 blows up. Metropolis's test takes 2.1 % of
+//! the training steps over the first 60 from noise and then none; of steps a tenth as long 26.7 % over 10,000.
+//!
+//! `cargo xtask ablate`, 900 updates a run, one run each, 38 minutes in all:
+//!
+//! ```text
+//! K         5     10     20     30     50     sigma  0.01   0.03   0.06   0.12   0.24     n      4      8     16     32
+//! Fréchet   1.10   0.73   0.26   0.26   0.25          0.57   0.57   0.26   0.35   0.74            0.89   0.53   0.26   0.18
+//! r         8.6    3.6    2.0    1.3    0.8           1.4    1.8    1.3    1.2    1.1             1.1    1.3    1.3    1.4
+//! rollbacks 4      3      0      0      0             3      5      0      0      0               0      0      0      0
+//! ```
+//!
+//! Mean and covariance of 50,000 images at 2,048 features: 66 s, 363 MB for the whole process. A Fréchet distance at 2,048
+//! features, samples and two square roots included: 10.6 s.
 
 #![deny(missing_docs)]
 

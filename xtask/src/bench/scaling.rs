@@ -1,0 +1,133 @@
+//! Time training on one and on two ranks, and say on paper what more would give.
+
+use crate::workspace;
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::{path::Path, process::Command};
+
+/// Times that each number of ranks is measured, in turn.
+const ROUNDS: usize = 3;
+/// Updates of a measurement.
+const UPDATES: u64 = 60;
+/// The net of `configs/celeba32-cpu.json` on images that the program makes, with a batch that two ranks halve.
+const SETTINGS: [&str; 11] = [
+    "energy.features=24",
+    "langevin.steps=30",
+    "langevin.block=8",
+    "train.batch=16",
+    "train.updates=60",
+    "train.learning_rate=1e-6",
+    "log.every=60",
+    "log.samples_every=1000000",
+    "log.tensorboard=false",
+    "checkpoint.every=1000000",
+    "data.count=64",
+];
+
+/// Print updates a second, their ratio, and the model.
+pub fn run() -> Result<()> {
+    ensure!(
+        workspace::has_mpi(),
+        "--scaling needs MPI; on Debian: apt-get install libopenmpi-dev openmpi-bin libclang-dev"
+    );
+    let program = workspace::build_srm_with(&["--features", "mpi"])?;
+    let folder = std::env::temp_dir().join(format!("srm-scaling-{}", std::process::id()));
+    let mut rates = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for (ranks, rates) in [1, 2].into_iter().zip(&mut rates) {
+            rates.push(measure(&program, ranks, &folder)?);
+        }
+    }
+    std::fs::remove_dir_all(&folder).ok(); // a temporary folder: what is left does no harm
+    // the median of the pairs' ratios: a machine that others share changes its speed between rounds, less within one
+    let ratio = super::median(rates[1].iter().zip(&rates[0]).map(|(two, one)| two / one).collect());
+    println!("{:<28} {:>14} {:>10}", "32 px, n 24, K 30, m 16", "updates/s", "ratio");
+    println!("{:<28} {:>14.2} {:>10}", "1 rank, 1 thread", super::median(rates[0].clone()), "");
+    println!("{:<28} {:>14.2} {ratio:>10.2}", "2 ranks, 1 thread each", super::median(rates[1].clone()));
+    println!("efficiency {:.0} %\n", 50.0 * ratio);
+    println!("{}", model());
+    Ok(())
+}
+
+/// Updates a second of a run on so many ranks with one thread each.
+fn measure(program: &Path, ranks: usize, folder: &Path) -> Result<f64> {
+    let mut command = Command::new("mpirun");
+    command.args(["--bind-to", "core", "-n", &ranks.to_string()]).arg(program);
+    command
+        .args(["train", "--config", "configs/smoke.json", "--threads", "1", "--overwrite", "--json", "--run"])
+        .arg(folder);
+    command.args(SETTINGS.iter().flat_map(|setting| ["--set", setting]));
+    command.envs([("OMPI_ALLOW_RUN_AS_ROOT", "1"), ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")]);
+    let text = super::output(command.current_dir(workspace::root()))?;
+    let said: Value = serde_json::from_str(&text).with_context(|| format!("srm printed {text:?}"))?;
+    ensure!(said["updates"] == UPDATES, "the run ended after {} updates", said["updates"]);
+    said["updates_per_second"].as_f64().context("no updates_per_second")
+}
+
+/// What the model on paper assumes; none of it was measured.
+struct Assumed {
+    /// FLOP an image and step: f and f' of the 64 px net with n 64, by its layers.
+    flop_per_step: f64,
+    steps: f64,
+    /// Images of a rank's batch.
+    batch: f64,
+    /// FLOP/s that a GPU reaches on it.
+    rate: f64,
+    /// Bytes of the gradient, and of an image.
+    gradient: f64,
+    image: f64,
+    /// Bytes a second and seconds a message between ranks.
+    bandwidth: f64,
+    latency: f64,
+}
+
+/// Seconds of an update: computing, and talking.
+fn update(assumed: &Assumed, ranks: f64) -> (f64, f64) {
+    // K steps on the samples, then f and the weights' gradient (twice a step's work) on data and samples
+    let work = assumed.flop_per_step * assumed.batch * (assumed.steps + 4.0);
+    let rounds = ranks.log2().ceil();
+    // the sum goes up a tree of ranks and comes down again; every rank gets the others' samples
+    let sum = 2.0 * rounds * (assumed.gradient / assumed.bandwidth + assumed.latency);
+    let samples = (ranks - 1.0) * assumed.batch * assumed.image / assumed.bandwidth + rounds * assumed.latency;
+    (work / assumed.rate, if ranks > 1.0 { sum + samples } else { 0.0 })
+}
+
+/// The table of the model, with its assumptions.
+fn model() -> String {
+    let assumed = Assumed {
+        flop_per_step: 19e12 / (64.0 * 104.0),
+        steps: 100.0,
+        batch: 64.0,
+        rate: 60e12,
+        gradient: 28e6,
+        image: 64.0 * 64.0 * 3.0 * 4.0,
+        bandwidth: 25e9,
+        latency: 20e-6,
+    };
+    let mut text = "On paper, nothing of it measured: 64 px, n 64, K 100, 64 images a GPU (the batch grows with the GPUs), 19 TFLOP an \
+                    update and GPU at 60 TFLOP/s,\na gradient of 28 MB summed up a tree of ranks and sent down, all samples to all ranks, \
+                    25 GB/s and 20 us between ranks\n"
+        .to_owned();
+    text += &format!("{:>6} {:>12} {:>12} {:>12} {:>12}", "GPUs", "compute ms", "talk ms", "efficiency", "images/s");
+    for ranks in [1.0, 8.0, 64.0, 512.0] {
+        let (compute, talk) = update(&assumed, ranks);
+        let images = ranks * assumed.batch / (compute + talk);
+        let efficiency = 100.0 * compute / (compute + talk);
+        text +=
+            &format!("\n{ranks:>6} {:>12.1} {:>12.1} {efficiency:>11.0}% {images:>12.0}", compute * 1e3, talk * 1e3);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_gpu_talks_to_nobody_and_more_talk_more() {
+        let text = model();
+        let talks: Vec<f64> =
+            text.lines().rev().take(4).map(|line| line.split_whitespace().nth(2).unwrap().parse().unwrap()).collect();
+        assert!(talks[3] == 0.0 && talks.windows(2).all(|pair| pair[0] > pair[1]), "{text}");
+    }
+}
