@@ -109,15 +109,13 @@ pub(crate) fn sum(team: &dyn Team, mut mine: PartialSum) -> Result<Vec<Tensor>> 
     if size == 1 {
         return mine.into_root().ok_or_else(|| missing(rank));
     }
-    let root = match rank {
-        0 => {
-            let root = mine.into_root().ok_or_else(|| missing(rank))?;
-            let named: Named = root.into_iter().enumerate().map(|(i, tensor)| (format!("{i:06}"), tensor)).collect();
-            tensor_file::to_bytes(&named)?
-        }
-        _ => Vec::new(),
-    };
-    let mut root = tensor_file::from_bytes(&team.broadcast(root)?)?;
+    if rank == 0 {
+        let root = mine.into_root().ok_or_else(|| missing(rank))?;
+        let name = |(i, tensor): (usize, &Tensor)| (format!("{i:06}"), tensor.shallow_clone());
+        team.broadcast(tensor_file::to_bytes(&root.iter().enumerate().map(name).collect::<Named>())?)?;
+        return Ok(root);
+    }
+    let mut root = tensor_file::from_bytes(&team.broadcast(Vec::new())?)?;
     root.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(root.into_iter().map(|(_, tensor)| tensor).collect())
 }

@@ -6,7 +6,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// What stands for the file's name where tensors travel between processes.
 const MESSAGE: &str = "message of another rank";
@@ -46,10 +46,12 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Named> {
 fn serialized(path: &Path, tensors: &[(String, Tensor)]) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
-        let flat = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1i64])?;
-        let values = Vec::<f32>::try_from(flat)?;
+        let flat = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
         let shape: Vec<usize> = tensor.size().iter().map(|&side| side as usize).collect();
-        bytes.push((name, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()));
+        // the file's order of bytes is that of every processor libtorch runs on: little-endian
+        let mut data = vec![0u8; 4 * flat.numel()];
+        flat.f_copy_data_u8(&mut data, flat.numel())?;
+        bytes.push((name, shape, data));
     }
     bytes.sort();
     let failed = |source| TrainError::Tensors { path: path.to_owned(), source };
@@ -68,9 +70,8 @@ fn deserialized(path: &Path, bytes: &[u8]) -> Result<Named> {
         if view.dtype() != Dtype::F32 {
             return Err(failed(safetensors::SafeTensorError::TensorInvalidInfo));
         }
-        let values: Vec<f32> = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
         let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
-        tensors.push((name.to_owned(), Tensor::f_from_slice(&values)?.f_reshape(&shape)?));
+        tensors.push((name.to_owned(), Tensor::f_from_data_size(view.data(), &shape, Kind::Float)?));
     }
     Ok(tensors)
 }

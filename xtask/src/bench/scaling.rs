@@ -1,12 +1,16 @@
 //! Time training on one and on two ranks, and say on paper what more would give.
 
+use super::median;
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use std::{path::Path, process::Command};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
 
 /// Times that each number of ranks is measured, in turn.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 /// Updates of a measurement.
 const UPDATES: u64 = 60;
 /// The net of `configs/celeba32-cpu.json` on images that the program makes, with a batch that two ranks halve.
@@ -32,34 +36,59 @@ pub fn run() -> Result<()> {
     );
     let program = workspace::build_srm_with(&["--features", "mpi"])?;
     let folder = std::env::temp_dir().join(format!("srm-scaling-{}", std::process::id()));
-    let mut rates = [Vec::new(), Vec::new()];
+    let (mut one, mut two, mut apart) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        for (ranks, rates) in [1, 2].into_iter().zip(&mut rates) {
-            rates.push(measure(&program, ranks, &folder)?);
+        one.push(rate(&output(mpirun(&program, 1, &folder))?)?);
+        two.push(rate(&output(mpirun(&program, 2, &folder))?)?);
+        // what the machine has for two processes that do not talk
+        let both = [0, 1].map(|i| {
+            let mut command = Command::new(&program);
+            train(&mut command, &folder.join(format!("apart{i}"))).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
+        });
+        let mut sum = 0.0;
+        for child in both {
+            let ended = child.and_then(std::process::Child::wait_with_output).context("srm did not start")?;
+            sum += rate(&String::from_utf8_lossy(&ended.stdout))?;
         }
+        apart.push(sum);
     }
     std::fs::remove_dir_all(&folder).ok(); // a temporary folder: what is left does no harm
     // the median of the pairs' ratios: a machine that others share changes its speed between rounds, less within one
-    let ratio = super::median(rates[1].iter().zip(&rates[0]).map(|(two, one)| two / one).collect());
-    println!("{:<28} {:>14} {:>10}", "32 px, n 24, K 30, m 16", "updates/s", "ratio");
-    println!("{:<28} {:>14.2} {:>10}", "1 rank, 1 thread", super::median(rates[0].clone()), "");
-    println!("{:<28} {:>14.2} {ratio:>10.2}", "2 ranks, 1 thread each", super::median(rates[1].clone()));
-    println!("efficiency {:.0} %\n", 50.0 * ratio);
+    let ratio = |many: &[f64]| median(many.iter().zip(&one).map(|(many, one)| many / one).collect());
+    println!("{:<36} {:>10} {:>8}", "32 px, n 24, K 30, m 16", "updates/s", "ratio");
+    println!("{:<36} {:>10.2}", "1 rank, 1 thread", median(one.clone()));
+    println!("{:<36} {:>10.2} {:>8.2}", "2 ranks, 1 thread each", median(two.clone()), ratio(&two));
+    println!("{:<36} {:>10.2} {:>8.2}", "2 processes apart, both counted", median(apart.clone()), ratio(&apart));
+    let efficiency = median(two.iter().zip(&apart).map(|(two, apart)| 100.0 * two / apart).collect());
+    println!("of what this machine gives two processes, two ranks reach {efficiency:.0} %\n");
     println!("{}", model());
     Ok(())
 }
 
-/// Updates a second of a run on so many ranks with one thread each.
-fn measure(program: &Path, ranks: usize, folder: &Path) -> Result<f64> {
+/// A run on so many ranks with one thread each.
+fn mpirun(program: &Path, ranks: usize, folder: &Path) -> Command {
     let mut command = Command::new("mpirun");
     command.args(["--bind-to", "core", "-n", &ranks.to_string()]).arg(program);
+    command.envs([("OMPI_ALLOW_RUN_AS_ROOT", "1"), ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")]);
+    train(&mut command, folder);
+    command
+}
+
+/// The arguments of a run in `folder`.
+fn train<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
     command
         .args(["train", "--config", "configs/smoke.json", "--threads", "1", "--overwrite", "--json", "--run"])
         .arg(folder);
-    command.args(SETTINGS.iter().flat_map(|setting| ["--set", setting]));
-    command.envs([("OMPI_ALLOW_RUN_AS_ROOT", "1"), ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")]);
-    let text = super::output(command.current_dir(workspace::root()))?;
-    let said: Value = serde_json::from_str(&text).with_context(|| format!("srm printed {text:?}"))?;
+    command.args(SETTINGS.iter().flat_map(|setting| ["--set", setting])).current_dir(workspace::root())
+}
+
+fn output(mut command: Command) -> Result<String> {
+    super::output(&mut command)
+}
+
+/// Updates a second of a run, from what it printed.
+fn rate(text: &str) -> Result<f64> {
+    let said: Value = serde_json::from_str(text).with_context(|| format!("srm printed {text:?}"))?;
     ensure!(said["updates"] == UPDATES, "the run ended after {} updates", said["updates"]);
     said["updates_per_second"].as_f64().context("no updates_per_second")
 }
