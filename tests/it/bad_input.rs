@@ -167,3 +167,15 @@ fn places_that_cannot_be_written_are_named_before_any_work() {
     fs::write(&file, "x").expect("a writable temporary folder");
     srm(&[&SMOKE[..], &["--run", text(&file)]].concat()).failed_with(1, &["is a file", "--run DIR"]);
 }
+
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn a_program_without_mpi_that_is_started_as_several_processes_says_what_to_build() {
+    let place = folder();
+    let run = place.path().join("run");
+    let mut command = crate::common::command(&["train", "--config", "configs/smoke.json", "--run", text(&run)]);
+    let output = command.env("OMPI_COMM_WORLD_SIZE", "2").output().expect("the binary was built for this test");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("--features mpi"), "{said}");
+    assert!(!run.exists());
+}

@@ -130,18 +130,13 @@ fn follow(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> R
     let block = config.langevin.block.context("rank 0 has resolved the block")?;
     let mut trainer = Trainer::new(&config, images::open(&config)?, options(&machine, block))?;
     trainer.join(team)?;
-    match trainer.run(&mut Silent, &interrupt::asked)? {
-        End::Finished => Ok(()),
-        // rank 0 says why
-        End::Interrupted { .. } => std::process::exit({
-            ranks::leave();
-            130
-        }),
-        End::Diverged { .. } => std::process::exit({
-            ranks::leave();
-            3
-        }),
-    }
+    let code = match trainer.run(&mut Silent, &interrupt::asked)? {
+        End::Finished => return Ok(()),
+        End::Interrupted { .. } => 130,
+        End::Diverged { .. } => 3,
+    };
+    ranks::leave();
+    std::process::exit(code) // without a word: rank 0 says why
 }
 
 fn options(machine: &Machine, block: usize) -> TrainerOptions {
