@@ -24,7 +24,7 @@ fn report(run: &Path, more: &[&str]) -> (String, Value) {
     (html, said)
 }
 
-/// A copy of the smoke run that a test may break.
+/// A copy of the smoke run that a test may break, as training has left it: other tests score the run itself at this time.
 fn copy() -> (TempDir, PathBuf) {
     fn all(from: &Path, to: &Path) {
         fs::create_dir_all(to).expect("a writable temporary folder");
@@ -32,6 +32,7 @@ fn copy() -> (TempDir, PathBuf) {
             let (from, to) = (entry.path(), to.join(entry.file_name()));
             match from.is_dir() {
                 true => all(&from, &to),
+                false if from.ends_with("evaluation.json") => {}
                 false => assert!(fs::copy(&from, &to).is_ok(), "{}", to.display()),
             }
         }
@@ -75,8 +76,8 @@ fn pixels(png: &[u8]) -> (u32, u32, Vec<u8>) {
 
 #[test]
 fn a_page_holds_the_run_and_asks_for_nothing() {
-    let (run, _) = smoke();
-    let (html, said) = report(run, &["--iterations", "4"]);
+    let (_place, run) = copy();
+    let (html, said) = report(&run, &["--iterations", "4"]);
     let sections = "samples curves chains interpolation reconstruction settings machine history again"
         .split(' ')
         .collect::<Vec<_>>();
@@ -98,7 +99,7 @@ fn a_page_holds_the_run_and_asks_for_nothing() {
     // The strip is that of `srm sample --chain`, to the pixel: the same chains by the same keys.
     let place = folder();
     let (strip, out) = (place.path().join("chain.png"), place.path().join("x.png"));
-    srm(&["sample", "--weights", text(run), "--count", "8", "--out", text(&out), "--chain", text(&strip)]).done();
+    srm(&["sample", "--weights", text(&run), "--count", "8", "--out", text(&out), "--chain", text(&strip)]).done();
     let part = html.split("id=\"chains\"").nth(1).expect("a section");
     let source = attributes(part, "src")[0].strip_prefix("data:image/png;base64,").expect("a PNG");
     assert!(pixels(&STANDARD.decode(source).expect("base64")) == pixels(&fs::read(&strip).expect("written")));
