@@ -21,6 +21,8 @@ fn mpirun(ranks: usize, arguments: &[&str]) -> Command {
         .current_dir(root())
         .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
         .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
+        // a container may forbid one process to read another's memory: then through shared memory alone
+        .env("OMPI_MCA_btl_vader_single_copy_mechanism", "none")
         .env("XDG_CACHE_HOME", "/nonexistent-cache");
     command
 }
