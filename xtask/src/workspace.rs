@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use std::{
     env,
     ffi::OsStr,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -87,11 +88,27 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Whether an MPI library can be built against and run.
+/// Whether an MPI library can be built against, with the libclang that its bindings need, and run.
 pub fn has_mpi() -> bool {
-    ["mpicc", "mpirun"].iter().all(|program| {
+    let runs = |program: &str| {
         let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         found.is_ok_and(|status| status.success())
+    };
+    runs("mpicc") && runs("mpirun") && (env::var_os("LIBCLANG_PATH").is_some() || has_libclang(Path::new("/usr")))
+}
+
+/// Whether libclang lies where distributions put it.
+fn has_libclang(usr: &Path) -> bool {
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let versions =
+        entries(&usr.join("lib")).filter(|path| path.to_string_lossy().contains("llvm")).map(|path| path.join("lib"));
+    let usual = ["lib", "lib64", "lib/x86_64-linux-gnu", "local/lib"].map(|folder| usr.join(folder));
+    usual.into_iter().chain(versions).any(|folder| {
+        let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        entries(&folder).map(|path| name(&path)).any(|name| {
+            // not libclang-cpp, which is another library
+            name.starts_with("libclang") && name.contains(".so") && !name.starts_with("libclang-cpp")
+        })
     })
 }
 
@@ -158,6 +175,21 @@ mod tests {
     #[test]
     fn finds_the_workspace() {
         assert!(root().join("Cargo.toml").exists() && root().join("crates").is_dir());
+    }
+
+    #[test]
+    fn libclang_is_found_in_its_usual_places_and_no_other_library_is_taken_for_it() {
+        let usr = tempfile::tempdir().unwrap();
+        let put = |name: &str| {
+            let path = usr.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        };
+        assert!(!has_libclang(usr.path()));
+        put("lib/x86_64-linux-gnu/libclang-cpp.so.14");
+        assert!(!has_libclang(usr.path()));
+        put("lib/llvm-14/lib/libclang-14.so.1");
+        assert!(has_libclang(usr.path()));
     }
 
     #[test]
