@@ -7,9 +7,9 @@ mod mixing;
 mod short;
 mod training;
 
-use std::{fs, path::Path, time::Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 use srm_config::Config;
 use srm_data::sha256_of_file;
@@ -18,7 +18,7 @@ use srm_eval::Variant;
 use crate::{
     arguments::ChainsArguments,
     failure::{Failure, usage},
-    images::prepare_output,
+    images::{prepare_output, write_whole},
     interrupt,
     machine::Machine,
     output::Output,
@@ -126,12 +126,4 @@ pub fn run(arguments: &ChainsArguments, output: &Output) -> Result<()> {
         number(langevin.temperature())
     );
     output.result(&object, &text)
-}
-
-/// Write through a temporary file, so that an earlier report is there until the new one is whole.
-fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let temporary = path.with_extension("part");
-    fs::write(&temporary, text)
-        .and_then(|()| fs::rename(&temporary, path))
-        .with_context(|| format!("cannot write {}", path.display()))
 }

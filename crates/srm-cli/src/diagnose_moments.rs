@@ -14,7 +14,7 @@ use crate::{
     arguments::MomentsArguments,
     diagnose_moments_frozen, diagnose_moments_toy, diagnose_moments_trained,
     failure::{Failure, usage},
-    images::{prepare_output, remedy},
+    images::{open_file, prepare_output, write_whole},
     interrupt,
     machine::Machine,
     output::Output,
@@ -45,17 +45,14 @@ pub fn run(arguments: &MomentsArguments, output: &Output) -> Result<()> {
     prepare_output(&report)?;
     interrupt::watch(output.clone())?;
     let (object, text) = experiment(arguments, output)?;
-    std::fs::write(&report, format!("{object:#}\n")).with_context(|| format!("cannot write {}", report.display()))?;
+    write_whole(&report, &format!("{object:#}\n"))?;
     output.result(&object, &text)
 }
 
 /// The observed images, of the count that the comparison asks for.
 pub fn observed(arguments: &MomentsArguments) -> Result<ImageSet> {
     let path = arguments.data.as_deref().context("clap asks for --data")?;
-    if !path.exists() {
-        bail!("the images {} do not exist; {}", path.display(), remedy(path));
-    }
-    let images = ImageSet::open(path)?;
+    let images = open_file(path)?;
     if images.len() < arguments.count as usize {
         return Err(usage(format!(
             "--count {}: {} holds {} images; lower --count or give a larger set",

@@ -16,7 +16,7 @@ use srm_langevin::SamplerOptions;
 use crate::{
     arguments::EvaluateArguments,
     failure::Failure,
-    images::prepare_output,
+    images::{prepare_output, write_whole},
     interrupt,
     machine::Machine,
     output::Output,
@@ -69,7 +69,7 @@ pub fn run(arguments: &EvaluateArguments, output: &Output) -> Result<()> {
         "seconds": begun.elapsed().as_secs_f64(),
     });
     if let Some(path) = &report {
-        std::fs::write(path, format!("{object:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+        write_whole(path, &format!("{object:#}\n"))?;
     }
     for warning in &warnings {
         tracing::warn!("{warning}");

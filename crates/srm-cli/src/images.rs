@@ -59,6 +59,17 @@ pub fn open(config: &Config) -> Result<ImageSet> {
     Ok(images)
 }
 
+/// Open a `.npy` of images.
+///
+/// # Errors
+/// There is no such file: the command that makes it; or it is no image set.
+pub fn open_file(path: &Path) -> Result<ImageSet> {
+    if !path.exists() {
+        bail!("the images {} do not exist; {}", path.display(), remedy(path));
+    }
+    Ok(ImageSet::open(path)?)
+}
+
 /// The built-in set, by way of a file that is gone again as soon as it is mapped.
 fn make_synthetic(config: &Config) -> Result<ImageSet> {
     let (count, size, channels) =
@@ -69,6 +80,17 @@ fn make_synthetic(config: &Config) -> Result<ImageSet> {
     let images = ImageSet::open(&file);
     fs::remove_file(&file).with_context(|| format!("cannot delete {}", file.display()))?;
     Ok(images?)
+}
+
+/// Write text through a temporary file, so that an earlier one is there until the new one is whole.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_whole(path: &Path, text: &str) -> Result<()> {
+    let temporary = path.with_extension("part");
+    fs::write(&temporary, text)
+        .and_then(|()| fs::rename(&temporary, path))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The command that makes a missing image set.

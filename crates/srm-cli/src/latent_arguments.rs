@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use srm_latent::{Latent, Method};
+use srm_latent::{Latent, Method, ReconstructOptions};
 
 use crate::arguments::Compute;
 
@@ -65,6 +65,20 @@ impl MethodChoice {
     /// What reached the smallest errors.
     pub fn default_for(net_has_curvature: bool) -> MethodChoice {
         if net_has_curvature { MethodChoice::Residual } else { MethodChoice::Adam }
+    }
+
+    /// What `srm reconstruct` does where nobody asks for anything else: this method with its step, one free start.
+    pub fn options(self, iterations: usize, seed: u64, keep: Vec<usize>) -> ReconstructOptions {
+        ReconstructOptions {
+            iterations,
+            method: self.into(),
+            step: self.default_step(),
+            latent: Latent::Free,
+            starts: 1,
+            seed,
+            enough: None,
+            keep,
+        }
     }
 
     /// As typed.

@@ -93,14 +93,11 @@ fn options(arguments: &ReconstructArguments, method: MethodChoice) -> Reconstruc
     }
     keep.dedup();
     ReconstructOptions {
-        iterations,
-        method: method.into(),
         step: arguments.step.unwrap_or(method.default_step()),
         latent: arguments.latent.into(),
         starts: usize::from(arguments.starts),
-        seed: arguments.seed,
         enough: arguments.observed_noise.map(|sigma| sigma * sigma),
-        keep,
+        ..method.options(iterations, arguments.seed, keep)
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use srm_config::{Config, LangevinConfig};
-use srm_data::ImageSet;
 use srm_energy::ConvNet;
 use srm_eval::FeatureNetwork;
 use srm_langevin::SamplerOptions;
@@ -40,10 +39,7 @@ impl Scorer {
         let open = || -> Result<Scorer> {
             let net = FeatureNetwork::open(&evaluate.features, machine.device)?;
             let mut images = match &evaluate.images {
-                Some(path) if !path.exists() => {
-                    anyhow::bail!("the images {} do not exist; {}", path.display(), images::remedy(path))
-                }
-                Some(path) => ImageSet::open(path)?,
+                Some(path) => images::open_file(path)?,
                 None => images::open(config)?,
             };
             let (side, channels) = (config.energy.size, config.energy.channels);

@@ -13,11 +13,11 @@ use srm_eval::{
     precision_recall,
 };
 use srm_langevin::{Chains, Outcome, Sampler, SamplerOptions, Samples};
-use srm_latent::{Latent, Noise, ReconstructOptions, ShortRun, ShortRunOptions};
+use srm_latent::{Noise, ShortRun, ShortRunOptions};
 use srm_train::to_bytes;
 
 use crate::{
-    arguments::MethodChoice, failure::Failure, images::remedy, interrupt, machine::Machine,
+    arguments::MethodChoice, failure::Failure, images::open_file, interrupt, machine::Machine,
     neighbours::with_neighbours, output::Output, reconstruct::to_tensor, weights::Loaded,
 };
 
@@ -49,10 +49,7 @@ impl Real {
         if path.extension().is_some_and(|kind| kind == "npz") {
             return Ok(Real { moments: Moments::load(path)?, set: None, images: None });
         }
-        if !path.exists() {
-            anyhow::bail!("the images {} do not exist; {}", path.display(), remedy(path));
-        }
-        let mut images = ImageSet::open(path)?;
+        let mut images = open_file(path)?;
         if let Some(count) = count {
             images.truncate(count);
         }
@@ -218,16 +215,7 @@ pub fn reconstruction(loaded: &Loaded, machine: &Machine, path: &Path, count: us
     let options = ShortRunOptions { noise: Noise::Fixed(1), spread, keep_every: 1 };
     let run = ShortRun::new(&loaded.net, &loaded.langevin, options);
     let method = MethodChoice::default_for(run.has_curvature());
-    let options = ReconstructOptions {
-        iterations: ITERATIONS,
-        method: method.into(),
-        step: method.default_step(),
-        latent: Latent::Free,
-        starts: 1,
-        seed: 1,
-        enough: None,
-        keep: Vec::new(),
-    };
+    let options = method.options(ITERATIONS, 1, Vec::new());
     let _guard = tch::no_grad_guard();
     let found = with_bar(output, (ITERATIONS, "iterations"), |seen| {
         let found = run.reconstruct(&target, None, &options, &mut |progress| seen(progress.iteration))?;

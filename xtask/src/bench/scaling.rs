@@ -1,6 +1,6 @@
 //! Time training on one and on two ranks, and say on paper what more would give.
 
-use super::median;
+use super::{median, output};
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -38,8 +38,8 @@ pub fn run() -> Result<()> {
     let folder = std::env::temp_dir().join(format!("srm-scaling-{}", std::process::id()));
     let (mut one, mut two, mut apart) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        one.push(rate(&output(mpirun(&program, 1, &folder))?)?);
-        two.push(rate(&output(mpirun(&program, 2, &folder))?)?);
+        one.push(rate(&output(&mut mpirun(&program, 1, &folder))?)?);
+        two.push(rate(&output(&mut mpirun(&program, 2, &folder))?)?);
         // what the machine has for two processes that do not talk
         let both = [0, 1].map(|i| {
             let mut command = Command::new(&program);
@@ -80,10 +80,6 @@ fn train<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
         .args(["train", "--config", "configs/smoke.json", "--threads", "1", "--overwrite", "--json", "--run"])
         .arg(folder);
     command.args(SETTINGS.iter().flat_map(|setting| ["--set", setting])).current_dir(workspace::root())
-}
-
-fn output(mut command: Command) -> Result<String> {
-    super::output(&mut command)
 }
 
 /// Updates a second of a run, from what it printed.

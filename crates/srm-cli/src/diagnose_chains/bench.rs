@@ -14,7 +14,7 @@ use tch::{Device, Kind, Tensor};
 use crate::{
     arguments::ChainsArguments,
     failure::{Failure, usage},
-    images::remedy,
+    images::open_file,
     interrupt,
     machine::Machine,
     output::Output,
@@ -77,10 +77,7 @@ impl<'a> Bench<'a> {
         let energy = loaded.net.config();
         let image = [energy.channels, energy.size, energy.size].map(|side| side as i64);
         let images = arguments.data.as_deref().map(|path| {
-            if !path.exists() {
-                bail!("the images {} do not exist; {}", path.display(), remedy(path));
-            }
-            let mut images = ImageSet::open(path)?;
+            let mut images = open_file(path)?;
             let (expected, got) = ([energy.size, energy.size, energy.channels], [images.height(), images.width(), images.channels()]);
             if expected != got {
                 bail!(

@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use ndarray::Array4;
 use srm_config::Config;
 use srm_data::{ImageSet, read_gallery};
-use srm_latent::{Latent, ReconstructOptions, rhos};
+use srm_latent::rhos;
 use srm_train::to_bytes;
 use tch::Tensor;
 
@@ -179,16 +179,7 @@ fn reconstruction(
     let method = MethodChoice::default_for(generator.run.has_curvature());
     let mut keep: Vec<usize> = SHOWN.iter().map(|share| (share * iterations as f64).round() as usize).collect();
     keep.dedup();
-    let options = ReconstructOptions {
-        iterations,
-        method: method.into(),
-        step: method.default_step(),
-        latent: Latent::Free,
-        starts: 1,
-        seed: SEED,
-        enough: None,
-        keep,
-    };
+    let options = method.options(iterations, SEED, keep);
     let found = generator.run.reconstruct(&target, None, &options, &mut |_| {
         bar.inc(1);
         !interrupt::asked()

@@ -55,19 +55,13 @@ impl RunFolder {
 
     fn write_checkpoint(&mut self, trainer: &Trainer, occasion: Occasion) -> Result<()> {
         let begun = Instant::now();
-        let logs = self.flush()?;
         let folder = self.path("checkpoints");
         let turn = trainer.state().update.is_multiple_of(self.config.checkpoint.every);
         let kind = match occasion {
             Occasion::Interrupt if !turn => Kind::Interrupt,
             _ => Kind::Regular,
         };
-        let written = checkpoint::write(&folder, trainer, logs, &self.environment, kind);
-        if written.is_err() {
-            // what was begun takes room that the next try needs; a failure here is the same full or broken disk
-            let _ = checkpoint::clean_up(&folder);
-        }
-        written?;
+        self.write_kind(trainer, kind)?;
         // the checkpoint is there: what fails from here on is made good by the next one, or when the run is resumed
         let tidied = checkpoint::point_to_latest(&folder).and(checkpoint::prune(&folder, &self.config.checkpoint));
         if let Err(error) = tidied {
@@ -86,10 +80,15 @@ impl RunFolder {
         }
     }
 
-    /// Keep a state in `checkpoints/best`.
-    fn keep_best(&mut self, trainer: &Trainer) -> Result<()> {
+    /// Write a checkpoint of any kind; of one that fails nothing is left.
+    fn write_kind(&mut self, trainer: &Trainer, kind: Kind) -> Result<()> {
         let (folder, logs) = (self.path("checkpoints"), self.flush()?);
-        checkpoint::write(&folder, trainer, logs, &self.environment, Kind::Best).map(drop)
+        let written = checkpoint::write(&folder, trainer, logs, &self.environment, kind);
+        if written.is_err() {
+            // what was begun takes room that the next try needs; a failure here is the same full or broken disk
+            let _ = checkpoint::clean_up(&folder);
+        }
+        written.map(drop)
     }
 
     fn log_trouble(&self, trouble: &Trouble) -> Result<()> {
@@ -143,7 +142,7 @@ impl Sink for RunFolder {
     }
 
     fn best(&mut self, trainer: &Trainer) -> Result<()> {
-        let written = self.keep_best(trainer);
+        let written = self.write_kind(trainer, Kind::Best);
         self.tolerate(written)
     }
 
