@@ -20,6 +20,7 @@ mod environment;
 mod error;
 mod evaluation;
 mod events;
+mod exchange;
 mod lock;
 mod log_file;
 mod record;
@@ -47,7 +48,7 @@ pub use run::End;
 pub use run_folder::{Found, RunFolder};
 pub use spectral::Spectral;
 pub use state::{Saved, State};
-pub use team::{Alone, Team};
+pub use team::{Alone, Team, gather_images, gather_numbers, rows, share};
 pub use trainer::{GRID_COUNT, GRID_SEED, Trainer, TrainerOptions, to_bytes};
 pub use watch::{Reason, Watch};
 

@@ -135,16 +135,18 @@ impl Trainer {
     }
 
     /// The images of `srm sample --seed SEED --count COUNT` with the weights as they are, averaged where the average is
-    /// on: u8 `[count, h, w, c]`.
+    /// on: u8 `[count, h, w, c]` at rank 0 of a team, its own part at the others.
     ///
     /// # Errors
     /// As in [`Trainer::update`]; images that diverged are shown as they are.
     pub fn samples(&self, seed: u64, count: usize) -> Result<Array4<u8>> {
         let averaged = self.ema.as_ref().map(|ema| sampler(ema.net(), &self.config, self.options));
         let sampler = averaged.as_ref().unwrap_or(&self.sampler);
-        let (outcome, _) = team::chains(&*self.team, sampler, None, &Chains::samples(seed, count))?;
+        let mine = team::rows(&*self.team, count, sampler.block());
+        let chains = Chains { ids: mine.start as u64..mine.end as u64, ..Chains::samples(seed, count) };
+        let (outcome, _) = sampler.run(&chains, |_| ())?;
         let (Outcome::Finished(Samples { x }) | Outcome::Diverged { x, .. }) = outcome;
-        to_bytes(&x)
+        team::gather_images(&*self.team, to_bytes(&x)?)
     }
 
     /// The way per pixel that a chain with r = 1 would go straight on: a K / √(c h w).

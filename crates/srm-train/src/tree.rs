@@ -16,7 +16,7 @@ pub(crate) type Place = (u64, u32);
 pub(crate) struct PartialSum {
     /// Blocks of the whole tree, at least 1.
     blocks: u64,
-    nodes: BTreeMap<Place, Vec<Tensor>>,
+    nodes: BTreeMap<Place, Tensor>,
 }
 
 impl PartialSum {
@@ -26,33 +26,33 @@ impl PartialSum {
     }
 
     /// Add what a block gave.
-    pub(crate) fn add_block(&mut self, block: usize, tensors: Vec<Tensor>) -> Result<()> {
-        self.add((block as u64, 0), tensors)
+    pub(crate) fn add_block(&mut self, block: usize, terms: Tensor) -> Result<()> {
+        self.add((block as u64, 0), terms)
     }
 
-    /// Add a node, and the nodes above it that it completes.
-    pub(crate) fn add(&mut self, (mut first, mut level): Place, mut tensors: Vec<Tensor>) -> Result<()> {
+    /// Add a node, whose tensor is then the tree's own, and the nodes above it that it completes.
+    pub(crate) fn add(&mut self, (mut first, mut level): Place, mut terms: Tensor) -> Result<()> {
         while (1u64 << level) < self.blocks {
             let sibling = first ^ (1 << level);
             if sibling < self.blocks {
                 let Some(other) = self.nodes.remove(&(sibling, level)) else { break };
-                let (left, right) = if first < sibling { (&tensors, &other) } else { (&other, &tensors) };
-                tensors = left.iter().zip(right).map(|(a, b)| Ok(a.f_add(b)?)).collect::<Result<_>>()?;
+                let (mut left, right) = if first < sibling { (terms, other) } else { (other, terms) };
+                terms = left.f_add_(&right)?;
             }
             first &= !(1 << level);
             level += 1;
         }
-        self.nodes.insert((first, level), tensors);
+        self.nodes.insert((first, level), terms);
         Ok(())
     }
 
     /// The nodes, to be sent to another holder.
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = (&Place, &Vec<Tensor>)> {
-        self.nodes.iter()
+    pub(crate) fn nodes(&self) -> &BTreeMap<Place, Tensor> {
+        &self.nodes
     }
 
     /// The sum over all blocks, once they are all there.
-    pub(crate) fn into_root(mut self) -> Option<Vec<Tensor>> {
+    pub(crate) fn into_root(mut self) -> Option<Tensor> {
         let level = self.blocks.next_power_of_two().trailing_zeros();
         self.nodes.remove(&(0, level))
     }
@@ -63,16 +63,16 @@ mod tests {
     use super::*;
     use srm_data::random::{Key, Purpose, normal};
 
-    fn block(i: usize) -> Vec<Tensor> {
+    fn block(i: usize) -> Tensor {
         let mut values = [0.0f32; 5];
         normal(&Key { id: i as u64, ..Key::new(1, Purpose::DataNoise) }, &mut values);
         // sizes far apart, so that another order of addition would show
         values.iter_mut().for_each(|value| *value *= 10f32.powi(i as i32 % 7));
-        vec![Tensor::from_slice(&values[..3]), Tensor::from_slice(&values[3..])]
+        Tensor::from_slice(&values)
     }
 
-    fn bits(tensors: &[Tensor]) -> Vec<u32> {
-        tensors.iter().flat_map(|t| Vec::<f32>::try_from(t).unwrap()).map(f32::to_bits).collect()
+    fn bits(tensor: &Tensor) -> Vec<u32> {
+        Vec::<f32>::try_from(tensor).unwrap().into_iter().map(f32::to_bits).collect()
     }
 
     #[test]
@@ -90,8 +90,8 @@ mod tests {
                 }
                 let mut whole = PartialSum::new(blocks);
                 for part in parts.into_iter().rev() {
-                    for (place, tensors) in part.nodes() {
-                        whole.add(*place, tensors.iter().map(Tensor::shallow_clone).collect()).unwrap();
+                    for (place, terms) in part.nodes() {
+                        whole.add(*place, terms.shallow_clone()).unwrap();
                     }
                 }
                 assert_eq!(bits(&whole.into_root().unwrap()), expected, "{blocks} blocks, {holders} holders");
@@ -103,10 +103,10 @@ mod tests {
     fn the_tree_is_the_sum_and_a_missing_block_leaves_no_root() {
         let mut sum = PartialSum::new(3);
         for i in [2, 0] {
-            sum.add_block(i, vec![Tensor::from_slice(&[i as f32 + 1.0])]).unwrap();
+            sum.add_block(i, Tensor::from_slice(&[i as f32 + 1.0])).unwrap();
         }
-        assert_eq!(sum.nodes().map(|(place, _)| *place).collect::<Vec<_>>(), [(0, 0), (2, 1)]);
-        sum.add_block(1, vec![Tensor::from_slice(&[2.0f32])]).unwrap();
+        assert_eq!(sum.nodes().keys().copied().collect::<Vec<_>>(), [(0, 0), (2, 1)]);
+        sum.add_block(1, Tensor::from_slice(&[2.0f32])).unwrap();
         assert_eq!(bits(&sum.into_root().unwrap()), [6.0f32.to_bits()]);
         assert!(PartialSum::new(2).into_root().is_none());
     }

@@ -1,13 +1,16 @@
 //! Make one update of Algorithm 1.
 
+use crate::exchange::{self, Measured};
 use crate::trainer::{GRID_COUNT, image, to_bytes};
 use crate::tree::PartialSum;
 use crate::{Details, Reason, Result, StepRecord, Trainer, Trouble, team};
+use ndarray::Axis;
 use srm_config::Init;
 use srm_data::fill_batch;
 use srm_data::random::{Key, Purpose, hash, normal};
 use srm_energy::{Energy, Trainable};
 use srm_langevin::{ChainKey, Chains, Outcome, Samples};
+use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
 impl Trainer {
@@ -22,31 +25,36 @@ impl Trainer {
         let (m, rate) = (train.batch, train.learning_rate.at(t) * self.state.rate_factor);
         let sigma = train.data_noise.at(t) + self.state.extra_noise;
 
-        // Draw m observed images and put N(0, σ²) on them.
-        let observed = self.observed(t, sigma)?;
+        // Draw m observed images and put N(0, σ²) on them: of a team each rank as many as it runs chains.
+        let mine = team::rows(&*self.team, m, self.sampler.block());
+        let observed = self.observed(t, sigma, &mine)?;
         // Draw z ~ p_0 and run K Langevin steps.
         let key = ChainKey { seed: self.config.train.seed, attempt: self.state.attempt, update: t };
-        let (slots, z) = self.starts(&key, &observed)?;
-        let chains = Chains { key, ids: 0..m as u64 };
-        let (outcome, norms) = team::chains(&*self.team, &self.sampler, z.as_ref(), &chains)?;
-        let samples = match outcome {
-            Outcome::Finished(Samples { x }) => x,
-            Outcome::Diverged { step, x } => return self.trouble(t, Reason::ChainNotFinite { step }, None, &x),
-        };
+        let (slots, z) = self.starts(&key, &observed, &mine)?;
+        let chains = Chains { key, ids: mine.start as u64..mine.end as u64 };
+        let (outcome, norms) = self.sampler.run_with_gradient_norms(z.as_ref(), &chains)?;
         // Ascend mean f(x⁺) − mean f(x⁻).
-        let (f, mut gradients) = self.gradients(&Tensor::f_cat(&[&observed, &samples], 0)?)?;
-        let details = Details {
-            f_data: numbers(&f.f_narrow(0, 0, m as i64)?)?,
-            f_sample: numbers(&f.f_narrow(0, m as i64, m as i64)?)?,
-            chain_grad_norm: numbers(&norms)?,
+        let (samples, bad_step) = match outcome {
+            Outcome::Finished(Samples { x }) => (x, None),
+            Outcome::Diverged { step, x } => (x, Some(step)),
         };
+        let (f, gradient) = match bad_step {
+            None => self.gradient(&observed, &samples, mine.start)?,
+            Some(_) => (Default::default(), PartialSum::new(0)),
+        };
+        let [f_data, f_sample] = f;
+        let pixels = pixel_sums(&samples, self.sampler.block())?;
+        let found = Measured { bad_step, f_data, f_sample, r: numbers(&norms)?, pixels }.of_all(&*self.team)?;
+        if let Some(step) = found.bad_step {
+            return self.trouble(t, Reason::ChainNotFinite { step }, None, &samples);
+        }
+        let mut gradients = self.total(gradient)?;
         let theta_grad_norm = norm(&gradients)?;
-        let (f_data, f_sample) = (mean(&details.f_data), mean(&details.f_sample));
+        let (f_data, f_sample, chain_grad_norm) = (mean(&found.f_data), mean(&found.f_sample), mean(&found.r));
         if !(f_data - f_sample).is_finite() || !theta_grad_norm.is_finite() {
             return self.trouble(t, Reason::GradientNotFinite, None, &samples);
         }
-        let (chain_grad_norm, sample_std) =
-            (mean(&details.chain_grad_norm), samples.f_std(false)?.f_double_value(&[])?);
+        let sample_std = found.pixel_std(image(&self.config).iter().product::<i64>() as usize);
         if !chain_grad_norm.is_finite() || !sample_std.is_finite() {
             let step = self.config.langevin.steps - 1;
             return self.trouble(t, Reason::ChainNotFinite { step }, None, &samples);
@@ -70,8 +78,14 @@ impl Trainer {
         }
         self.ascend(&mut gradients, theta_grad_norm, rate)?;
         if let (Some(bank), Some(slots)) = (&mut self.bank, slots) {
-            bank.give_back(&slots, &samples)?;
+            bank.give_back(&slots, &exchange::all_rows(&*self.team, &samples)?)?;
         }
+        let single = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
+        let details = Details {
+            f_data: single(found.f_data),
+            f_sample: single(found.f_sample),
+            chain_grad_norm: single(found.r),
+        };
         (self.state.update, self.state.images_seen) = (t, record.images_seen);
         Ok(Ok((record, details)))
     }
@@ -98,80 +112,99 @@ impl Trainer {
         Ok(())
     }
 
-    /// x⁺: batch t with N(0, σ²) on it, `[m, c, h, w]`.
-    fn observed(&mut self, t: u64, sigma: f64) -> Result<Tensor> {
-        let picks = self.batcher.batch_at(t, self.state.images_seen);
+    /// x⁺: the images `mine` of batch t with N(0, σ²) on them, `[mine, c, h, w]`.
+    fn observed(&mut self, t: u64, sigma: f64, mine: &Range<usize>) -> Result<Tensor> {
+        let picks = &self.batcher.batch_at(t, self.state.images_seen)[mine.clone()];
         let [c, h, w] = image(&self.config);
-        let shape = [self.config.train.batch as i64, c, h, w];
+        let shape = [mine.len() as i64, c, h, w];
+        let (device, block) = (self.net.device(), self.sampler.block());
         let clean = match &self.resident {
-            Some(resident) => resident.batch(&picks)?,
+            Some(resident) => resident.batch(picks)?,
             None => {
-                fill_batch(&self.images, &picks, &mut self.batch_buffer)?;
-                Tensor::f_from_slice(&self.batch_buffer)?.f_reshape(shape)?.f_to_device(self.net.device())?
+                fill_batch(&self.images, picks, &mut self.batch_buffer)?;
+                Tensor::f_from_slice(&self.batch_buffer)?.f_reshape(shape)?.f_to_device(device)?
             }
         };
         let base =
             Key { update: t, attempt: self.state.attempt, ..Key::new(self.config.train.seed, Purpose::DataNoise) };
-        let noise = if self.net.device() == Device::Cpu {
+        let noise = if device == Device::Cpu {
             let mut values = vec![0.0; clean.numel()];
-            for (id, image) in values.chunks_mut((c * h * w) as usize).enumerate() {
+            for (id, image) in mine.clone().zip(values.chunks_mut((c * h * w) as usize)) {
                 normal(&Key { id: id as u64, ..base }, image);
             }
             Tensor::f_from_slice(&values)?.f_reshape(shape)?
         } else {
-            tch::manual_seed(hash(&base) as i64);
-            clean.f_randn_like()?
+            let mut blocks = vec![Tensor::f_zeros([0, c, h, w], (Kind::Float, device))?];
+            for first in mine.clone().step_by(block) {
+                tch::manual_seed(hash(&Key { id: first as u64, ..base }) as i64);
+                blocks.push(Tensor::f_randn([block as i64, c, h, w], (Kind::Float, device))?);
+            }
+            Tensor::f_cat(&blocks, 0)?.f_narrow(0, 0, mine.len() as i64)?
         };
         Ok(clean.f_add(&noise.f_mul_scalar(sigma)?)?)
     }
 
-    /// Where the chains start if not at noise, `[m, c, h, w]`, and the slots of the bank that they come from.
-    fn starts(&self, key: &ChainKey, observed: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    /// Where the chains `mine` start if not at noise, `[mine, c, h, w]`, and the slots of the bank that all come from.
+    fn starts(
+        &self,
+        key: &ChainKey,
+        observed: &Tensor,
+        mine: &Range<usize>,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         match (&self.bank, self.config.langevin.init) {
             (Some(bank), _) => {
                 let (slots, z) = bank.draw(key, self.config.train.batch, self.net.device())?;
-                Ok((Some(slots), Some(z)))
+                Ok((Some(slots), Some(z.f_narrow(0, mine.start as i64, mine.len() as i64)?)))
             }
             (None, Init::Data) => Ok((None, Some(observed.shallow_clone()))),
             _ => Ok((None, None)),
         }
     }
 
-    /// f `[2m]` of data and samples and the gradient to ascend, block by block on the workers of all ranks; the sum runs by a
-    /// fixed tree over the blocks, so neither threads nor ranks change a bit.
-    fn gradients(&mut self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
-        let (m, block, alpha) = (self.config.train.batch, self.sampler.block() as i64, self.config.train.f_l2);
-        let sign = [vec![1.0 / m as f32; m], vec![-1.0 / m as f32; m]].concat();
-        let sign = Tensor::f_from_slice(&sign)?.f_to_device(self.net.device())?;
-        let blocks: Vec<_> = x.f_split(block, 0)?.into_iter().zip(sign.f_split(block, 0)?).collect();
-        let (count, mine) = (blocks.len(), team::share(&*self.team, blocks.len()));
-        let numbers = mine.clone();
-        let blocks: Vec<_> = blocks.into_iter().skip(mine.start).take(mine.len()).collect();
-        let results = self.sampler.pool().map(blocks, move |net, (x, sign)| {
-            // d/dθ of −α mean(f⁺² + f⁻²) adds −2α f(xᵢ)/m to the coefficient of ∂f(xᵢ)/∂θ
-            let coefficients = match alpha {
-                0.0 => sign,
-                alpha => sign.f_sub(&net.f(&x)?.f_mul_scalar(2.0 * alpha / m as f64)?)?,
-            };
-            Ok(net.f_and_parameter_grad(&x, &coefficients)?)
-        })?;
-        let mut f = vec![Tensor::f_zeros([0], (Kind::Float, self.net.device()))?];
-        let mut sum = PartialSum::new(count);
-        for (number, (f_block, gradients)) in numbers.zip(results) {
-            f.push(f_block);
-            sum.add_block(number, gradients)?;
+    /// f of data and samples, of this rank's chains from `first` on, and the terms of ∇θ [mean f(x⁺) − mean f(x⁻)] of their blocks:
+    /// block j gives the terms 2j (data) and 2j + 1 (samples). The workers share them.
+    fn gradient(&self, observed: &Tensor, samples: &Tensor, first: usize) -> Result<([Vec<f64>; 2], PartialSum)> {
+        let (m, block, alpha) = (self.config.train.batch, self.sampler.block(), self.config.train.f_l2);
+        let mut sum = PartialSum::new(2 * m.div_ceil(block));
+        let mut f = [Vec::new(), Vec::new()];
+        if samples.size()[0] == 0 {
+            return Ok((f, sum));
         }
-        let f = team::gather_numbers(&*self.team, Tensor::f_cat(&f, 0)?)?;
-        let total = team::sum(&*self.team, sum)?;
-        #[cfg(test)]
-        let total = {
-            let mut total = total;
-            if let Some(fault) = &mut self.fault {
-                fault(self.state.update + 1, &mut total);
+        let blocks = observed.f_split(block as i64, 0)?.into_iter().zip(samples.f_split(block as i64, 0)?);
+        let terms = blocks.flat_map(|(data, samples)| [(data, 1.0 / m as f64), (samples, -1.0 / m as f64)]);
+        let done = self.sampler.pool().map(terms.collect(), move |net, (x, sign)| {
+            let mut coefficients = Tensor::f_full([x.size()[0]], sign, (Kind::Float, x.device()))?;
+            if alpha != 0.0 {
+                // d/dθ of −α mean(f⁺² + f⁻²) adds −2α f(xᵢ)/m to the coefficient of ∂f(xᵢ)/∂θ
+                coefficients = coefficients.f_sub(&net.f(&x)?.f_mul_scalar(2.0 * alpha / m as f64)?)?;
             }
-            total
-        };
-        Ok((f, total))
+            let (f, gradients) = net.f_and_parameter_grad(&x, &coefficients)?;
+            let flat = gradients.iter().map(|g| g.f_flatten(0, -1)).collect::<std::result::Result<Vec<_>, _>>()?;
+            Ok((f, Tensor::f_cat(&flat, 0)?))
+        })?;
+        for (i, (of_block, terms)) in done.into_iter().enumerate() {
+            f[i % 2].extend(numbers(&of_block)?);
+            sum.add_block(2 * (first / block) + i, terms)?;
+        }
+        Ok((f, sum))
+    }
+
+    /// The sum of the terms of all ranks, one tensor a parameter; a fixed tree over the blocks, so neither threads nor ranks
+    /// change a bit.
+    fn total(&mut self, mine: PartialSum) -> Result<Vec<Tensor>> {
+        let flat = exchange::sum(&*self.team, mine, self.net.device())?;
+        let mut gradients = Vec::new();
+        let mut at = 0;
+        for (_, parameter) in self.net.named_parameters() {
+            let length = parameter.numel() as i64;
+            gradients.push(flat.f_narrow(0, at, length)?.f_view(parameter.size().as_slice())?);
+            at += length;
+        }
+        #[cfg(test)]
+        if let Some(fault) = &mut self.fault {
+            fault(self.state.update + 1, &mut gradients);
+        }
+        Ok(gradients)
     }
 
     fn trouble<T>(
@@ -181,7 +214,9 @@ impl Trainer {
         record: Option<StepRecord>,
         samples: &Tensor,
     ) -> Result<std::result::Result<T, Trouble>> {
-        let samples = to_bytes(&samples.f_narrow(0, 0, samples.size()[0].min(GRID_COUNT as i64))?)?;
+        let samples = team::gather_images(&*self.team, to_bytes(samples)?)?;
+        let shown = samples.len_of(Axis(0)).min(GRID_COUNT);
+        let samples = samples.slice_move(ndarray::s![..shown, .., .., ..]);
         Ok(Err(Trouble { update, attempt: self.state.attempt, reason, record, samples }))
     }
 }
@@ -192,10 +227,21 @@ fn norm(tensors: &[Tensor]) -> Result<f64> {
     Ok(Tensor::f_stack(&norms, 0)?.f_norm()?.f_double_value(&[])?)
 }
 
-fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
-    Ok(Vec::try_from(tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?)?)
+fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
+    Ok(Vec::try_from(tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?.f_contiguous()?)?)
 }
 
-fn mean(values: &[f32]) -> f64 {
-    values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len().max(1) as f64
+/// Sum and sum of squares of each image's pixels; block by block, so that other blocks beside it change no bit.
+fn pixel_sums(samples: &Tensor, block: usize) -> Result<[Vec<f64>; 2]> {
+    let mut sums = [Vec::new(), Vec::new()];
+    for x in samples.f_to_kind(Kind::Double)?.f_split(block as i64, 0)? {
+        for (sums, x) in sums.iter_mut().zip([x.shallow_clone(), x.f_square()?]) {
+            sums.extend(numbers(&x.f_sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Double)?)?);
+        }
+    }
+    Ok(sums)
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
 }

@@ -1,0 +1,141 @@
+//! Exchange what the ranks of a team found in an update: numbers an image, and the sum of the weights' gradient.
+//!
+//! MPI does not fix the order in which it adds, so the sum is not its: partial sums go up a tree of ranks in log₂ steps, each rank
+//! adding by the tree over blocks of [`crate::tree`], and the root comes down again. Bits do not depend on the number of ranks.
+
+use crate::team::{Team, gather_numbers};
+use crate::tree::PartialSum;
+use crate::{Result, TrainError};
+use tch::{Device, Kind, Tensor};
+
+/// What is known of each image of a batch.
+pub(crate) struct Measured {
+    /// The earliest Langevin step at which a chain was no longer finite.
+    pub(crate) bad_step: Option<usize>,
+    /// f(x⁺).
+    pub(crate) f_data: Vec<f64>,
+    /// f(x⁻).
+    pub(crate) f_sample: Vec<f64>,
+    /// r of the chain.
+    pub(crate) r: Vec<f64>,
+    /// Sum and sum of squares of the sample's pixels.
+    pub(crate) pixels: [Vec<f64>; 2],
+}
+
+impl Measured {
+    /// That of all ranks, in their order.
+    pub(crate) fn of_all(self, team: &dyn Team) -> Result<Self> {
+        let count = self.r.len();
+        // columns may be empty where a chain blew up; f64 holds every step
+        let column = |values: Vec<f64>| values.into_iter().chain(std::iter::repeat(f64::NAN)).take(count);
+        let [sums, squares] = self.pixels;
+        let columns = [self.f_data, self.f_sample, self.r, sums, squares];
+        let mine: Vec<f64> = std::iter::once(self.bad_step.map_or(f64::INFINITY, |step| step as f64))
+            .chain(columns.into_iter().flat_map(column))
+            .collect();
+        let mut bad_step = f64::INFINITY;
+        let mut all: [Vec<f64>; 5] = Default::default();
+        for rank in gather_numbers(team, &mine)? {
+            bad_step = bad_step.min(rank[0]);
+            let count = (rank.len() - 1) / all.len();
+            for (i, column) in all.iter_mut().enumerate() {
+                column.extend(&rank[1 + i * count..1 + (i + 1) * count]);
+            }
+        }
+        let [f_data, f_sample, r, sums, squares] = all;
+        let bad_step = bad_step.is_finite().then_some(bad_step as usize);
+        Ok(Self { bad_step, f_data, f_sample, r, pixels: [sums, squares] })
+    }
+
+    /// Standard deviation of all pixels of the samples; `image` pixels each.
+    pub(crate) fn pixel_std(&self, image: usize) -> f64 {
+        let count = (self.r.len() * image) as f64;
+        let [mean, square] = self.pixels.each_ref().map(|sums| sums.iter().sum::<f64>() / count);
+        (square - mean * mean).max(0.0).sqrt()
+    }
+}
+
+/// The sum over all blocks of all ranks, at every rank, in the tree's order.
+///
+/// # Shapes
+/// One f32 `[parameters]` a block; out: the same, on the device of `device`.
+pub(crate) fn sum(team: &dyn Team, mut mine: PartialSum, device: Device) -> Result<Tensor> {
+    let (rank, size) = (team.rank(), team.size());
+    let mut step = 1;
+    while step < size {
+        if rank & step != 0 {
+            team.send(rank - step, &to_message(&mine)?)?;
+            break;
+        }
+        if rank + step < size {
+            add_message(&mut mine, &team.receive(rank + step)?, rank, device)?;
+        }
+        step *= 2;
+    }
+    if rank > 0 {
+        return Ok(tensor(&team.broadcast(Vec::new())?)?.f_to_device(device)?);
+    }
+    let missing = || TrainError::Team { rank, reason: "a block of the gradient is missing".to_owned() };
+    let root = mine.into_root().ok_or_else(missing)?;
+    if size > 1 {
+        let mut bytes = Vec::new();
+        append(&mut bytes, &root)?;
+        team.broadcast(bytes)?;
+    }
+    Ok(root)
+}
+
+/// Rows of all ranks in their order, at every rank.
+pub(crate) fn all_rows(team: &dyn Team, mine: &Tensor) -> Result<Tensor> {
+    if team.size() == 1 {
+        return Ok(mine.shallow_clone());
+    }
+    let mut bytes = Vec::new();
+    append(&mut bytes, mine)?;
+    let all = team.all_gather(bytes)?.iter().map(|bytes| tensor(bytes)).collect::<Result<Vec<_>>>()?;
+    let mut shape = mine.size();
+    shape[0] = -1;
+    Ok(Tensor::f_cat(&all, 0)?.f_reshape(shape)?.f_to_device(mine.device())?)
+}
+
+/// Bytes of a node's place: first block and level.
+const PLACE: usize = 12;
+
+/// The nodes of a partial sum: their number (4 bytes), their places, their tensors, all of one length.
+fn to_message(sum: &PartialSum) -> Result<Vec<u8>> {
+    let mut bytes = (sum.nodes().len() as u32).to_le_bytes().to_vec();
+    for (first, level) in sum.nodes().keys() {
+        bytes.extend(first.to_le_bytes());
+        bytes.extend(level.to_le_bytes());
+    }
+    sum.nodes().values().try_for_each(|terms| append(&mut bytes, terms))?;
+    Ok(bytes)
+}
+
+/// Add the nodes of a message.
+fn add_message(sum: &mut PartialSum, bytes: &[u8], rank: usize, device: Device) -> Result<()> {
+    let unreadable = || TrainError::Team { rank, reason: "a message of another rank cannot be read".to_owned() };
+    let (count, rest) = bytes.split_first_chunk::<4>().ok_or_else(unreadable)?;
+    let count = u32::from_le_bytes(*count) as usize;
+    let (places, terms) = rest.split_at_checked(count * PLACE).ok_or_else(unreadable)?;
+    for (place, terms) in places.chunks(PLACE).zip(terms.chunks((terms.len() / count.max(1)).max(1))) {
+        let (first, level) = place.split_first_chunk::<8>().ok_or_else(unreadable)?;
+        let level = u32::from_le_bytes(level.try_into().map_err(|_| unreadable())?);
+        sum.add((u64::from_le_bytes(*first), level), tensor(terms)?.f_to_device(device)?)?;
+    }
+    Ok(())
+}
+
+/// Add a tensor's numbers, f32 in the order of bytes that libtorch's processors share: little-endian.
+fn append(bytes: &mut Vec<u8>, tensor: &Tensor) -> Result<()> {
+    let flat = tensor.f_to_device(Device::Cpu)?.f_contiguous()?;
+    let start = bytes.len();
+    bytes.resize(start + 4 * flat.numel(), 0);
+    flat.f_copy_data_u8(&mut bytes[start..], flat.numel())?;
+    Ok(())
+}
+
+/// The numbers as a tensor `[n]` on the CPU.
+fn tensor(bytes: &[u8]) -> Result<Tensor> {
+    Ok(Tensor::f_from_data_size(bytes, &[bytes.len() as i64 / 4], Kind::Float)?)
+}
