@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::common::{command, folder, root, text};
+use serde_json::Value;
+
+use crate::common::{command, folder, root, smoke, srm, text};
 use crate::survive::{SMALL, metrics};
 
 /// `mpirun -n RANKS srm ARGUMENTS`, a thread each, more ranks than cores allowed; whoever runs the tests may be root.
@@ -145,6 +147,91 @@ fn what_one_rank_meets_ends_all_with_its_name_and_cause() {
     assert!(said(&output).contains("train.batch = 0"), "{}", said(&output));
     let output = run(mpirun(2, &[&settings[..], &["--run", text(&fresh), "--dry-run"]].concat()));
     assert!(output.status.success() && !fresh.exists(), "{}", said(&output));
+    let output = run(mpirun(2, &["interpolate", "--weights", "none", "--out", "none.png"]));
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("this command does not"), "{}", said(&output));
     let output = run(mpirun(2, &["sample", "--weights", "none", "--out", "none.png"]));
-    assert!(said(&output).contains("only train shares"), "{}", said(&output));
+    assert!(said(&output).contains("rank 0 of 2: the weights none do not exist"), "{}", said(&output));
+}
+
+/// Run a command with 1, 2 and 3 ranks, each writing into a folder of its own: what it printed as JSON must be the same but for
+/// the clock and the folder, and so must every file.
+fn same_files(arguments: &[&str], outputs: &[(&str, &str)]) {
+    let place = folder();
+    let done = [1, 2, 3].map(|ranks| {
+        let out = place.path().join(format!("{ranks}"));
+        let files: Vec<_> = outputs.iter().map(|(_, name)| out.join(name)).collect();
+        let named = outputs.iter().zip(&files).flat_map(|((flag, _), file)| [*flag, text(file)]);
+        let arguments: Vec<&str> = arguments.iter().copied().chain(named).chain(["--json"]).collect();
+        let output = match ranks {
+            1 => command(&arguments).args(["--threads", "1"]).output().expect("the binary was built for this test"),
+            _ => run(mpirun(ranks, &arguments)),
+        };
+        assert!(output.status.success(), "{ranks} ranks: {}", said(&output));
+        let printed = String::from_utf8_lossy(&output.stdout).replace(text(&out), "OUT");
+        let mut object: Value = serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
+        forget_the_clock(&mut object);
+        (object, files.iter().map(|file| fs::read(file).expect("an output")).collect::<Vec<_>>())
+    });
+    for (ranks, (object, files)) in [(2, &done[1]), (3, &done[2])] {
+        assert_eq!(&done[0].0, object, "{ranks} ranks");
+        for ((one, many), (flag, _)) in done[0].1.iter().zip(files).zip(outputs) {
+            // a report is JSON with the clock in it, and was compared as it was printed
+            assert!(one == many || *flag == "--out" && arguments[0] == "evaluate", "{flag} of {ranks} ranks");
+        }
+    }
+}
+
+fn forget_the_clock(value: &mut Value) {
+    match value {
+        Value::Object(entries) => {
+            entries.remove("seconds");
+            entries.values_mut().for_each(forget_the_clock);
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(forget_the_clock),
+        _ => {}
+    }
+}
+
+#[test]
+fn samples_scores_and_reconstructions_are_those_of_one_process() {
+    let (weights, _) = smoke();
+    let place = folder();
+    let images = place.path().join("images.npy");
+    let drawn = srm(&["sample", "--weights", text(weights), "--seed", "5", "--count", "150", "--out", text(&images)]);
+    drawn.done();
+    let weights = ["--weights", text(weights)];
+    // 21 chains in blocks of 4: six blocks, the last not full; the strip and the animation begin on one rank and end on another
+    let sample = [&["sample"], &weights[..], &["--count", "21", "--block", "4"]].concat();
+    same_files(&sample, &[("--out", "x.npy"), ("--chain", "chain.png"), ("--animate", "moving.png")]);
+    let data = ["--data", text(&images), "--count", "100", "--self-check", "--reconstruct", text(&images)];
+    let evaluate = [&["evaluate"], &weights[..], &data, &["--reconstruct-count", "3"]].concat();
+    same_files(&evaluate, &[("--out", "report.json"), ("--nearest", "nearest.png"), ("--save-stats", "stats.npz")]);
+    // images that are good enough after different numbers of iterations, on ranks that then wait for the others
+    let few = ["--images", text(&images), "--count", "5", "--iterations", "12", "--starts", "2", "--block", "4"];
+    let reconstruct = [&["reconstruct"], &weights[..], &few, &["--observed-noise", "0.65"]].concat();
+    same_files(&reconstruct, &[("--out", "r.png"), ("--npy", "r.npy"), ("--animate", "moving.png")]);
+}
+
+#[test]
+fn a_run_of_two_ranks_has_the_scores_of_one() {
+    let place = folder();
+    let scores = [1, 2].map(|ranks| {
+        let path = place.path().join(format!("{ranks}"));
+        let settings = ["train", "--config", "configs/smoke.json", "--run", text(&path), "--set", "evaluate.every=10"];
+        let arguments = [&settings[..], &["--set", "evaluate.count=40", "--set", "train.batch=16"]].concat();
+        let output = match ranks {
+            1 => command(&arguments).args(["--threads", "1"]).output().expect("the binary was built for this test"),
+            _ => run(mpirun(ranks, &arguments)),
+        };
+        assert!(output.status.success(), "{ranks} ranks: {}", said(&output));
+        let lines = fs::read_to_string(path.join("scores.jsonl")).expect("scores");
+        let read = |line: &str| serde_json::from_str::<Value>(line).expect("JSON");
+        let mut lines: Vec<Value> = lines.lines().map(read).collect();
+        lines.iter_mut().for_each(forget_the_clock);
+        (lines, tensors(&path.join("checkpoints/best")))
+    });
+    assert_eq!(scores[0].0.len(), 3);
+    assert_eq!(scores[0].0, scores[1].0);
+    assert!(scores[0].1 == scores[1].1, "another best checkpoint");
 }

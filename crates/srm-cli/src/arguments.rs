@@ -11,6 +11,7 @@ pub use crate::latent_arguments::{
     InterpolateArguments, MethodChoice, ModelArguments, NoiseChoice, ReconstructArguments,
 };
 use crate::machine::PrecisionChoice;
+use crate::ranks;
 pub use crate::report_arguments::ReportArguments;
 
 const STYLES: styling::Styles = styling::Styles::styled()
@@ -79,13 +80,24 @@ pub struct Compute {
 }
 
 impl Compute {
-    /// Threads asked for, else one for each core.
+    /// Threads asked for, else one for each core; of several processes on a machine each takes its part of the cores.
     pub fn threads(&self) -> usize {
-        match self.threads {
-            Some(threads) => usize::from(threads),
-            None => std::thread::available_parallelism().map_or(1, usize::from),
+        if let Some(threads) = self.threads {
+            return usize::from(threads);
+        }
+        // a launcher may have bound this process to few cores already
+        let own = std::thread::available_parallelism().map_or(1, usize::from);
+        match ranks::neighbours() {
+            1 => own,
+            processes => own.min((all_cores().unwrap_or(own) / processes).max(1)),
         }
     }
+}
+
+/// Cores of this machine, whatever this process is bound to, as the kernel lists them.
+fn all_cores() -> Option<usize> {
+    let listed = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    Some(listed.lines().filter(|line| line.starts_with("processor")).count()).filter(|&cores| cores > 0)
 }
 
 #[derive(Debug, Args)]

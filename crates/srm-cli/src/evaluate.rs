@@ -10,16 +10,18 @@ use sha2::{Digest, Sha256};
 use srm_config::Config;
 use srm_data::random::{Key, Purpose, permutation};
 use srm_data::{ImageSet, hex, read_gallery, sha256_of_file};
-use srm_eval::{FeatureNetwork, FeatureSet, SPLITS, inception_score};
+use srm_eval::{FeatureNetwork, Moments, SPLITS, inception_score};
 use srm_langevin::SamplerOptions;
+use srm_train::Team;
 
 use crate::{
     arguments::EvaluateArguments,
     failure::Failure,
-    images::{prepare_output, write_whole},
+    images::{open_file, prepare_output, write_whole},
     interrupt,
     machine::Machine,
     output::Output,
+    ranks,
     scoring::{self, Real, copies, reconstruction, shape, with_bar},
     status,
     weights::{self, Loaded},
@@ -32,10 +34,11 @@ const FEW: usize = 10_000;
 ///
 /// # Errors
 /// Bad usage, images, weights or a feature network that cannot be used, chains that blow up.
-pub fn run(arguments: &EvaluateArguments, output: &Output) -> Result<()> {
+pub fn run(arguments: &EvaluateArguments, team: &dyn Team, output: &Output) -> Result<()> {
     let run = arguments.weights.as_ref().filter(|path| path.is_dir()).map(|run| run.join("evaluation.json"));
     let report = arguments.out.clone().or(run);
-    for path in [report.as_ref(), arguments.save_stats.as_ref(), arguments.nearest.as_ref()].into_iter().flatten() {
+    let outputs = [report.as_ref(), arguments.save_stats.as_ref(), arguments.nearest.as_ref()];
+    for path in outputs.into_iter().flatten().filter(|_| team.rank() == 0) {
         prepare_output(path)?;
     }
     let machine = Machine::open(&arguments.compute)?;
@@ -43,16 +46,25 @@ pub fn run(arguments: &EvaluateArguments, output: &Output) -> Result<()> {
     let net = FeatureNetwork::open(&arguments.features, machine.device)?;
     tch::set_num_threads(arguments.compute.threads() as i32);
     interrupt::watch(output.clone())?;
-    let real = Real::open(&arguments.data, arguments.data_count.map(|count| count as usize), &net, output)?;
-    if let Some(path) = &arguments.save_stats {
+    let (images, real) = open_real(arguments, &net, team, output)?;
+    let real = ranks::agree(team, || Ok(real.as_ref().map_or(0, |real| real.moments.count))).map(|count| RealSide {
+        images,
+        real,
+        count,
+    })?;
+    if let (Some(path), Some(real)) = (&arguments.save_stats, &real.real) {
         real.moments.save(path)?;
     }
     let mut warnings = Vec::new();
-    let self_check = arguments.self_check.then(|| halves(arguments, &net, &real, output)).transpose()?;
+    let self_check = match arguments.self_check {
+        true => halves(arguments, &net, &real, team, output)?,
+        false => None,
+    };
     let mut results = Vec::new();
-    for candidate in candidates(arguments)? {
+    for candidate in ranks::agree(team, || candidates(arguments))? {
         let begun = Instant::now();
-        let mut result = scored(arguments, &machine, &net, &real, &candidate, output)?;
+        let result = scored(arguments, (&machine, &net), &real, &candidate, team, output)?;
+        let Some(mut result) = result else { continue };
         result["seconds"] = json!(begun.elapsed().as_secs_f64());
         let count = result["count"].as_u64().unwrap_or(0) as usize;
         if count < FEW && warnings.is_empty() {
@@ -62,9 +74,12 @@ pub fn run(arguments: &EvaluateArguments, output: &Output) -> Result<()> {
         }
         results.push(result);
     }
+    if team.rank() > 0 {
+        return Ok(());
+    }
     let object = json!({
         "command": "evaluate",
-        "data": { "file": arguments.data, "count": real.moments.count, "manifest": manifest(&arguments.data) },
+        "data": { "file": arguments.data, "count": real.count, "manifest": manifest(&arguments.data) },
         "features": net.identity(), "results": results, "self_check": self_check, "warnings": warnings,
         "seconds": begun.elapsed().as_secs_f64(),
     });
@@ -77,19 +92,52 @@ pub fn run(arguments: &EvaluateArguments, output: &Output) -> Result<()> {
     output.result(&object, &text(&object))
 }
 
-/// Distance between two random halves of the real images.
-fn halves(arguments: &EvaluateArguments, net: &FeatureNetwork, real: &Real, output: &Output) -> Result<Value> {
+/// The real images of a command, as every rank knows them.
+struct RealSide {
+    /// Statistics have none.
+    images: Option<ImageSet>,
+    /// Their features, at rank 0.
+    real: Option<Real>,
+    count: usize,
+}
+
+/// The first images of a `.npy` with their features, or the statistics of a `.npz`; features and statistics at rank 0.
+fn open_real(
+    arguments: &EvaluateArguments,
+    net: &FeatureNetwork,
+    team: &dyn Team,
+    output: &Output,
+) -> Result<(Option<ImageSet>, Option<Real>)> {
+    if arguments.data.extension().is_some_and(|kind| kind == "npz") {
+        let statistics = (team.rank() == 0).then(|| Moments::load(&arguments.data)).transpose()?;
+        return Ok((None, statistics.map(|moments| Real { moments, set: None })));
+    }
+    let mut images = open_file(&arguments.data)?;
+    images.truncate(arguments.data_count.map_or(images.len(), |count| count as usize));
+    let real = Real::of(&images, net, team, output)?;
+    Ok((Some(images), real))
+}
+
+/// Distance between two random halves of the real images, at rank 0.
+fn halves(
+    arguments: &EvaluateArguments,
+    net: &FeatureNetwork,
+    real: &RealSide,
+    team: &dyn Team,
+    output: &Output,
+) -> Result<Option<Value>> {
     let images = real.images.as_ref().context("--self-check needs images; a file of statistics cannot be halved")?;
     let order = permutation(&Key::new(arguments.seed, Purpose::DataOrder), images.len());
     let half = images.len() / 2;
     let part = |first: usize| {
         with_bar(output, (half, "images of a half"), |seen| {
-            Ok(FeatureSet::new(net, half, shape(images), |i| images.image(order[first + i]), seen)?)
+            scoring::features(team, net, half, shape(images), |i| images.image(order[first + i]), seen)
         })
     };
+    let (Some(one), Some(other)) = (part(0)?, part(half)?) else { return Ok(None) };
     let mut about = json!({ "count": half });
-    Real::from(part(0)?, None).compare(&part(half)?, arguments.seed)?.write_to(&mut about);
-    Ok(about)
+    Real::from(one).compare(&other, arguments.seed)?.write_to(&mut about);
+    Ok(Some(about))
 }
 
 /// What is scored, one after the other: samples, a weights file, or the checkpoints of a run.
@@ -101,16 +149,16 @@ fn candidates(arguments: &EvaluateArguments) -> Result<Vec<PathBuf>> {
     weights::checkpoints(path, arguments.newest)
 }
 
-/// One line of the table.
+/// One line of the table, at rank 0.
 fn scored(
     arguments: &EvaluateArguments,
-    machine: &Machine,
-    net: &FeatureNetwork,
-    real: &Real,
+    (machine, net): (&Machine, &FeatureNetwork),
+    side: &RealSide,
     candidate: &Path,
+    team: &dyn Team,
     output: &Output,
-) -> Result<Value> {
-    let asked = arguments.count.map_or(real.moments.count.clamp(2, FEW), |count| count as usize);
+) -> Result<Option<Value>> {
+    let asked = arguments.count.map_or(side.count.clamp(2, FEW), |count| count as usize);
     let loaded = match arguments.samples.is_some() {
         true => None,
         false => {
@@ -118,13 +166,24 @@ fn scored(
             Some(weights::load(candidate, config.as_ref(), arguments.steps, machine)?)
         }
     };
+    let block = |loaded: &Loaded| ranks::agree(team, || Ok(machine.block(None, &loaded.langevin)));
+    let block = loaded.as_ref().map(block).transpose()?.unwrap_or_default();
     let (samples, mut about) = match &loaded {
-        None => given(real, candidate, arguments.count)?,
-        Some(loaded) => drawn(arguments, machine, loaded, asked, output)?,
+        None => given(side.images.as_ref(), candidate, arguments.count)?,
+        Some(loaded) => drawn(arguments, (machine, block), loaded, asked, team, output)?,
     };
     let count = samples.dim().0;
-    let set = with_bar(output, (count, "samples"), |seen| scoring::features_of(net, &samples, seen))?;
+    let set = with_bar(output, (count, "samples"), |seen| scoring::features_of(team, net, &samples, seen))?;
+    let reconstruction = match (&arguments.reconstruct, &loaded) {
+        (Some(path), Some(loaded)) => {
+            let images = (path.as_path(), arguments.reconstruct_count as usize);
+            reconstruction(loaded, machine, block, images, team, output)?
+        }
+        _ => Value::Null,
+    };
+    let (Some(real), Some(set)) = (&side.real, set) else { return Ok(None) };
     about["count"] = json!(count);
+    about["reconstruction"] = reconstruction;
     real.compare(&set, arguments.seed)?.write_to(&mut about);
     about["inception_score"] = match &set.logits {
         Some(logits) if count >= SPLITS => {
@@ -133,24 +192,18 @@ fn scored(
         }
         _ => Value::Null,
     };
-    about["nearest"] = match (&arguments.nearest, &real.images) {
+    about["nearest"] = match (&arguments.nearest, &side.images) {
         (Some(path), Some(images)) => copies(path, &samples, images)?,
         (Some(_), None) => bail!("--nearest needs real images; a file of statistics has none"),
         (None, _) => Value::Null,
     };
-    about["reconstruction"] = match (&arguments.reconstruct, &loaded) {
-        (Some(path), Some(loaded)) => {
-            reconstruction(loaded, machine, path, arguments.reconstruct_count as usize, output)?
-        }
-        _ => Value::Null,
-    };
-    Ok(about)
+    Ok(Some(about))
 }
 
 /// Samples that somebody has: in the size of the real images.
-fn given(real: &Real, path: &Path, count: Option<u32>) -> Result<(Array4<u8>, Value)> {
+fn given(real: Option<&ImageSet>, path: &Path, count: Option<u32>) -> Result<(Array4<u8>, Value)> {
     let most = count.map_or(usize::MAX, |count| count as usize);
-    let images = match &real.images {
+    let images = match real {
         Some(images) => {
             let gallery = read_gallery(path, images.height(), images.channels(), most)?;
             if gallery.resized > 0 {
@@ -172,15 +225,16 @@ fn given(real: &Real, path: &Path, count: Option<u32>) -> Result<(Array4<u8>, Va
 /// Samples of a net.
 fn drawn(
     arguments: &EvaluateArguments,
-    machine: &Machine,
+    (machine, block): (&Machine, usize),
     loaded: &Loaded,
     count: usize,
+    team: &dyn Team,
     output: &Output,
 ) -> Result<(Array4<u8>, Value)> {
     let langevin = &loaded.langevin;
-    let spread = SamplerOptions { threads: machine.threads, block: machine.block(None, langevin) };
+    let spread = SamplerOptions { threads: machine.threads, block };
     let drawn = with_bar(output, (count, "samples drawn"), |seen| {
-        scoring::draw(&loaded.net, langevin, spread, (arguments.seed, count), seen)
+        scoring::draw(team, &loaded.net, langevin, spread, (arguments.seed, count), seen)
     })?;
     let samples = drawn.map_err(|step| {
         let text = format!("the chains of {} blew up at step {step}; nothing was scored", loaded.file.display());

@@ -16,6 +16,18 @@ pub enum Failure {
     Interrupted(String),
 }
 
+impl Failure {
+    /// Whether chains or training blew up.
+    pub fn is_divergence(&self) -> bool {
+        matches!(self, Failure::Diverged(_))
+    }
+
+    /// Whether a run ended early, with its state saved.
+    pub fn is_outcome(&self) -> bool {
+        matches!(self, Failure::Diverged(_) | Failure::Interrupted(_))
+    }
+}
+
 impl std::fmt::Display for Failure {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

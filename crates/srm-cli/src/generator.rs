@@ -7,11 +7,12 @@ use srm_config::Config;
 use srm_energy::ConvNet;
 use srm_langevin::SamplerOptions;
 use srm_latent::{Noise, ShortRun, ShortRunOptions};
+use srm_train::Team;
 
 use crate::{
     arguments::{ModelArguments, NoiseChoice},
     machine::Machine,
-    weights,
+    ranks, weights,
 };
 
 /// A net with the settings of its short run.
@@ -26,17 +27,18 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Load the weights and be ready to run; `seed` is that of the fixed noise.
+    /// Load the weights and be ready to run, all ranks alike; `seed` is that of the fixed noise.
     ///
     /// # Errors
     /// Bad config, a device that is not there, weights that cannot be used.
-    pub fn open(model: &ModelArguments, seed: u64) -> Result<Generator> {
+    pub fn open(model: &ModelArguments, seed: u64, team: &dyn Team) -> Result<Generator> {
         let config = model.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
         let machine = Machine::open(&model.compute)?;
-        let loaded = weights::load(&model.weights, config.as_ref(), model.steps, &machine)?;
+        let file = ranks::agree(team, || weights::locate(&model.weights))?;
+        let loaded = weights::load(&file, config.as_ref(), model.steps, &machine)?;
         let langevin = loaded.langevin;
         tch::set_num_threads(1); // the workers do the work
-        let block = machine.block(model.block, &langevin);
+        let block = ranks::agree(team, || Ok(machine.block(model.block, &langevin)))?;
         let noise = match model.noise {
             NoiseChoice::Off => Noise::Off,
             NoiseChoice::Fixed => Noise::Fixed(seed),

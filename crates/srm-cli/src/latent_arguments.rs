@@ -78,6 +78,7 @@ impl MethodChoice {
             seed,
             enough: None,
             keep,
+            first: 0,
         }
     }
 

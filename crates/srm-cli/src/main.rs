@@ -35,6 +35,7 @@ mod report_arguments;
 mod sample;
 mod scorer;
 mod scoring;
+mod shared;
 mod status;
 mod train;
 mod train_plan;
@@ -46,30 +47,46 @@ use clap::Parser;
 
 use crate::{
     arguments::{Arguments, Command, Diagnosis},
+    failure::Failure,
     output::Output,
 };
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let output = Output::install(arguments.command.json());
-    let result = ranks::allow(matches!(arguments.command, Command::Train(_))).and_then(|()| match &arguments.command {
-        Command::Train(train) => train::run(train, &output),
-        Command::Sample(sample) => sample::run(sample, &output),
-        Command::Interpolate(interpolate) => interpolate::run(interpolate, &output),
-        Command::Reconstruct(reconstruct) => reconstruct::run(reconstruct, &output),
-        Command::Evaluate(evaluate) => evaluate::run(evaluate, &output),
-        Command::Diagnose(diagnose) => match &diagnose.what {
-            Diagnosis::Moments(moments) => diagnose_moments::run(moments, &output),
-            Diagnosis::Chains(chains) => diagnose_chains::run(chains, &output),
-        },
-        Command::Report(report) => report::run(report, &output),
-        Command::Doctor(_) => doctor::run(&output),
-    });
-    match result {
+    match run(&arguments.command, &output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output.line(&format!("error: {}", failure::text(&error)));
             failure::exit_code(&error)
+        }
+    }
+}
+
+/// Run the command, on all ranks of a team where it shares its work.
+fn run(command: &Command, output: &Output) -> anyhow::Result<()> {
+    match command {
+        Command::Train(train) => ranks::together(output, Failure::is_outcome, |team| train::run(train, team, output)),
+        Command::Sample(sample) => {
+            ranks::together(output, Failure::is_divergence, |team| sample::run(sample, &*team, output))
+        }
+        Command::Evaluate(evaluate) => {
+            ranks::together(output, Failure::is_divergence, |team| evaluate::run(evaluate, &*team, output))
+        }
+        Command::Reconstruct(reconstruct) => {
+            ranks::together(output, Failure::is_outcome, |team| reconstruct::run(reconstruct, &*team, output))
+        }
+        alone => {
+            ranks::refuse()?;
+            match alone {
+                Command::Interpolate(interpolate) => interpolate::run(interpolate, output),
+                Command::Diagnose(diagnose) => match &diagnose.what {
+                    Diagnosis::Moments(moments) => diagnose_moments::run(moments, output),
+                    Diagnosis::Chains(chains) => diagnose_chains::run(chains, output),
+                },
+                Command::Report(report) => report::run(report, output),
+                _ => doctor::run(output),
+            }
         }
     }
 }

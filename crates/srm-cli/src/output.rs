@@ -1,10 +1,17 @@
 //! Print results on stdout, and logs and bars on stderr without tearing each other apart.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use anyhow::Context;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use tracing::{Level, Metadata};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 /// Stdout for results, stderr for all else.
@@ -12,12 +19,14 @@ use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 pub struct Output {
     json: bool,
     bars: MultiProgress,
+    /// Whether this is a process whose words another says: errors alone are printed.
+    quiet: Arc<AtomicBool>,
 }
 
 impl Output {
     /// Install the one tracing subscriber (RUST_LOG wins) and be ready to print.
     pub fn install(json: bool) -> Output {
-        let output = Output { json, bars: MultiProgress::new() };
+        let output = Output { json, bars: MultiProgress::new(), quiet: Arc::default() };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
         tracing_subscriber::fmt()
             .with_env_filter(filter)
@@ -29,11 +38,24 @@ impl Output {
         output
     }
 
+    /// Print nothing but errors from now on: one process of several speaks for all. With RUST_LOG set, logs are printed too.
+    pub fn be_quiet(&self) {
+        self.quiet.store(true, Ordering::Relaxed);
+        self.bars.set_draw_target(ProgressDrawTarget::hidden());
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.quiet.load(Ordering::Relaxed)
+    }
+
     /// Print the result: `text` for people, or `object` on one line where --json was given.
     ///
     /// # Errors
     /// Stdout cannot be written.
     pub fn result(&self, object: &impl Serialize, text: &str) -> anyhow::Result<()> {
+        if self.is_quiet() {
+            return Ok(());
+        }
         let line = if self.json { serde_json::to_string(object)? } else { text.trim_end().to_owned() };
         let written = writeln!(io::stdout().lock(), "{line}");
         match written {
@@ -45,6 +67,13 @@ impl Output {
 
     /// Print a line on stderr, above any bar.
     pub fn line(&self, text: &str) {
+        if !self.is_quiet() {
+            self.error(text);
+        }
+    }
+
+    /// Print a line on stderr, even where this process is quiet.
+    pub fn error(&self, text: &str) {
         self.bars.suspend(|| {
             // a closed stderr must not stop a run
             let _ = writeln!(io::stderr().lock(), "{text}");
@@ -59,12 +88,14 @@ impl Output {
     }
 }
 
-/// Writes one log event at a time with the bars out of the way.
-pub struct LogWriter(MultiProgress);
+/// Writes one log event at a time with the bars out of the way; or nothing.
+pub struct LogWriter(Option<MultiProgress>);
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::stderr().lock().write_all(bytes))?;
+        if let Some(bars) = &self.0 {
+            bars.suspend(|| io::stderr().lock().write_all(bytes))?;
+        }
         Ok(bytes.len())
     }
 
@@ -77,6 +108,11 @@ impl<'a> MakeWriter<'a> for Output {
     type Writer = LogWriter;
 
     fn make_writer(&'a self) -> LogWriter {
-        LogWriter(self.bars.clone())
+        LogWriter(Some(self.bars.clone()))
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> LogWriter {
+        let wanted = !self.is_quiet() || *event.level() == Level::ERROR || std::env::var_os("RUST_LOG").is_some();
+        LogWriter(wanted.then(|| self.bars.clone()))
     }
 }

@@ -3,14 +3,20 @@
 use std::env;
 
 use anyhow::Result;
+use serde::{Serialize, de::DeserializeOwned};
 use srm_train::{Alone, Team};
 
-use crate::failure::usage;
+use crate::{
+    failure::{self, Failure, usage},
+    output::Output,
+};
 
 /// Where launchers say how many processes they have started: Open MPI, MPICH and Intel MPI, Slurm with PMI-2.
 const SIZES: [&str; 2] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
 /// Where they say which of the processes of its machine this one is.
 const LOCAL_RANKS: [&str; 4] = ["OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID", "LOCAL_RANK"];
+/// Where they say how many there are on this machine.
+const LOCAL_SIZES: [&str; 3] = ["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS_PER_NODE"];
 /// Slurm's `srun --mpi=pmix` sets this and the size of its step.
 const PMIX: (&str, &str) = ("PMIX_RANK", "SLURM_STEP_NUM_TASKS");
 
@@ -55,17 +61,64 @@ pub fn join() -> Result<Box<dyn Team>> {
     }
 }
 
-/// Let only a command that shares its work run as several processes.
+/// Refuse to run a command that does not share its work as several processes.
 ///
 /// # Errors
 /// There are several, and each would do the same and write the same files.
-pub fn allow(shared: bool) -> Result<()> {
+pub fn refuse() -> Result<()> {
     match launched() {
-        count if count > 1 && !shared => Err(usage(format!(
-            "of all commands only train shares its work among processes, and this one was started as {count}; run it without \
-             mpirun"
+        1 => Ok(()),
+        count => Err(usage(format!(
+            "train, sample, evaluate and reconstruct share their work among processes; this command does not, and was started \
+             as {count}; run it without mpirun"
         ))),
-        _ => Ok(()),
+    }
+}
+
+/// Run a command that shares its work: all ranks run it, and rank 0 alone speaks. Where a rank fails the whole job ends, unless
+/// the error is one that `agreed` says all ranks end with, at the same point.
+///
+/// # Errors
+/// What the command returns.
+pub fn together(
+    output: &Output,
+    agreed: fn(&Failure) -> bool,
+    command: impl FnOnce(Box<dyn Team>) -> Result<()>,
+) -> Result<()> {
+    let team = join()?;
+    let (rank, size) = (team.rank(), team.size());
+    if rank > 0 {
+        output.be_quiet();
+    }
+    let ended = command(team);
+    match &ended {
+        Err(error) if size > 1 && !error.downcast_ref().is_some_and(agreed) => {
+            output.error(&format!("error: rank {rank} of {size}: {}", failure::text(error)));
+            end_job(failure::code(error));
+        }
+        _ => leave(),
+    }
+    ended
+}
+
+/// What rank 0 decides, for all.
+///
+/// # Errors
+/// What rank 0's decision returns; the others then wait for the end of the job.
+pub fn agree<T: Serialize + DeserializeOwned>(team: &dyn Team, decide: impl FnOnce() -> Result<T>) -> Result<T> {
+    if team.rank() > 0 {
+        return Ok(serde_json::from_slice(&team.broadcast(Vec::new())?)?);
+    }
+    let decided = decide()?;
+    team.broadcast(serde_json::to_vec(&decided)?)?;
+    Ok(decided)
+}
+
+/// Processes on this machine that the launcher has started; 1 without one.
+pub fn neighbours() -> usize {
+    match launched() {
+        1 => 1,
+        _ => LOCAL_SIZES.into_iter().find_map(|name| env::var(name).ok()?.parse().ok()).unwrap_or(1),
     }
 }
 

@@ -7,7 +7,7 @@ use ndarray::Array4;
 use serde_json::json;
 use srm_data::{Gallery, read_gallery, write_npy};
 use srm_latent::{Progress, ReconstructOptions, Reconstruction};
-use srm_train::to_bytes;
+use srm_train::{Team, to_bytes};
 use tch::Tensor;
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     images::prepare_output,
     interrupt,
     output::Output,
-    status,
+    shared, status,
 };
 
 /// Pixels between two images.
@@ -34,12 +34,13 @@ const FRAMES: usize = 50;
 ///
 /// # Errors
 /// Bad usage, images or weights that cannot be used, chains that blow up, outputs that cannot be written.
-pub fn run(arguments: &ReconstructArguments, output: &Output) -> Result<()> {
-    for path in [Some(&arguments.out), arguments.npy.as_ref(), arguments.animate.as_ref()].into_iter().flatten() {
+pub fn run(arguments: &ReconstructArguments, team: &dyn Team, output: &Output) -> Result<()> {
+    let outputs = [Some(&arguments.out), arguments.npy.as_ref(), arguments.animate.as_ref()];
+    for path in outputs.into_iter().flatten().filter(|_| team.rank() == 0) {
         prepare_output(path)?;
     }
     check(arguments)?;
-    let generator = Generator::open(&arguments.model, arguments.seed)?;
+    let generator = Generator::open(&arguments.model, arguments.seed, team)?;
     let method = arguments.method.unwrap_or_else(|| MethodChoice::default_for(generator.run.has_curvature()));
     let options = options(arguments, method);
     let [c, h, _] = generator.image;
@@ -56,9 +57,13 @@ pub fn run(arguments: &ReconstructArguments, output: &Output) -> Result<()> {
         bar.set_message(format!("mse {:.5}", progress.mse));
         !interrupt::asked()
     };
-    let found = generator.run.reconstruct(&target, mask.as_ref(), &options, &mut seen)?;
+    let block = generator.options.spread.block;
+    let found = shared::reconstruct(team, &generator.run, block, (&target, mask.as_ref()), &options, &mut seen)?;
     bar.finish_and_clear();
     let seconds = begun.elapsed().as_secs_f64();
+    if team.rank() > 0 {
+        return interrupted();
+    }
     let x = to_bytes(&found.x)?;
     write_figure(&arguments.out, &gallery, mask.as_ref(), &found, &x)?;
     if let Some(path) = &arguments.npy {
@@ -69,10 +74,15 @@ pub fn run(arguments: &ReconstructArguments, output: &Output) -> Result<()> {
         animation::write(path, &animation::side_by_side(&[shown])?, animation::square(count), PADDING)?;
     }
     report(arguments, (method, &options), &generator, &gallery, &found, seconds, output)?;
-    if interrupt::asked() {
-        return Err(Failure::Interrupted("interrupted; what was found so far is written".to_owned()).into());
+    interrupted()
+}
+
+/// The end of a search that Ctrl-C has cut short.
+fn interrupted() -> Result<()> {
+    match interrupt::asked() {
+        true => Err(Failure::Interrupted("interrupted; what was found so far is written".to_owned()).into()),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 fn check(arguments: &ReconstructArguments) -> Result<()> {
@@ -188,8 +198,8 @@ fn report(
         "seed": options.seed, "steps": generator.run.config().steps, "mask": arguments.mask,
         "observed_noise": arguments.observed_noise, "device": generator.machine.device_name(), "seconds": seconds,
         "out": arguments.out, "npy": arguments.npy, "animate": arguments.animate,
-        "mse": found.mse, "mean_mse": mean, "best_iteration": found.iteration, "curve": found.curve,
-        "moved": found.moved, "names": gallery.names,
+        "mse": found.mse, "mean_mse": mean, "best_iteration": found.iteration, "curve": found.curve(),
+        "moved": found.mean_moved(), "names": gallery.names,
     });
     let text = format!(
         "{count} images, {} iterations ({}, step {}, z {}) in {}\nmse per observed pixel on the [-1, 1] scale: mean {mean:.5}, worst {worst:.5}\n|M(z) − z| {:.3} (rms per pixel; 0 would be a generator that does nothing)\nfigure  {} (iterates from left to right, the best, the target)",
@@ -198,7 +208,7 @@ fn report(
         options.step,
         arguments.latent.name(),
         status::duration(seconds),
-        found.moved,
+        found.mean_moved(),
         arguments.out.display()
     );
     output.result(&object, &text)

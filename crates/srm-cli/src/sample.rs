@@ -1,6 +1,6 @@
 //! Run `srm sample`: draw keyed chains from trained weights and write them as grid, array, folder or strip.
 
-use std::{path::Path, time::Instant};
+use std::{ops::Range, path::Path, time::Instant};
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
@@ -8,8 +8,8 @@ use ndarray::Array4;
 use serde_json::json;
 use srm_config::{Config, Init};
 use srm_data::{ImageSet, nearest, write_grid, write_npy, write_pngs};
-use srm_langevin::{Chains, Observer, Outcome, Path as States, Sampler, SamplerOptions, Samples};
-use srm_train::to_bytes;
+use srm_langevin::{Chains, Observer, Path as States, Sampler, SamplerOptions};
+use srm_train::{Team, gather_images, rows, to_bytes};
 use tch::Tensor;
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     machine::Machine,
     neighbours::with_neighbours,
     output::Output,
-    status, weights,
+    ranks, shared, status, weights,
 };
 
 /// Chains of a strip.
@@ -45,10 +45,11 @@ enum Form {
 ///
 /// # Errors
 /// Bad usage, weights that cannot be used, chains that blow up, outputs that cannot be written.
-pub fn run(arguments: &SampleArguments, output: &Output) -> Result<()> {
+pub fn run(arguments: &SampleArguments, team: &dyn Team, output: &Output) -> Result<()> {
     let form = check(arguments)?;
     let config = arguments.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
-    for path in [Some(&arguments.out), arguments.chain.as_ref(), arguments.animate.as_ref()].into_iter().flatten() {
+    let outputs = [Some(&arguments.out), arguments.chain.as_ref(), arguments.animate.as_ref()];
+    for path in outputs.into_iter().flatten().filter(|_| team.rank() == 0) {
         prepare_output(&if *path == arguments.out && form == Form::Folder {
             path.join("0.png")
         } else {
@@ -56,15 +57,16 @@ pub fn run(arguments: &SampleArguments, output: &Output) -> Result<()> {
         })?;
     }
     let machine = Machine::open(&arguments.compute)?;
-    let loaded = weights::load(&arguments.weights, config.as_ref(), arguments.steps, &machine)?;
+    let file = ranks::agree(team, || weights::locate(&arguments.weights))?;
+    let loaded = weights::load(&file, config.as_ref(), arguments.steps, &machine)?;
     let (net, langevin) = (loaded.net, loaded.langevin);
     if matches!(langevin.init, Init::Data | Init::Persistent(_)) {
         tracing::info!("this net was trained with chains from data or a bank; these start from uniform noise");
     }
     let energy = net.config().clone();
-    let training_set =
-        arguments.nearest.as_deref().map(|path| open_like(path, energy.size, energy.channels)).transpose()?;
-    let block = machine.block(arguments.block, &langevin);
+    let nearest_of = arguments.nearest.as_deref().filter(|_| team.rank() == 0);
+    let training_set = nearest_of.map(|path| open_like(path, energy.size, energy.channels)).transpose()?;
+    let block = ranks::agree(team, || Ok(machine.block(arguments.block, &langevin)))?;
     let threads = machine.threads;
     let count = arguments.count as usize;
 
@@ -73,7 +75,8 @@ pub fn run(arguments: &SampleArguments, output: &Output) -> Result<()> {
     let begun = Instant::now();
     let image = [energy.channels, energy.size, energy.size].map(|side| side as i64);
     let sampler = Sampler::new(&net, &langevin, image, SamplerOptions { threads, block });
-    let bar = output.bar((count.div_ceil(block) * langevin.steps) as u64, "steps");
+    let mine = rows(team, count, block);
+    let bar = output.bar((mine.len().div_ceil(block) * langevin.steps) as u64, "steps");
     let (strip_every, wants_strip) = (langevin.steps.div_ceil(STRIP_PARTS), arguments.chain.is_some());
     let (frame_every, wants_frames) = (langevin.steps.div_ceil(FRAMES), arguments.animate.is_some());
     let seen = bar.clone();
@@ -82,22 +85,23 @@ pub fn run(arguments: &SampleArguments, output: &Output) -> Result<()> {
         strip: (wants_strip && first < STRIP_ROWS as u64).then(|| States::new(strip_every)),
         frames: (wants_frames && first < MOVING as u64).then(|| States::new(frame_every)),
     };
-    let (outcome, watches) = sampler.run(&Chains::samples(arguments.seed, count), observe)?;
+    let (x, watches) = shared::chains(team, &sampler, &Chains::samples(arguments.seed, count), observe)?;
     bar.finish_and_clear();
-    let x = match outcome {
-        Outcome::Finished(Samples { x }) => x,
-        Outcome::Diverged { step, .. } => return Err(Failure::Diverged(divergence(step)).into()),
-    };
-    let samples = to_bytes(&x)?;
+    let x = x.map_err(|step| Failure::Diverged(divergence(step)))?;
+    let samples = gather_images(team, to_bytes(&x)?)?;
     let seconds = begun.elapsed().as_secs_f64();
+    let (strip_rows, moving) = (count.min(STRIP_ROWS), count.min(MOVING));
+    let strip = by_state(team, &watches, |watch| watch.strip.as_ref(), (&mine, strip_rows))?;
+    let frames = by_state(team, &watches, |watch| watch.frames.as_ref(), (&mine, moving))?;
+    if team.rank() > 0 {
+        return Ok(());
+    }
 
     if let Some(path) = &arguments.chain {
-        let rows = count.min(STRIP_ROWS);
-        write_rows(path, &by_state(&watches, |watch| watch.strip.as_ref(), rows)?, rows, PADDING)?;
+        write_rows(path, &strip, strip_rows, PADDING)?;
     }
     if let Some(path) = &arguments.animate {
-        let frames = by_state(&watches, |watch| watch.frames.as_ref(), count.min(MOVING))?;
-        animation::write(path, &frames, square(count.min(MOVING)), PADDING)?;
+        animation::write(path, &frames, square(moving), PADDING)?;
     }
     let neighbours = match (&training_set, &arguments.nearest) {
         (Some(set), Some(data)) => {
@@ -213,12 +217,25 @@ impl Observer for Watch {
     }
 }
 
-/// The states that were kept of the first `rows` chains: one array `[rows, h, w, c]` a state, noise first.
-fn by_state(watches: &[Watch], kept: impl Fn(&Watch) -> Option<&States>, rows: usize) -> Result<Vec<Array4<u8>>> {
+/// The states that were kept of the first `count` chains: one array `[count, h, w, c]` a state, noise first; at rank 0. This rank
+/// has run the chains `mine`.
+fn by_state(
+    team: &dyn Team,
+    watches: &[Watch],
+    kept: impl Fn(&Watch) -> Option<&States>,
+    (mine, count): (&Range<usize>, usize),
+) -> Result<Vec<Array4<u8>>> {
     let kept: Vec<&[Tensor]> = watches.iter().filter_map(|watch| Some(kept(watch)?.states())).collect();
+    // rank 0 runs the first chains, so it has kept some where any rank has
+    let states = ranks::agree(team, || Ok(kept.first().map_or(0, |states| states.len())))?;
+    let own = mine.end.min(count) - mine.start.min(count);
     let state = |k: usize| {
         let blocks: Vec<&Tensor> = kept.iter().map(|states| &states[k]).collect();
-        to_bytes(&Tensor::f_cat(&blocks, 0)?.f_narrow(0, 0, rows as i64)?).map_err(anyhow::Error::from)
+        let images = match own {
+            0 => Array4::zeros((0, 0, 0, 0)),
+            own => to_bytes(&Tensor::f_cat(&blocks, 0)?.f_narrow(0, 0, own as i64)?)?,
+        };
+        Ok(gather_images(team, images)?)
     };
-    (0..kept.first().map_or(0, |states| states.len())).map(state).collect()
+    (0..states).map(state).collect()
 }

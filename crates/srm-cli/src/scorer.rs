@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use srm_config::{Config, LangevinConfig};
+use srm_data::ImageSet;
 use srm_energy::ConvNet;
 use srm_eval::FeatureNetwork;
 use srm_langevin::SamplerOptions;
-use srm_train::{Evaluation, GRID_SEED, Score, TrainError};
+use srm_train::{Evaluation, GRID_SEED, Score, Team, TrainError};
 
 use crate::{
     images,
@@ -19,7 +20,9 @@ use crate::{
 /// Scores nets by their samples' distance from real images.
 pub struct Scorer {
     net: FeatureNetwork,
-    real: Real,
+    images: ImageSet,
+    /// The real side, at rank 0 once it is prepared.
+    real: Option<Real>,
     langevin: LangevinConfig,
     spread: SamplerOptions,
     count: usize,
@@ -31,7 +34,7 @@ impl Scorer {
     ///
     /// # Errors
     /// The feature network or the real images cannot be used.
-    pub fn open(config: &Config, machine: &Machine, block: usize, output: &Output) -> Result<Option<Scorer>> {
+    pub fn open(config: &Config, machine: &Machine, block: usize) -> Result<Option<Scorer>> {
         let evaluate = &config.evaluate;
         if evaluate.every.is_none() {
             return Ok(None);
@@ -50,41 +53,53 @@ impl Scorer {
                 );
             }
             images.truncate(evaluate.images_count.unwrap_or(images.len()));
-            let real = with_threads(machine.threads, || Real::of(images, &net, output))?;
             let name = match net.identity().is_fid {
                 true => "FID".to_owned(),
                 false => format!("frechet {}", net.identity().name),
             };
             let (langevin, spread) = (config.langevin.clone(), SamplerOptions { threads: machine.threads, block });
-            Ok(Scorer { net, real, langevin, spread, count: evaluate.count, name })
+            Ok(Scorer { net, images, real: None, langevin, spread, count: evaluate.count, name })
         };
         open().map(Some).context("cannot score the run (section evaluate of the config)")
     }
 
-    fn scored(&self, net: &ConvNet) -> Result<Score> {
+    /// Compute the features of the real images, all ranks together.
+    ///
+    /// # Errors
+    /// Features that are not finite, Ctrl-C.
+    pub fn prepare(&mut self, team: &dyn Team, output: &Output) -> Result<()> {
+        let found = with_threads(self.spread.threads, || Real::of(&self.images, &self.net, team, output));
+        self.real = found.context("cannot score the run (section evaluate of the config)")?;
+        Ok(())
+    }
+
+    fn scored(&self, net: &ConvNet, team: &dyn Team) -> Result<Option<Score>> {
         // an update with its score is one piece: Ctrl-C waits for it
         let mut on = |_: usize| true;
-        let drawn = scoring::draw(net, &self.langevin, self.spread, (GRID_SEED, self.count), &mut on)?;
+        let drawn = scoring::draw(team, net, &self.langevin, self.spread, (GRID_SEED, self.count), &mut on)?;
         let (name, count) = (self.name.clone(), self.count);
         let Some(Ok(samples)) = drawn else {
-            return Ok(Score { name, value: f64::INFINITY, details: BTreeMap::new(), count });
+            return Ok(Some(Score { name, value: f64::INFINITY, details: BTreeMap::new(), count }));
         };
         let found = with_threads(self.spread.threads, || {
-            let set = scoring::features_of(&self.net, &samples, &mut on)?.context("nothing stops the features")?;
-            self.real.compare(&set, GRID_SEED)
+            let set =
+                scoring::features_of(team, &self.net, &samples, &mut on)?.context("nothing stops the features")?;
+            let sides = self.real.as_ref().zip(set);
+            sides.map(|(real, set)| real.compare(&set, GRID_SEED)).transpose()
         })?;
+        let Some(found) = found else { return Ok(None) };
         let mut details = BTreeMap::new();
         if let Some((kernel, shares)) = &found.sets {
             let numbers = [("kernel", kernel.mean), ("precision", shares.precision), ("recall", shares.recall)];
             details.extend(numbers.map(|(name, value)| (name.to_owned(), value)));
         }
-        Ok(Score { name, value: found.frechet, details, count })
+        Ok(Some(Score { name, value: found.frechet, details, count }))
     }
 }
 
 impl Evaluation for Scorer {
-    fn score(&mut self, net: &ConvNet) -> srm_train::Result<Score> {
-        self.scored(net).map_err(|error| TrainError::Evaluation { reason: format!("{error:#}") })
+    fn score(&mut self, net: &ConvNet, team: &dyn Team) -> srm_train::Result<Option<Score>> {
+        self.scored(net, team).map_err(|error| TrainError::Evaluation { reason: format!("{error:#}") })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Compare samples with real images: what `srm evaluate` and the scores of a training run share.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use anyhow::Result;
 use ndarray::Array4;
@@ -9,16 +9,17 @@ use srm_config::LangevinConfig;
 use srm_data::{ImageSet, nearest, read_gallery, write_grid};
 use srm_energy::ConvNet;
 use srm_eval::{
-    FeatureNetwork, FeatureSet, KernelDistance, Moments, PrecisionRecall, frechet_distance, kernel_distance,
-    precision_recall,
+    FeatureNetwork, FeatureSet, KernelDistance, Moments, Output as Features, PrecisionRecall, batches,
+    frechet_distance, kernel_distance, precision_recall,
 };
-use srm_langevin::{Chains, Outcome, Sampler, SamplerOptions, Samples};
+use srm_langevin::{Chains, Sampler, SamplerOptions};
 use srm_latent::{Noise, ShortRun, ShortRunOptions};
-use srm_train::to_bytes;
+use srm_train::{Team, receive_tensor, send_tensor, to_bytes};
+use tch::Tensor;
 
 use crate::{
-    arguments::MethodChoice, failure::Failure, images::open_file, interrupt, machine::Machine,
-    neighbours::with_neighbours, output::Output, reconstruct::to_tensor, weights::Loaded,
+    arguments::MethodChoice, failure::Failure, interrupt, machine::Machine, neighbours::with_neighbours,
+    output::Output, reconstruct::to_tensor, shared, weights::Loaded,
 };
 
 /// Images a subset and subsets of the kernel distance, as published.
@@ -37,44 +38,29 @@ pub struct Real {
     pub moments: Moments,
     /// Features of every image; a file of statistics has none.
     pub set: Option<FeatureSet>,
-    pub images: Option<ImageSet>,
 }
 
-impl Real {
-    /// Features of the first `count` images of a `.npy`, or the statistics of a `.npz`.
-    ///
-    /// # Errors
-    /// There is no such file, it is of another kind, its features are not finite, Ctrl-C.
-    pub fn open(path: &Path, count: Option<usize>, net: &FeatureNetwork, output: &Output) -> Result<Real> {
-        if path.extension().is_some_and(|kind| kind == "npz") {
-            return Ok(Real { moments: Moments::load(path)?, set: None, images: None });
-        }
-        let mut images = open_file(path)?;
-        if let Some(count) = count {
-            images.truncate(count);
-        }
-        Real::of(images, net, output)
-    }
-
-    /// Features of all images of a set.
-    ///
-    /// # Errors
-    /// Features that are not finite, Ctrl-C.
-    pub fn of(images: ImageSet, net: &FeatureNetwork, output: &Output) -> Result<Real> {
-        let set = with_bar(output, (images.len(), "real images"), |seen| {
-            Ok(FeatureSet::new(net, images.len(), shape(&images), |i| images.image(i), seen)?)
-        })?;
-        Ok(Real::from(set, Some(images)))
-    }
-
-    /// Features that are there already.
-    pub fn from(set: FeatureSet, images: Option<ImageSet>) -> Real {
+impl From<FeatureSet> for Real {
+    fn from(set: FeatureSet) -> Real {
         let moments = Moments {
             mean: set.moments.mean.shallow_clone(),
             covariance: set.moments.covariance.shallow_clone(),
             count: set.moments.count,
         };
-        Real { moments, set: Some(set), images }
+        Real { moments, set: Some(set) }
+    }
+}
+
+impl Real {
+    /// Features of all images of a set, at rank 0.
+    ///
+    /// # Errors
+    /// Features that are not finite, Ctrl-C.
+    pub fn of(images: &ImageSet, net: &FeatureNetwork, team: &dyn Team, output: &Output) -> Result<Option<Real>> {
+        let set = with_bar(output, (images.len(), "real images"), |seen| {
+            features(team, net, images.len(), shape(images), |i| images.image(i), seen)
+        })?;
+        Ok(set.map(Real::from))
     }
 
     /// Distances of a set of samples; `seed` is that of the kernel distance's subsets.
@@ -135,30 +121,73 @@ pub fn with_bar<T>(
     done.ok_or_else(|| Failure::Interrupted("interrupted; nothing was written".to_owned()).into())
 }
 
-/// Features of samples u8 `[n, h, w, c]`; `seen` hears how many are done and stops the work by returning false.
+/// Features of `count` images, of which `image(i)` gives the bytes: the ranks of the team take the batches in turn, and rank 0 has
+/// the set. `seen` hears how many are done and stops the work by returning false: then `None`.
+///
+/// # Errors
+/// Features that are not finite.
+pub fn features<'a>(
+    team: &dyn Team,
+    net: &FeatureNetwork,
+    count: usize,
+    shape: [usize; 3],
+    image: impl Fn(usize) -> &'a [u8],
+    seen: &mut dyn FnMut(usize) -> bool,
+) -> Result<Option<Option<FeatureSet>>> {
+    let dimension = net.identity().dimension;
+    let run = |batch| net.run_images(batch, shape, &image);
+    let owners = (0..team.size()).cycle();
+    if team.rank() > 0 {
+        for (batch, _) in batches(count).zip(owners).filter(|(_, owner)| *owner == team.rank()) {
+            let last = batch.end;
+            let found = run(batch)?;
+            let columns = [Some(&found.features), found.logits.as_ref()].into_iter().flatten().collect::<Vec<_>>();
+            send_tensor(team, 0, &Tensor::f_cat(&columns, 1)?)?;
+            if !seen(last) {
+                return Ok(None);
+            }
+        }
+        return Ok(Some(None));
+    }
+    let mut owners = owners;
+    let of_owner = |batch: Range<usize>| -> Result<Features> {
+        let rows = batch.len() as i64;
+        let owner = owners.next().filter(|&owner| owner > 0);
+        let Some(owner) = owner else { return Ok(run(batch)?) };
+        let found = receive_tensor(team, owner)?.f_reshape([rows, -1])?;
+        let classes = found.size()[1] - dimension as i64;
+        let logits = (classes > 0).then(|| found.f_narrow(1, dimension as i64, classes)).transpose()?;
+        Ok(Features { features: found.f_narrow(1, 0, dimension as i64)?, logits })
+    };
+    Ok(FeatureSet::new(dimension, count, of_owner, seen)?.map(Some))
+}
+
+/// [`features`] of samples u8 `[n, h, w, c]`.
 ///
 /// # Errors
 /// Features that are not finite.
 pub fn features_of(
+    team: &dyn Team,
     net: &FeatureNetwork,
     samples: &Array4<u8>,
     seen: &mut dyn FnMut(usize) -> bool,
-) -> Result<Option<FeatureSet>> {
+) -> Result<Option<Option<FeatureSet>>> {
     let (count, h, w, c) = samples.dim();
     let images = samples.as_standard_layout();
     let bytes = images.as_slice().unwrap_or_default();
-    Ok(FeatureSet::new(net, count, [h, w, c], |i| &bytes[i * h * w * c..(i + 1) * h * w * c], seen)?)
+    features(team, net, count, [h, w, c], |i| &bytes[i * h * w * c..(i + 1) * h * w * c], seen)
 }
 
 /// Samples u8 `[n, h, w, c]`, those of `srm sample` with the same seed and count, or the step at which their chains blew up.
 pub type Drawn = std::result::Result<Array4<u8>, usize>;
 
-/// Draw samples, a few blocks at a time: the bits of a chain do not depend on it, and `seen`, which hears how many are done
-/// and stops the work by returning false, is called in between: then `None`.
+/// Draw samples, a few blocks of each rank at a time, for every rank: the bits of a chain do not depend on it, and `seen`, which
+/// hears how many are done and stops the work by returning false, is called in between: then `None`.
 ///
 /// # Errors
 /// What the chains return.
 pub fn draw(
+    team: &dyn Team,
     net: &ConvNet,
     langevin: &LangevinConfig,
     spread: SamplerOptions,
@@ -168,21 +197,22 @@ pub fn draw(
     let energy = net.config();
     let image = [energy.channels, energy.size, energy.size].map(|side| side as i64);
     let sampler = Sampler::new(net, langevin, image, spread);
-    let mut parts: Vec<Array4<u8>> = Vec::new();
-    let (chains, stride) = (Chains::samples(seed, count), 8 * spread.block);
+    let mut pixels: Vec<u8> = Vec::new();
+    let (chains, stride) = (Chains::samples(seed, count), 8 * spread.block * team.size());
     for first in (0..count).step_by(stride) {
         let last = (first + stride).min(count);
-        let (outcome, _) = sampler.run(&Chains { ids: first as u64..last as u64, ..chains.clone() }, |_| ())?;
-        match outcome {
-            Outcome::Finished(Samples { x }) => parts.push(to_bytes(&x)?),
-            Outcome::Diverged { step, .. } => return Ok(Some(Err(step))),
-        }
+        let part = Chains { ids: first as u64..last as u64, ..chains.clone() };
+        let x = match shared::chains(team, &sampler, &part, |_| ())?.0 {
+            Ok(x) => x,
+            Err(step) => return Ok(Some(Err(step))),
+        };
+        let of_all = team.all_gather(to_bytes(&x)?.into_raw_vec_and_offset().0)?;
+        of_all.iter().for_each(|bytes| pixels.extend(bytes));
         if !seen(last) {
             return Ok(None);
         }
     }
-    let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
-    Ok(Some(Ok(ndarray::concatenate(ndarray::Axis(0), &views)?)))
+    Ok(Some(Ok(Array4::from_shape_vec((count, energy.size, energy.size, energy.channels), pixels)?)))
 }
 
 /// Show the first samples above their nearest real images, and say how near those are, in grey levels, 0 to 255.
@@ -203,28 +233,38 @@ pub fn copies(path: &Path, samples: &Array4<u8>, images: &ImageSet) -> Result<Va
     }))
 }
 
-/// The mean squared error of reconstructions by the default method of `srm reconstruct`, per pixel on the [-1, 1] scale.
+/// The mean squared error of reconstructions by the default method of `srm reconstruct`, per pixel on the [-1, 1] scale; at
+/// rank 0.
 ///
 /// # Errors
 /// Images that cannot be used, chains that blow up, Ctrl-C.
-pub fn reconstruction(loaded: &Loaded, machine: &Machine, path: &Path, count: usize, output: &Output) -> Result<Value> {
+pub fn reconstruction(
+    loaded: &Loaded,
+    machine: &Machine,
+    block: usize,
+    (path, count): (&Path, usize),
+    team: &dyn Team,
+    output: &Output,
+) -> Result<Value> {
     let energy = loaded.net.config();
     let images = read_gallery(path, energy.size, energy.channels, count)?;
     let target = to_tensor(&images.images)?.f_to_device(machine.device)?;
-    let spread = SamplerOptions { threads: machine.threads, block: machine.block(None, &loaded.langevin) };
+    let spread = SamplerOptions { threads: machine.threads, block };
     let options = ShortRunOptions { noise: Noise::Fixed(1), spread, keep_every: 1 };
     let run = ShortRun::new(&loaded.net, &loaded.langevin, options);
     let method = MethodChoice::default_for(run.has_curvature());
     let options = method.options(ITERATIONS, 1, Vec::new());
     let _guard = tch::no_grad_guard();
     let found = with_bar(output, (ITERATIONS, "iterations"), |seen| {
-        let found = run.reconstruct(&target, None, &options, &mut |progress| seen(progress.iteration))?;
+        let found = shared::reconstruct(team, &run, block, (&target, None), &options, &mut |progress| {
+            seen(progress.iteration)
+        })?;
         Ok((!interrupt::asked()).then_some(found))
     })?;
     let mean = found.mse.iter().sum::<f64>() / found.mse.len().max(1) as f64;
     let worst = found.mse.iter().copied().fold(0.0, f64::max);
     Ok(json!({
         "images": path, "count": found.mse.len(), "iterations": ITERATIONS, "method": method.name(), "mean_mse": mean,
-        "worst_mse": worst, "moved": found.moved,
+        "worst_mse": worst, "moved": found.mean_moved(),
     }))
 }

@@ -11,12 +11,11 @@ use srm_train::{End, Lock, RunFolder, Sink, Team, Trainer, TrainerOptions};
 use crate::{
     arguments::TrainArguments,
     environment::environment,
-    failure::{self, Failure, usage},
+    failure::{Failure, usage},
     images, interrupt,
     machine::Machine,
     output::Output,
     progress::Progress,
-    ranks,
     scorer::Scorer,
     status,
     train_plan::Plan,
@@ -29,23 +28,8 @@ const INTERRUPTED: &str = "stopping after this update; once more Ctrl-C stops at
 ///
 /// # Errors
 /// Bad usage or config, missing images, a run folder in use, divergence, Ctrl-C.
-pub fn run(arguments: &TrainArguments, output: &Output) -> Result<()> {
-    let team = ranks::join()?;
-    let (rank, size) = (team.rank(), team.size());
-    let ended = if rank == 0 { lead(arguments, team, output) } else { follow(arguments, team, output) };
-    match &ended {
-        Err(error) if size > 1 && !decided_together(error) => {
-            output.line(&format!("error: rank {rank} of {size}: {}", failure::text(error)));
-            ranks::end_job(failure::code(error));
-        }
-        _ => ranks::leave(),
-    }
-    ended
-}
-
-/// Whether all ranks end for this reason, at the same point.
-fn decided_together(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(Failure::Interrupted(_) | Failure::Diverged(_)))
+pub fn run(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> Result<()> {
+    if team.rank() == 0 { lead(arguments, team, output) } else { follow(arguments, team, output) }
 }
 
 /// Train as rank 0, which reads the settings and keeps the run folder.
@@ -64,12 +48,11 @@ fn lead(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> Res
     interrupt::watch_saying(output.clone(), INTERRUPTED)?;
     let fingerprint = images.fingerprint();
     let mut trainer = Trainer::new(&plan.config, images, options(&plan.machine, plan.block))?;
-    if let Some(scorer) = Scorer::open(&plan.config, &plan.machine, plan.block, output)? {
-        trainer.score_with(Box::new(scorer));
-    }
+    let scorer = Scorer::open(&plan.config, &plan.machine, plan.block)?;
     let folder = begin(lock, &plan, arguments, &fingerprint, &mut trainer)?;
     team.broadcast(plan.config.to_json().into_bytes())?;
     trainer.join(team)?;
+    score_with(&mut trainer, scorer, output)?;
     let (from, updates) = (trainer.state().update, plan.config.train.updates);
     let mut sink = Progress::new(folder, output, from, updates);
     if from >= updates {
@@ -129,14 +112,24 @@ fn follow(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> R
     interrupt::watch_saying(output.clone(), INTERRUPTED)?;
     let block = config.langevin.block.context("rank 0 has resolved the block")?;
     let mut trainer = Trainer::new(&config, images::open(&config)?, options(&machine, block))?;
+    let scorer = Scorer::open(&config, &machine, block)?;
     trainer.join(team)?;
-    let code = match trainer.run(&mut Silent, &interrupt::asked)? {
-        End::Finished => return Ok(()),
-        End::Interrupted { .. } => 130,
-        End::Diverged { .. } => 3,
-    };
-    ranks::leave();
-    std::process::exit(code) // without a word: rank 0 says why
+    score_with(&mut trainer, scorer, output)?;
+    // rank 0 says more
+    match trainer.run(&mut Silent, &interrupt::asked)? {
+        End::Finished => Ok(()),
+        End::Interrupted { .. } => Err(Failure::Interrupted("interrupted".to_owned()).into()),
+        End::Diverged { .. } => Err(Failure::Diverged("training diverged".to_owned()).into()),
+    }
+}
+
+/// Let a scorer that is ready score the run, where there is one.
+fn score_with(trainer: &mut Trainer, scorer: Option<Scorer>, output: &Output) -> Result<()> {
+    if let Some(mut scorer) = scorer {
+        scorer.prepare(trainer.team(), output)?;
+        trainer.score_with(Box::new(scorer));
+    }
+    Ok(())
 }
 
 fn options(machine: &Machine, block: usize) -> TrainerOptions {

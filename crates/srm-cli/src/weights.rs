@@ -104,7 +104,10 @@ pub fn checkpoints(path: &Path, newest: bool) -> Result<Vec<PathBuf>> {
 
 /// The weights file of a path: itself, a checkpoint's, or the newest checkpoint's of a run folder; of a checkpoint the
 /// averaged weights where it has some.
-fn locate(path: &Path) -> Result<PathBuf> {
+///
+/// # Errors
+/// There is none.
+pub fn locate(path: &Path) -> Result<PathBuf> {
     if path.is_file() {
         return Ok(path.to_owned());
     }

@@ -1,11 +1,16 @@
 //! Run a set of images through a feature network once, and keep what every score needs.
 
-use crate::network::FeatureNetwork;
-use crate::{EvalError, MomentSums, Moments, Result, Rows};
+use crate::{EvalError, FeatureNetwork, MomentSums, Moments, Output, Result, Rows};
+use std::ops::Range;
 use tch::{Kind, Tensor};
 
 /// Images a batch.
 const BATCH: usize = 64;
+
+/// The batches in which a set of `count` images is run.
+pub fn batches(count: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..count).step_by(BATCH).map(move |first| first..(first + BATCH).min(count))
+}
 
 /// Features of a set: on disk, with mean and covariance.
 pub struct FeatureSet {
@@ -18,25 +23,22 @@ pub struct FeatureSet {
 }
 
 impl FeatureSet {
-    /// Features of `count` images; `image(i)` gives the bytes of image i, `[h, w, c]`. `seen` hears how many are done and may stop
-    /// the work by returning false: then `None`.
+    /// Features of `count` images, `dimension` each. `run` gives those of a batch ([`batches`], in their order), as
+    /// [`FeatureNetwork::run_images`] does. `seen` hears how many images are done and may stop the work by returning false: then
+    /// `None`.
     ///
     /// # Errors
-    /// What the net, the disk or libtorch return; [`EvalError::TooFewImages`].
-    pub fn new<'a>(
-        net: &FeatureNetwork,
+    /// What `run`, the disk or libtorch return; [`EvalError::TooFewImages`].
+    pub fn new<E: From<EvalError>>(
+        dimension: usize,
         count: usize,
-        [h, w, c]: [usize; 3],
-        image: impl Fn(usize) -> &'a [u8],
+        mut run: impl FnMut(Range<usize>) -> std::result::Result<Output, E>,
         seen: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Option<Self>> {
-        let dimension = net.identity().dimension;
+    ) -> std::result::Result<Option<Self>, E> {
         let (mut sums, mut rows, mut logits) = (MomentSums::new(dimension), Rows::new(dimension)?, None);
-        for first in (0..count).step_by(BATCH) {
-            let size = BATCH.min(count - first);
-            let bytes: Vec<u8> = (first..first + size).flat_map(&image).copied().collect();
-            let bytes = Tensor::f_from_slice(&bytes)?.f_reshape([size, h, w, c].map(|n| n as i64))?;
-            let output = net.run(&bytes.f_to_kind(Kind::Uint8)?)?;
+        for batch in batches(count) {
+            let last = batch.end;
+            let output = run(batch)?;
             sums.add(&output.features)?;
             rows.add(&output.features)?;
             if let Some(batch) = &output.logits {
@@ -47,7 +49,7 @@ impl FeatureSet {
                 };
                 kept.add(batch)?;
             }
-            if !seen(first + size) {
+            if !seen(last) {
                 return Ok(None);
             }
         }
@@ -62,5 +64,23 @@ impl FeatureSet {
             other => other,
         })?;
         Ok(Some(Self { moments, rows, logits }))
+    }
+}
+
+impl FeatureNetwork {
+    /// Features of the images of a batch; `image(i)` gives the bytes of image i, `[h, w, c]`.
+    ///
+    /// # Errors
+    /// As in [`FeatureNetwork::run`].
+    pub fn run_images<'a>(
+        &self,
+        batch: Range<usize>,
+        [h, w, c]: [usize; 3],
+        image: impl Fn(usize) -> &'a [u8],
+    ) -> Result<Output> {
+        let size = batch.len();
+        let bytes: Vec<u8> = batch.flat_map(image).copied().collect();
+        let bytes = Tensor::f_from_slice(&bytes)?.f_reshape([size, h, w, c].map(|n| n as i64))?;
+        self.run(&bytes.f_to_kind(Kind::Uint8)?)
     }
 }

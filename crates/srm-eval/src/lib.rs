@@ -54,7 +54,7 @@ pub use chains::{
 };
 pub use distances::{KernelDistance, PrecisionRecall, kernel_distance, precision_recall};
 pub use error::EvalError;
-pub use feature_set::FeatureSet;
+pub use feature_set::{FeatureSet, batches};
 pub use frechet::frechet_distance;
 pub use inception::Inception;
 pub use inception_score::{InceptionScore, SPLITS, inception_score};

@@ -5,6 +5,7 @@ use crate::{LatentError, Result, ShortRun};
 use srm_config::Init;
 use srm_energy::Energy;
 use srm_langevin::{ChainKey, start};
+use tch::kind::Element;
 use tch::{Kind, Tensor};
 
 /// How z moves.
@@ -42,11 +43,14 @@ pub struct ReconstructOptions {
     pub starts: usize,
     /// Seed of the starts. They are none of those of `srm sample`: whose samples would else be found at once.
     pub seed: u64,
-    /// An image is done where its mean squared error per observed pixel falls below this: to fit images with noise of
-    /// standard deviation σ beyond σ² is to fit the noise (Morozov's discrepancy principle).
+    /// An image is done, and stays as it is, where its mean squared error per observed pixel falls to this: to fit images with
+    /// noise of standard deviation σ beyond σ² is to fit the noise (Morozov's discrepancy principle).
     pub enough: Option<f64>,
     /// Iterations whose images are kept for the figure; those beyond T are left out.
     pub keep: Vec<usize>,
+    /// Images of a larger set that come before these. Starts and noise go by an image's number in the whole set, so a part that
+    /// begins at a whole block gives the bits of the whole.
+    pub first: usize,
 }
 
 /// How far a reconstruction is.
@@ -70,10 +74,29 @@ pub struct Reconstruction {
     pub iteration: Vec<usize>,
     /// M(z) at the iterations asked for, of each image's best start: (iteration, `[n, c, h, w]`).
     pub kept: Vec<(usize, Tensor)>,
-    /// Mean error over the images at iterations 0 to T, of each image's best start.
-    pub curve: Vec<f64>,
-    /// Root mean square of M(z) − z per pixel, mean over the images: 0 for a generator that does nothing.
-    pub moved: f64,
+    /// Each image's error at iterations 0 to the last, of its best start; once it is done, the error that it was done with.
+    pub errors: Vec<Vec<f64>>,
+    /// Root mean square of M(z) − z per pixel, of each image: 0 for a generator that does nothing.
+    pub moved: Vec<f64>,
+}
+
+impl Reconstruction {
+    /// Mean error over the images at each iteration.
+    pub fn curve(&self) -> Vec<f64> {
+        let iterations = self.errors.iter().map(Vec::len).max().unwrap_or(0);
+        let at = |t: usize| mean(self.errors.iter().filter_map(|errors| errors.get(t).or(errors.last()).copied()));
+        (0..iterations).map(at).collect()
+    }
+
+    /// Mean of [`Reconstruction::moved`].
+    pub fn mean_moved(&self) -> f64 {
+        mean(self.moved.iter().copied())
+    }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0usize), |(sum, count), value| (sum + value, count + 1));
+    sum / count.max(1) as f64
 }
 
 /// ADAM's usual decay rates.
@@ -120,9 +143,9 @@ impl<E: Energy + 'static> ShortRun<E> {
         let rows = n as usize * starts; // row r is image r / starts
         let (target, weight) = (each(images, starts)?, each(&weight, starts)?);
         let observed: Vec<f64> = (0..rows).map(|row| observed[row / starts]).collect();
-        let ids: Vec<u64> = (0..rows).map(|row| (row / starts) as u64).collect();
+        let ids: Vec<u64> = (0..rows).map(|row| (options.first + row / starts) as u64).collect();
         let fresh = ChainKey { seed: options.seed, attempt: STARTS, update: 0 };
-        let all: Vec<u64> = (0..rows as u64).collect();
+        let all: Vec<u64> = (0..rows).map(|row| (options.first * starts + row) as u64).collect();
         let mut z = start(self.config().init, &fresh, &all, [c, h, w], self.device())?.f_to_kind(images.kind())?;
         let mut search = Search::new(rows, &z, options)?;
         for iteration in 0..=options.iterations {
@@ -141,10 +164,7 @@ impl<E: Energy + 'static> ShortRun<E> {
             let mse =
                 search.best.chunks(starts).map(|all| all.iter().copied().fold(f64::INFINITY, f64::min)).sum::<f64>();
             let go_on = seen(&Progress { iteration, mse: mse / n as f64 });
-            let enough = options
-                .enough
-                .is_some_and(|enough| search.best.chunks(starts).all(|all| all.iter().any(|&e| e <= enough)));
-            if iteration == options.iterations || enough || !go_on {
+            if iteration == options.iterations || search.finish_images(starts, options.enough) || !go_on {
                 break;
             }
             z = search.step(&z, &lambda, &errors, iteration, options)?;
@@ -166,6 +186,11 @@ fn each(tensor: &Tensor, times: usize) -> Result<Tensor> {
     Ok(tensor.f_repeat_interleave_self_int(times as i64, 0, None)?)
 }
 
+/// A value a row, to go with images on the device of `like`, `[n, 1, 1, 1]`.
+fn column<T: Element>(values: &[T], like: &Tensor) -> Result<Tensor> {
+    Ok(Tensor::f_from_slice(values)?.f_to_device(like.device())?.f_reshape([values.len() as i64, 1, 1, 1])?)
+}
+
 fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
     Ok(Vec::try_from(tensor.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Double)?.f_contiguous()?)?)
 }
@@ -180,6 +205,8 @@ struct Search {
     errors: Vec<Vec<f64>>,
     steps: Vec<StepSize>,
     moments: (Tensor, Tensor),
+    /// Rows of images that are done.
+    done: Vec<bool>,
 }
 
 impl Search {
@@ -193,23 +220,34 @@ impl Search {
             errors: Vec::new(),
             steps: vec![StepSize::new(options.step); rows],
             moments: (z.f_zeros_like()?, z.f_zeros_like()?),
+            done: vec![false; rows],
         })
     }
 
-    /// Keep what is the best so far.
+    /// Keep what is the best so far; rows that are done stay as they are.
     fn see(&mut self, t: usize, errors: &[f64], z: &Tensor, x: &Tensor, options: &ReconstructOptions) -> Result<()> {
-        let better: Vec<bool> = errors.iter().zip(&self.best).map(|(error, best)| error < best).collect();
+        let better: Vec<bool> = (0..errors.len()).map(|row| !self.done[row] && errors[row] < self.best[row]).collect();
         for (row, _) in better.iter().enumerate().filter(|(_, better)| **better) {
             (self.best[row], self.best_at[row]) = (errors[row], t);
         }
-        let better = Tensor::f_from_slice(&better)?.f_to_device(z.device())?.f_reshape([-1, 1, 1, 1])?;
+        let better = column(&better, z)?;
         self.best_z = z.f_where_self(&better, &self.best_z)?;
         self.best_x = x.f_where_self(&better, &self.best_x)?;
         if options.keep.contains(&t) {
-            self.kept.push((t, x.shallow_clone()));
+            self.kept.push((t, self.best_x.f_where_self(&column(&self.done, z)?, x)?));
         }
-        self.errors.push(errors.to_vec());
+        self.errors
+            .push((0..errors.len()).map(|row| if self.done[row] { self.best[row] } else { errors[row] }).collect());
         Ok(())
+    }
+
+    /// Mark the images that are good enough; whether all are.
+    fn finish_images(&mut self, starts: usize, enough: Option<f64>) -> bool {
+        let Some(enough) = enough else { return false };
+        for (done, best) in self.done.chunks_mut(starts).zip(self.best.chunks(starts)) {
+            done.fill(best.iter().any(|&error| error <= enough));
+        }
+        self.done.iter().all(|&done| done)
     }
 
     /// The next z.
@@ -224,8 +262,7 @@ impl Search {
         if options.method != Method::Adam {
             let steps: Vec<f32> =
                 self.steps.iter_mut().zip(errors).map(|(step, &error)| step.after(error) as f32).collect();
-            let steps = Tensor::f_from_slice(&steps)?.f_to_device(z.device())?.f_to_kind(z.kind())?;
-            return Ok(z.f_sub(&lambda.f_mul(&steps.f_reshape([-1, 1, 1, 1])?)?)?);
+            return Ok(z.f_sub(&lambda.f_mul(&column(&steps, z)?.f_to_kind(z.kind())?)?)?);
         }
         let [beta1, beta2] = BETAS;
         let (first, second) = &mut self.moments;
@@ -251,13 +288,12 @@ impl Search {
         let pick = |tensor: &Tensor| -> Result<Tensor> { Ok(tensor.f_index_select(0, &rows)?) };
         let (x, z) = (pick(&self.best_x)?, pick(&self.best_z)?);
         let distance = x.f_sub(&z)?.f_square()?.f_mean_dim([1i64, 2, 3].as_slice(), false, Kind::Double)?.f_sqrt()?;
-        let mean = |errors: &Vec<f64>| chosen.iter().map(|&row| errors[row]).sum::<f64>() / images.max(1) as f64;
         Ok(Reconstruction {
             mse: chosen.iter().map(|&row| self.best[row]).collect(),
             iteration: chosen.iter().map(|&row| self.best_at[row]).collect(),
             kept: self.kept.iter().map(|(t, x)| Ok((*t, pick(x)?))).collect::<Result<Vec<_>>>()?,
-            curve: self.errors.iter().map(mean).collect(),
-            moved: distance.f_mean(Kind::Double)?.f_double_value(&[])?,
+            errors: chosen.iter().map(|&row| self.errors.iter().map(|errors| errors[row]).collect()).collect(),
+            moved: numbers(&distance)?,
             x,
             z,
         })

@@ -211,6 +211,7 @@ fn search(method: Method, step: f64) -> ReconstructOptions {
         starts: 1,
         seed: 7,
         enough: None,
+        first: 0,
         keep: vec![0, 200],
     }
 }
@@ -228,8 +229,8 @@ fn a_quadratic_is_reconstructed_by_every_method() {
     for (method, step) in [(Method::Gradient, 0.5), (Method::Residual, 0.3), (Method::Adam, 0.05)] {
         let found = run.reconstruct(&x, None, &search(method, step), &mut |_| true).unwrap();
         assert!(found.mse.iter().all(|&mse| mse < 1e-5), "{method:?} {:?}", found.mse);
-        assert!((found.z - &code).abs().max().double_value(&[]) < 0.05, "{method:?}");
-        assert!(found.curve[0] > 0.05 && found.curve.len() == 201 && found.kept.len() == 2);
+        assert!((&found.z - &code).abs().max().double_value(&[]) < 0.05, "{method:?}");
+        assert!(found.curve()[0] > 0.05 && found.curve().len() == 201 && found.kept.len() == 2);
     }
 }
 
@@ -281,5 +282,36 @@ fn support_bounds_the_code_and_more_starts_are_no_worse() {
     assert_eq!(calls, 3);
     let enough = ReconstructOptions { enough: Some(0.1), ..short };
     let early = run.reconstruct(&x, None, &enough, &mut |_| true).unwrap();
-    assert!(early.curve.len() < 21 && early.mse.iter().all(|&mse| mse <= 0.1), "{:?}", early.curve);
+    assert!(early.curve().len() < 21 && early.mse.iter().all(|&mse| mse <= 0.1), "{:?}", early.curve());
+}
+
+#[test]
+fn a_part_of_a_set_has_the_bits_of_the_whole_and_a_finished_image_stays() {
+    let net = net(Activation::LeakyRelu(0.2), Kind::Float);
+    let run = ShortRun::new(&net, &config(6), options(Noise::Fixed(1), 2));
+    let x = Tensor::rand([5, 1, 32, 32], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
+    let short = ReconstructOptions { iterations: 8, keep: vec![0, 3, 8], ..search(Method::Adam, 0.02) };
+    // images that are done after different numbers of iterations
+    let errors = run.reconstruct(&x, None, &short, &mut |_| true).unwrap().errors;
+    let enough = Some(0.5 * (errors[0][2] + errors[0][3]));
+    for options in
+        [short.clone(), ReconstructOptions { enough, ..short.clone() }, ReconstructOptions { starts: 2, ..short }]
+    {
+        let whole = run.reconstruct(&x, None, &options, &mut |_| true).unwrap();
+        for part in [0..2i64, 2..5, 4..5, 5..5] {
+            let length = part.end - part.start;
+            let options = ReconstructOptions { first: part.start as usize, ..options.clone() };
+            let images = x.narrow(0, part.start, length);
+            let found = run.reconstruct(&images, None, &options, &mut |_| true).unwrap();
+            assert_eq!(found.x, whole.x.narrow(0, part.start, length), "{part:?}");
+            let expected = &whole.errors[part.start as usize..part.end as usize];
+            for (own, all) in found.errors.iter().zip(expected) {
+                assert_eq!(own[..], all[..own.len()], "{part:?}");
+                assert!(all[own.len()..].iter().all(|error| error == &own[own.len() - 1]), "{part:?}");
+            }
+            for ((t, own), (_, all)) in found.kept.iter().zip(&whole.kept) {
+                assert_eq!(own, &all.narrow(0, part.start, length), "{part:?} at {t}");
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Score the weights of a run while it trains, and remember the best.
 
-use crate::{Result, Sink, Trainer};
+use crate::{Result, Sink, Team, Trainer};
 use serde::{Deserialize, Serialize};
 use srm_energy::ConvNet;
 use std::collections::BTreeMap;
@@ -8,11 +8,12 @@ use std::time::Instant;
 
 /// Scores a net. Who makes the score is not this crate's business: srm-cli plugs in srm-eval.
 pub trait Evaluation {
-    /// The score of `net` as it is.
+    /// The score of `net` as it is. All ranks of the team come here, and may share the work; rank 0 returns the score, the others
+    /// `None`.
     ///
     /// # Errors
     /// [`crate::TrainError::Evaluation`]; it ends the run. Chains that blow up are no error but an infinite score.
-    fn score(&mut self, net: &ConvNet) -> Result<Score>;
+    fn score(&mut self, net: &ConvNet, team: &dyn Team) -> Result<Option<Score>>;
 }
 
 /// What an [`Evaluation`] found.
@@ -69,7 +70,7 @@ impl Trainer {
         self.evaluation = Some(evaluation);
     }
 
-    /// Score the weights where it is time, tell the sink, and let it keep the best. Of a team rank 0 does it.
+    /// Score the weights where it is time, and at rank 0 tell the sink, and let it keep the best.
     pub(crate) fn score(&mut self, last: bool, sink: &mut dyn Sink) -> Result<()> {
         let update = self.state.update;
         if self.config.evaluate.every.is_none_or(|every| !last && !update.is_multiple_of(every)) {
@@ -86,7 +87,9 @@ impl Trainer {
     fn score_by(&mut self, evaluation: &mut dyn Evaluation, sink: &mut dyn Sink) -> Result<()> {
         let (update, begun) = (self.state.update, Instant::now());
         let average = self.ema.as_ref().filter(|_| self.config.evaluate.averaged);
-        let found = evaluation.score(average.map_or(&self.net, |ema| ema.net()))?;
+        let Some(found) = evaluation.score(average.map_or(&self.net, |ema| ema.net()), &*self.team)? else {
+            return Ok(());
+        };
         let best = found.value.is_finite() && self.state.best.as_ref().is_none_or(|best| found.value < best.score);
         let record = ScoreRecord {
             update,

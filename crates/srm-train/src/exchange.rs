@@ -86,7 +86,13 @@ pub(crate) fn sum(team: &dyn Team, mut mine: PartialSum, device: Device) -> Resu
 }
 
 /// Rows of all ranks in their order, at every rank.
-pub(crate) fn all_rows(team: &dyn Team, mine: &Tensor) -> Result<Tensor> {
+///
+/// # Shapes
+/// f32 `[n, …]`; every rank has its own n, 0 too.
+///
+/// # Errors
+/// [`TrainError::Team`], [`TrainError::Torch`].
+pub fn all_rows(team: &dyn Team, mine: &Tensor) -> Result<Tensor> {
     if team.size() == 1 {
         return Ok(mine.shallow_clone());
     }
@@ -94,8 +100,27 @@ pub(crate) fn all_rows(team: &dyn Team, mine: &Tensor) -> Result<Tensor> {
     append(&mut bytes, mine)?;
     let all = team.all_gather(bytes)?.iter().map(|bytes| tensor(bytes)).collect::<Result<Vec<_>>>()?;
     let mut shape = mine.size();
-    shape[0] = -1;
-    Ok(Tensor::f_cat(&all, 0)?.f_reshape(shape)?.f_to_device(mine.device())?)
+    let all = Tensor::f_cat(&all, 0)?;
+    shape[0] = all.numel() as i64 / shape[1..].iter().product::<i64>().max(1);
+    Ok(all.f_reshape(shape)?.f_to_device(mine.device())?)
+}
+
+/// Send a tensor's numbers to another rank.
+///
+/// # Errors
+/// [`TrainError::Team`], [`TrainError::Torch`].
+pub fn send_tensor(team: &dyn Team, to: usize, tensor: &Tensor) -> Result<()> {
+    let mut bytes = Vec::new();
+    append(&mut bytes, &tensor.f_to_kind(Kind::Float)?)?;
+    team.send(to, &bytes)
+}
+
+/// The numbers that another rank sends by [`send_tensor`], f32 `[n]` on the CPU.
+///
+/// # Errors
+/// [`TrainError::Team`], [`TrainError::Torch`].
+pub fn receive_tensor(team: &dyn Team, from: usize) -> Result<Tensor> {
+    tensor(&team.receive(from)?)
 }
 
 /// Bytes of a node's place: first block and level.

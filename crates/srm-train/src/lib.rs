@@ -42,6 +42,7 @@ pub use ema::Ema;
 pub use environment::Environment;
 pub use error::TrainError;
 pub use evaluation::{Best, Evaluation, Score, ScoreRecord};
+pub use exchange::{all_rows, receive_tensor, send_tensor};
 pub use lock::Lock;
 pub use record::{Details, Occasion, Rollback, Sink, StepRecord, Trouble};
 pub use run::End;

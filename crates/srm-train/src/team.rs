@@ -80,10 +80,11 @@ impl Team for Alone {
     }
 }
 
-/// The blocks that are this rank's, of so many: neighbours, so that they are few whole nodes of the tree.
+/// The blocks that are this rank's, of so many: neighbours, so that they are few whole nodes of the tree. Rank 0, whose progress
+/// is shown, never has fewer than another.
 pub fn share(team: &dyn Team, blocks: usize) -> Range<usize> {
     let (rank, size) = (team.rank(), team.size());
-    rank * blocks / size..(rank + 1) * blocks / size
+    (rank * blocks).div_ceil(size)..((rank + 1) * blocks).div_ceil(size)
 }
 
 /// The rows that are this rank's, of `count` in blocks of `block`: whole blocks, but for the last row's.

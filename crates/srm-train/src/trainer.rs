@@ -186,6 +186,11 @@ impl Trainer {
         &self.images
     }
 
+    /// The ranks that share the run.
+    pub fn team(&self) -> &dyn Team {
+        &*self.team
+    }
+
     /// The config of the run.
     pub fn config(&self) -> &Config {
         &self.config

@@ -8,7 +8,7 @@ use ndarray::Array4;
 use srm_config::Config;
 use srm_data::{ImageSet, read_gallery};
 use srm_latent::rhos;
-use srm_train::to_bytes;
+use srm_train::{Alone, to_bytes};
 use tch::Tensor;
 
 use super::{folder::RunFiles, pictures::Picture};
@@ -99,7 +99,7 @@ pub fn make(
         checkpoint_every: 1,
         compute: arguments.compute.clone(),
     };
-    let generator = match Generator::open(&model, SEED) {
+    let generator = match Generator::open(&model, SEED, &Alone) {
         Ok(generator) => generator,
         Err(error) => return Ok(Err(format!("Nothing could be drawn: {}.", failure::text(&error)))),
     };

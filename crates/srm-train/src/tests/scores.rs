@@ -15,11 +15,12 @@ struct Listed {
 }
 
 impl Evaluation for Listed {
-    fn score(&mut self, net: &ConvNet) -> crate::Result<Score> {
+    fn score(&mut self, net: &ConvNet, _team: &dyn crate::Team) -> crate::Result<Option<Score>> {
         let value = self.scores[self.asked];
         self.asked += 1;
         let length = net.named_parameters()[0].1.norm().double_value(&[]);
-        Ok(Score { name: "list".into(), value, details: BTreeMap::from([("length".to_owned(), length)]), count: 7 })
+        let details = BTreeMap::from([("length".to_owned(), length)]);
+        Ok(Some(Score { name: "list".into(), value, details, count: 7 }))
     }
 }
 
