@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::Path,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -295,4 +295,24 @@ fn two_thousand_updates_with_checkpoints_take_no_more_memory_than_two_hundred() 
         early.min(late) > 10_000 && late as f64 <= 1.05 * early as f64,
         "{early} kB after 200 updates, {late} kB after 2,000"
     );
+}
+
+#[test]
+fn a_signal_that_comes_twice_at_once_still_saves_the_state() {
+    let place = folder();
+    let run = place.path().join("run");
+    // updates of more than the few milliseconds in which Slurm sends SIGTERM twice at a time limit
+    let slower = ["--set", "energy.features=8", "--set", "langevin.steps=40", "--set", "train.updates=4000"];
+    let mut child = start(&[&SMALL[..], &slower, &["--run", text(&run)]].concat());
+    wait_until("an update", || length(&run.join("metrics.jsonl")) > 0);
+    for _ in 0..2 {
+        let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
+        assert!(sent.success(), "the run was over before the signal");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(child.wait().expect("a child").code(), Some(130));
+    let history = fs::read_to_string(run.join("history.jsonl")).expect("a run folder");
+    assert!(history.lines().last().is_some_and(|line| line.contains("interrupted")), "{history}");
+    let done = metrics(&run).last().expect("updates")["update"].as_u64().expect("a number");
+    assert!(run.join(format!("checkpoints/{done:06}/state.json")).exists(), "no checkpoint of update {done}");
 }

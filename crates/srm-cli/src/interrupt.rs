@@ -3,6 +3,7 @@
 use std::{
     fs,
     sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
@@ -14,6 +15,8 @@ use signal_hook::{
 use crate::output::Output;
 
 static STOP: AtomicBool = AtomicBool::new(false);
+/// What comes sooner after the first signal is part of it: at a time limit Slurm sends SIGTERM twice within milliseconds.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Watch for Ctrl-C, SIGTERM and SIGHUP from now on; those that are ignored, as SIGHUP under nohup, stay ignored.
 ///
@@ -32,11 +35,18 @@ pub fn watch_saying(output: Output, words: &'static str) -> Result<()> {
     let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
     let mut signals = Signals::new(wanted).context("cannot watch for Ctrl-C")?;
     std::thread::spawn(move || {
+        let mut first: Option<Instant> = None;
         for _ in &mut signals {
-            if STOP.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
+            match first {
+                None => {
+                    first = Some(Instant::now());
+                    STOP.store(true, Ordering::Relaxed);
+                    output.line(words);
+                }
+                Some(at) if at.elapsed() < AGAIN => {}
+                // without destructors: other threads still compute in libtorch
+                Some(_) => signal_hook::low_level::exit(130),
             }
-            output.line(words);
         }
     });
     Ok(())

@@ -16,7 +16,9 @@ const SIZES: [&str; 2] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
 /// Where they say which of the processes of its machine this one is.
 const LOCAL_RANKS: [&str; 4] = ["OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID", "LOCAL_RANK"];
 /// Where they say how many there are on this machine.
-const LOCAL_SIZES: [&str; 3] = ["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS_PER_NODE"];
+const LOCAL_SIZES: [&str; 2] = ["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"];
+/// Where Slurm says how many there are on each machine, such as `8(x2),3`, and which of the machines this one is.
+const SLURM_LAYOUT: (&str, &str) = ("SLURM_STEP_TASKS_PER_NODE", "SLURM_NODEID");
 /// Slurm's `srun --mpi=pmix` sets this and the size of its step.
 const PMIX: (&str, &str) = ("PMIX_RANK", "SLURM_STEP_NUM_TASKS");
 
@@ -116,10 +118,27 @@ pub fn agree<T: Serialize + DeserializeOwned>(team: &dyn Team, decide: impl FnOn
 
 /// Processes on this machine that the launcher has started; 1 without one.
 pub fn neighbours() -> usize {
-    match launched() {
-        1 => 1,
-        _ => LOCAL_SIZES.into_iter().find_map(|name| env::var(name).ok()?.parse().ok()).unwrap_or(1),
+    if launched() == 1 {
+        return 1;
     }
+    let slurm = || tasks_of(&env::var(SLURM_LAYOUT.0).ok()?, env::var(SLURM_LAYOUT.1).ok()?.parse().ok()?);
+    LOCAL_SIZES.into_iter().find_map(|name| env::var(name).ok()?.parse().ok()).or_else(slurm).unwrap_or(1).max(1)
+}
+
+/// Tasks on machine `node` by Slurm's list of `count` and `count(xmachines)`.
+fn tasks_of(layout: &str, node: usize) -> Option<usize> {
+    let mut passed = 0;
+    for entry in layout.split(',') {
+        let (count, machines) = match entry.split_once("(x") {
+            Some((count, machines)) => (count, machines.strip_suffix(')')?.parse().ok()?),
+            None => (entry, 1),
+        };
+        passed += machines;
+        if node < passed {
+            return count.parse().ok();
+        }
+    }
+    None
 }
 
 /// Part from the others, all at the same point.
@@ -135,4 +154,18 @@ pub fn end_job(code: u8) {
         crate::mpi_team::abort(i32::from(code));
     }
     let _ = code;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tasks_of;
+
+    #[test]
+    fn a_slurm_layout_gives_the_tasks_of_each_machine() {
+        let tasks = |layout| [0, 1, 2, 3].map(|node| tasks_of(layout, node));
+        assert_eq!(tasks("8(x2),3"), [Some(8), Some(8), Some(3), None]);
+        assert_eq!(tasks("2"), [Some(2), None, None, None]);
+        assert_eq!(tasks("1,4(x2)"), [Some(1), Some(4), Some(4), None]);
+        assert_eq!(tasks("many(x"), [None; 4]);
+    }
 }
