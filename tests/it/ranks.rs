@@ -115,6 +115,30 @@ fn a_rank_that_is_killed_ends_the_job_and_the_run_goes_on_to_the_same_bits() {
     assert_eq!(metrics(&whole), metrics(&broken));
 }
 
+#[test]
+fn a_signal_to_the_launcher_saves_once_however_long_an_update_takes() {
+    let place = folder();
+    let run_folder = place.path().join("run");
+    let slow = ["--set", "energy.features=16", "--set", "langevin.steps=150", "--set", "train.batch=16"];
+    let arguments = ["train", "--config", "configs/smoke.json", "--set", "log.every=1", "--run", text(&run_folder)];
+    let mut job = mpirun(2, &[&arguments[..], &slow].concat());
+    let job = job.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("mpirun");
+    let begun = Instant::now();
+    while fs::read_to_string(run_folder.join("metrics.jsonl")).map_or(0, |text| text.lines().count()) < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(120), "no progress");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // mpirun passes it on; after SIGINT it would kill the ranks a second later
+    assert!(Command::new("kill").args(["-USR1", &job.id().to_string()]).status().expect("kill").success());
+    let output = job.wait_with_output().expect("the launcher ends");
+    assert!(!output.status.success());
+    assert_eq!(said(&output).matches("is saved, --resume goes on from there").count(), 1, "{}", said(&output));
+    let history = fs::read_to_string(run_folder.join("history.jsonl")).expect("a run folder");
+    assert_eq!(history.matches("interrupted").count(), 1, "{history}");
+    let done = metrics(&run_folder).last().expect("updates")["update"].as_u64().expect("a number");
+    assert!(run_folder.join(format!("checkpoints/{done:06}/state.json")).exists(), "no checkpoint of update {done}");
+}
+
 /// SIGKILL for the rank of the job that works on `run`.
 fn kill(rank: &str, run: &str) {
     let mut found = 0;

@@ -1,4 +1,6 @@
-//! Let Ctrl-C and SIGTERM end a run with its state saved, and a second one at once.
+//! Let Ctrl-C, SIGTERM and SIGUSR1 end a run with its state saved, and a second one at once.
+//!
+//! SIGUSR1 is what mpirun passes on to all ranks without killing them a second later, as it does after Ctrl-C.
 
 use std::{
     fs,
@@ -8,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1},
     iterator::Signals,
 };
 
@@ -18,7 +20,7 @@ static STOP: AtomicBool = AtomicBool::new(false);
 /// What comes sooner after the first signal is part of it: at a time limit Slurm sends SIGTERM twice within milliseconds.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Watch for Ctrl-C, SIGTERM and SIGHUP from now on; those that are ignored, as SIGHUP under nohup, stay ignored.
+/// Watch for Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP from now on; those that are ignored, as SIGHUP under nohup, stay ignored.
 ///
 /// # Errors
 /// The system refuses a signal handler.
@@ -32,7 +34,7 @@ pub fn watch(output: Output) -> Result<()> {
 /// The system refuses a signal handler.
 pub fn watch_saying(output: Output, words: &'static str) -> Result<()> {
     let ignored = ignored_signals();
-    let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
+    let wanted = [SIGINT, SIGTERM, SIGUSR1, SIGHUP].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
     let mut signals = Signals::new(wanted).context("cannot watch for Ctrl-C")?;
     std::thread::spawn(move || {
         let mut first: Option<Instant> = None;
