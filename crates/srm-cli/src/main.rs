@@ -17,6 +17,8 @@ mod evaluate;
 mod evaluate_arguments;
 mod failure;
 mod generator;
+#[cfg(feature = "mpi")]
+mod heartbeat;
 mod images;
 mod interpolate;
 mod interrupt;

@@ -37,16 +37,21 @@ impl Adam {
         let [beta1, beta2] = self.betas;
         let exponent = i32::try_from(self.step).unwrap_or(i32::MAX);
         let (correction1, correction2) = (1.0 - beta1.powi(exponent), 1.0 - beta2.powi(exponent));
+        // m̂ / (√v̂ + ε) = m / (√v scale + shift) with both corrections and the rate in scale and shift: two temporaries a tensor
+        let scale = correction1 / (correction2.sqrt() * rate);
+        let shift = self.epsilon * correction1 / rate;
         for (i, g) in gradients.iter().enumerate() {
             let _ = self.first[i].f_lerp_(g, 1.0 - beta1)?;
-            let _ = self.second[i].f_mul_scalar_(beta2)?.f_add_(&g.f_square()?.f_mul_scalar(1.0 - beta2)?)?;
-            let scale = self.second[i].f_sqrt()?.f_div_scalar(correction2.sqrt())?.f_add_scalar(self.epsilon)?;
-            let direction = self.first[i].f_div(&scale)?;
+            let root = g.f_mul_scalar((1.0 - beta2).sqrt())?;
+            let _ = self.second[i].f_mul_scalar_(beta2)?.f_addcmul_(&root, &root)?;
             let parameter = &mut self.parameters[i].1;
             if self.weight_decay > 0.0 {
                 let _ = parameter.f_mul_scalar_(1.0 - rate * self.weight_decay)?;
             }
-            let _ = parameter.f_add_(&direction.f_mul_scalar(rate / correction1)?)?;
+            if rate > 0.0 {
+                let divisor = self.second[i].f_sqrt()?.f_mul_scalar_(scale)?.f_add_scalar_(shift)?;
+                let _ = parameter.f_addcdiv_(&self.first[i], &divisor)?;
+            }
         }
         Ok(())
     }

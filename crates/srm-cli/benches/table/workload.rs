@@ -238,6 +238,7 @@ impl Row {
                     starts: 1,
                     seed: 1,
                     enough: None,
+                    first: 0,
                     keep: Vec::new(),
                 };
                 Box::new(move || {
