@@ -11,6 +11,7 @@ fn it_reports_every_part_as_one_json_object() {
     assert_eq!(said["cuda"]["available"], false);
     let problem = said["cuda"]["problem"].as_str().unwrap_or_default();
     assert!(problem.contains("no CUDA build of libtorch was found"), "{said}");
+    assert_eq!(said["mpi"].as_str().is_some_and(|name| !name.is_empty()), cfg!(feature = "mpi"), "{}", said["mpi"]);
     let configs = said["configs"].as_array().expect("a list");
     let smoke = configs.iter().find(|config| config["file"] == "configs/smoke.json").expect("smoke is there");
     assert_eq!(smoke["ready"], true, "the smoke config needs no download");

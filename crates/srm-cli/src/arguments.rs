@@ -112,7 +112,9 @@ fn all_cores() -> Option<usize> {
     (one line; "last" is the last line of metrics.jsonl)
   srm train --run runs/smoke --resume
   srm train --run runs/smoke --resume --set train.updates=60 --set train.learning_rate=5e-5
-    (a run that goes on keeps its own settings, --set changes them; the net cannot change)"#)]
+    (a run that goes on keeps its own settings, --set changes them; the net cannot change)
+  mpirun -n 2 srm train --config configs/fashion32.json
+    (a program built with --features mpi; sample, evaluate and reconstruct share their work in the same way)"#)]
 pub struct TrainArguments {
     /// Config file [default: configs/celeba64.json on CUDA, else configs/celeba32-cpu.json].
     #[arg(long, value_name = "FILE")]

@@ -12,7 +12,7 @@ use srm_config::Config;
 use srm_data::ImageSet;
 use tch::{Cuda, utils};
 
-use crate::{cuda, environment, images, output::Output};
+use crate::{cuda, environment, images, output::Output, ranks};
 
 /// Everything that was found.
 #[derive(Debug, Serialize)]
@@ -22,6 +22,8 @@ struct Report {
     libtorch: Libtorch,
     cuda: CudaFound,
     cpu: Cpu,
+    /// The MPI library that was built in.
+    mpi: Option<String>,
     data: Vec<Set>,
     configs: Vec<ConfigFound>,
 }
@@ -84,6 +86,7 @@ pub fn run(output: &Output) -> Result<()> {
         libtorch: find_libtorch(),
         cuda,
         cpu: find_cpu(),
+        mpi: ranks::library(),
         data: find_sets(),
         configs: find_configs(),
     };
@@ -211,6 +214,8 @@ fn text(report: &Report) -> String {
         }
         Some(problem) => lines.push(format!("CUDA       none: {problem}")),
     }
+    let without = "not built in; cargo build -p srm-cli --features mpi shares work among processes";
+    lines.push(format!("MPI        {}", report.mpi.as_deref().unwrap_or(without)));
     if report.data.is_empty() {
         lines.push("data       none under data/; cargo xtask fetch-fashion-mnist or fetch-celeba gets some".to_owned());
     }

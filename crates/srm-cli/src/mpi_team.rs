@@ -118,6 +118,13 @@ impl Team for MpiTeam {
     }
 }
 
+/// Name and version of the MPI library.
+pub fn library() -> Option<String> {
+    // some libraries go on with their packager and build, after a comma or on further lines
+    let text = mpi::environment::library_version().ok()?;
+    text.split([',', '\n', '\0']).next().map(|name| name.trim().to_owned())
+}
+
 /// End MPI, once all ranks come here.
 pub fn leave() {
     if let Some(mut session) = SESSION.take() {

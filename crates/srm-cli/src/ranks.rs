@@ -141,6 +141,14 @@ fn tasks_of(layout: &str, node: usize) -> Option<usize> {
     None
 }
 
+/// The MPI library that this program was built with.
+pub fn library() -> Option<String> {
+    #[cfg(feature = "mpi")]
+    return crate::mpi_team::library();
+    #[cfg(not(feature = "mpi"))]
+    None
+}
+
 /// Part from the others, all at the same point.
 pub fn leave() {
     #[cfg(feature = "mpi")]

@@ -76,12 +76,10 @@ impl Trainer {
         if self.config.evaluate.every.is_none_or(|every| !last && !update.is_multiple_of(every)) {
             return Ok(());
         }
-        if let Some(mut evaluation) = self.evaluation.take() {
-            let done = self.score_by(&mut *evaluation, sink);
-            self.evaluation = Some(evaluation);
-            done?;
-        }
-        self.team.wait_for_first()
+        let Some(mut evaluation) = self.evaluation.take() else { return Ok(()) };
+        let done = self.score_by(&mut *evaluation, sink);
+        self.evaluation = Some(evaluation);
+        done
     }
 
     fn score_by(&mut self, evaluation: &mut dyn Evaluation, sink: &mut dyn Sink) -> Result<()> {

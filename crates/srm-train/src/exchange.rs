@@ -5,7 +5,7 @@
 
 use crate::team::{Team, gather_numbers};
 use crate::tree::PartialSum;
-use crate::{Result, TrainError};
+use crate::{Details, Result, TrainError};
 use tch::{Device, Kind, Tensor};
 
 /// What is known of each image of a batch.
@@ -45,6 +45,12 @@ impl Measured {
         let [f_data, f_sample, r, sums, squares] = all;
         let bad_step = bad_step.is_finite().then_some(bad_step as usize);
         Ok(Self { bad_step, f_data, f_sample, r, pixels: [sums, squares] })
+    }
+
+    /// The numbers an image, as a sink takes them.
+    pub(crate) fn details(&self) -> Details {
+        let single = |values: &[f64]| values.iter().map(|&value| value as f32).collect();
+        Details { f_data: single(&self.f_data), f_sample: single(&self.f_sample), chain_grad_norm: single(&self.r) }
     }
 
     /// Standard deviation of all pixels of the samples; `image` pixels each.

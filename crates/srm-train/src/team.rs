@@ -41,14 +41,6 @@ pub trait Team {
     /// # Errors
     /// [`TrainError::Team`].
     fn all_gather(&self, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>>;
-
-    /// Wait until rank 0 comes here too, however long it takes.
-    ///
-    /// # Errors
-    /// [`TrainError::Team`].
-    fn wait_for_first(&self) -> Result<()> {
-        self.broadcast(Vec::new()).map(drop)
-    }
 }
 
 /// The team of one.

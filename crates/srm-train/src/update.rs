@@ -80,14 +80,8 @@ impl Trainer {
         if let (Some(bank), Some(slots)) = (&mut self.bank, slots) {
             bank.give_back(&slots, &exchange::all_rows(&*self.team, &samples)?)?;
         }
-        let single = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
-        let details = Details {
-            f_data: single(found.f_data),
-            f_sample: single(found.f_sample),
-            chain_grad_norm: single(found.r),
-        };
         (self.state.update, self.state.images_seen) = (t, record.images_seen);
-        Ok(Ok((record, details)))
+        Ok(Ok((record, found.details())))
     }
 
     /// Move the weights along `gradients`, through whichever stabilisers are on.
