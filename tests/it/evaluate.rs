@@ -127,6 +127,12 @@ fn a_run_scores_itself_by_the_same_numbers_and_keeps_its_best() {
 
     let bad = ["--set", "evaluate.every=10", "--set", "evaluate.features=none.pth", "--overwrite"];
     srm(&[&arguments[..5], &bad].concat()).failed_with(1, &["evaluate", "none.pth", "fetch-inception"]);
+    // one real image has no covariance: found when its features are made
+    let one = place.path().join("one.npy");
+    srm(&["sample", "--weights", text(&smoke().0), "--count", "1", "--out", text(&one)]).done();
+    let images = format!("evaluate.images={}", text(&one));
+    let bad = ["--set", "evaluate.every=10", "--set", &images, "--overwrite"];
+    srm(&[&arguments[..5], &bad].concat()).failed_with(1, &["evaluate", "images"]);
     assert!(run.join("metrics.jsonl").exists(), "a config that cannot be scored deletes no run");
 }
 

@@ -171,6 +171,17 @@ fn what_one_rank_meets_ends_all_with_its_name_and_cause() {
     assert!(said(&output).contains("train.batch = 0"), "{}", said(&output));
     let output = run(mpirun(2, &[&settings[..], &["--run", text(&fresh), "--dry-run"]].concat()));
     assert!(output.status.success() && !fresh.exists(), "{}", said(&output));
+    // chains that blow up on all ranks are one message and one code; a block more than there are chains leaves a rank idle
+    let (weights, _) = smoke();
+    let wild = place.path().join("wild.json");
+    let text_of = fs::read_to_string(root().join("configs/smoke.json")).expect("a config");
+    fs::write(&wild, text_of.replace("\"gradient_scale\": 1.0", "\"gradient_scale\": 1e39")).expect("writable");
+    let out = place.path().join("x.png");
+    let sample = ["sample", "--weights", text(weights), "--count", "3", "--out", text(&out), "--config", text(&wild)];
+    let output = run(mpirun(2, &sample));
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert_eq!(said(&output).matches("diverged at Langevin step").count(), 1, "{}", said(&output));
+    assert!(!out.exists());
     let output = run(mpirun(2, &["interpolate", "--weights", "none", "--out", "none.png"]));
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(said(&output).contains("this command does not"), "{}", said(&output));

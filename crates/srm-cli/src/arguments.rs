@@ -68,10 +68,10 @@ impl Command {
 /// Where and on how many threads to compute.
 #[derive(Clone, Debug, Args)]
 pub struct Compute {
-    /// auto, cpu, cuda or cuda:N; auto takes CUDA where it works.
+    /// auto, cpu, cuda or cuda:N; auto takes CUDA where it works. Of several processes auto and cuda give each a GPU of its own.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
-    /// Worker threads on the CPU [default: all cores]. Changes no bit of a result.
+    /// Worker threads on the CPU [default: all cores, shared by the processes of a machine]. Changes no bit at one block size.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
     /// f32, tf32 or bf16: the numbers inside the net on a GPU [default: tf32, as PyTorch]. Images, noise and weights are f32.
@@ -106,14 +106,14 @@ fn all_cores() -> Option<usize> {
   srm train --config configs/smoke.json --set train.updates=10 --run runs/trial
   srm train --config configs/smoke.json --json
     {"command":"train","run":"runs/smoke","config":"configs/smoke.json","outcome":"finished","updates":30,"device":"cpu",
-     "threads":2,"block":8,"seconds":3.1,"updates_per_second":9.7,"images_seen":240,"rollbacks":0,"best":null,
+     "threads":2,"ranks":1,"block":8,"seconds":3.1,"updates_per_second":9.7,"images_seen":240,"rollbacks":0,"best":null,
      "weights":"runs/smoke/checkpoints/000030/weights.safetensors",
      "last":{"update":30,"f_data":0.02,"f_sample":0.01,"gap":0.01, ...}}
     (one line; "last" is the last line of metrics.jsonl)
   srm train --run runs/smoke --resume
   srm train --run runs/smoke --resume --set train.updates=60 --set train.learning_rate=5e-5
     (a run that goes on keeps its own settings, --set changes them; the net cannot change)
-  mpirun -n 2 srm train --config configs/fashion32.json
+  mpirun -n 2 --bind-to none srm train --config configs/fashion32.json
     (a program built with --features mpi; sample, evaluate and reconstruct share their work in the same way)"#)]
 pub struct TrainArguments {
     /// Config file [default: configs/celeba64.json on CUDA, else configs/celeba32-cpu.json].

@@ -16,8 +16,8 @@ pub enum DeviceChoice {
     Auto,
     /// The CPU; CUDA is not even looked for.
     Cpu,
-    /// CUDA device N, or an error.
-    Cuda(usize),
+    /// CUDA device N, or an error; without N the first, or of several processes on a machine each one of its own.
+    Cuda(Option<usize>),
 }
 
 impl FromStr for DeviceChoice {
@@ -27,11 +27,11 @@ impl FromStr for DeviceChoice {
         match text {
             "auto" => Ok(DeviceChoice::Auto),
             "cpu" => Ok(DeviceChoice::Cpu),
-            "cuda" => Ok(DeviceChoice::Cuda(0)),
+            "cuda" => Ok(DeviceChoice::Cuda(None)),
             _ => text
                 .strip_prefix("cuda:")
                 .and_then(|index| index.parse().ok())
-                .map(DeviceChoice::Cuda)
+                .map(|index| DeviceChoice::Cuda(Some(index)))
                 .ok_or_else(|| "must be auto, cpu, cuda or cuda:N".to_owned()),
         }
     }
@@ -46,10 +46,7 @@ impl DeviceChoice {
         match self {
             DeviceChoice::Cpu => Ok(Device::Cpu),
             DeviceChoice::Auto => match cuda::open(true_f32) {
-                // of several processes on a machine each takes a GPU of its own
-                Ok(_) if Cuda::is_available() => {
-                    Ok(Device::Cuda(ranks::local_rank() % usize::try_from(Cuda::device_count()).unwrap_or(1).max(1)))
-                }
+                Ok(_) if Cuda::is_available() => Ok(Device::Cuda(own_gpu())),
                 Ok(file) => {
                     tracing::info!("{} is there but finds no usable GPU: computing on the CPU", file.display());
                     Ok(Device::Cpu)
@@ -68,6 +65,7 @@ impl DeviceChoice {
                         file.display()
                     );
                 }
+                let Some(index) = index else { return Ok(Device::Cuda(own_gpu())) };
                 let count = usize::try_from(Cuda::device_count()).unwrap_or(0);
                 if index >= count {
                     bail!(
@@ -80,6 +78,11 @@ impl DeviceChoice {
     }
 }
 
+/// Of several processes on a machine each takes a GPU of its own.
+fn own_gpu() -> usize {
+    ranks::local_rank() % usize::try_from(Cuda::device_count()).unwrap_or(1).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,8 +91,8 @@ mod tests {
     fn names_are_read() {
         assert_eq!("auto".parse(), Ok(DeviceChoice::Auto));
         assert_eq!("cpu".parse(), Ok(DeviceChoice::Cpu));
-        assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
-        assert_eq!("cuda:3".parse(), Ok(DeviceChoice::Cuda(3)));
+        assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(None)));
+        assert_eq!("cuda:3".parse(), Ok(DeviceChoice::Cuda(Some(3))));
         for wrong in ["", "gpu", "cuda:", "cuda:-1", "CPU"] {
             assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
         }

@@ -7,7 +7,7 @@ use srm_train::Environment;
 use crate::{cuda, machine::Machine};
 
 /// The machine as a run sees it.
-pub fn environment(machine: &Machine, block: usize) -> Environment {
+pub fn environment(machine: &Machine, block: usize, ranks: usize) -> Environment {
     Environment {
         srm: env!("CARGO_PKG_VERSION").to_owned(),
         libtorch: libtorch_version(),
@@ -15,8 +15,16 @@ pub fn environment(machine: &Machine, block: usize) -> Environment {
         device: machine.device_name(),
         precision: machine.precision_name().to_owned(),
         threads: machine.threads,
+        ranks,
         block,
     }
+}
+
+/// What the machines of all ranks must have in common for the same bits: programs, numbers, and CPU or GPU.
+pub fn kind(machine: &Machine) -> String {
+    let Environment { srm, libtorch, cpu, precision, .. } = environment(machine, 0, 1);
+    let computing = if machine.device.is_cuda() { "a GPU".to_owned() } else { cpu };
+    format!("srm {srm}, libtorch {}, {precision} on {computing}", libtorch.unwrap_or_default())
 }
 
 /// What `build-version` beside the loaded libtorch says.

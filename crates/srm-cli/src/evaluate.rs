@@ -114,6 +114,7 @@ fn open_real(
     }
     let mut images = open_file(&arguments.data)?;
     images.truncate(arguments.data_count.map_or(images.len(), |count| count as usize));
+    ranks::same(team, "images in --data", images.fingerprint())?;
     let real = Real::of(&images, net, team, output)?;
     Ok((Some(images), real))
 }
@@ -163,7 +164,8 @@ fn scored(
         true => None,
         false => {
             let config = arguments.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
-            Some(weights::load(candidate, config.as_ref(), arguments.steps, machine)?)
+            let file = ranks::agree(team, || weights::locate(candidate))?;
+            Some(weights::load(&file, config.as_ref(), arguments.steps, machine)?)
         }
     };
     let block = |loaded: &Loaded| ranks::agree(team, || Ok(machine.block(None, &loaded.langevin)));
@@ -173,6 +175,7 @@ fn scored(
         Some(loaded) => drawn(arguments, (machine, block), loaded, asked, team, output)?,
     };
     let count = samples.dim().0;
+    ranks::same(team, "samples or weights", about["sha256"].to_string())?;
     let set = with_bar(output, (count, "samples"), |seen| scoring::features_of(team, net, &samples, seen))?;
     let reconstruction = match (&arguments.reconstruct, &loaded) {
         (Some(path), Some(loaded)) => {

@@ -14,6 +14,8 @@ pub enum Failure {
     Diverged(String),
     /// Ctrl-C, with the state saved: 130.
     Interrupted(String),
+    /// Ctrl-C in work of which nothing is kept: 130.
+    Abandoned(String),
 }
 
 impl Failure {
@@ -31,7 +33,9 @@ impl Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Failure::Usage(text) | Failure::Diverged(text) | Failure::Interrupted(text) => out.write_str(text),
+            Failure::Usage(text) | Failure::Diverged(text) | Failure::Interrupted(text) | Failure::Abandoned(text) => {
+                out.write_str(text)
+            }
         }
     }
 }
@@ -60,7 +64,7 @@ pub fn code(error: &anyhow::Error) -> u8 {
         match cause.downcast_ref::<Failure>() {
             Some(Failure::Usage(_)) => return 2,
             Some(Failure::Diverged(_)) => return 3,
-            Some(Failure::Interrupted(_)) => return 130,
+            Some(Failure::Interrupted(_) | Failure::Abandoned(_)) => return 130,
             None => {}
         }
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use srm_config::Config;
+use srm_data::sha256_of_file;
 use srm_energy::ConvNet;
 use srm_langevin::SamplerOptions;
 use srm_latent::{Noise, ShortRun, ShortRunOptions};
@@ -36,6 +37,7 @@ impl Generator {
         let machine = Machine::open(&model.compute)?;
         let file = ranks::agree(team, || weights::locate(&model.weights))?;
         let loaded = weights::load(&file, config.as_ref(), model.steps, &machine)?;
+        ranks::same(team, "weights", sha256_of_file(&loaded.file)?)?;
         let langevin = loaded.langevin;
         tch::set_num_threads(1); // the workers do the work
         let block = ranks::agree(team, || Ok(machine.block(model.block, &langevin)))?;

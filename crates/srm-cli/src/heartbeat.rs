@@ -144,8 +144,8 @@ impl Watch<'_> {
 fn give_up(rank: i32, silent: &str, patience: Duration) -> ! {
     let seconds = patience.as_secs();
     tracing::error!(
-        "rank {rank}: no word from {silent} for {seconds} s; that rank or the link to it has gone. The last checkpoint of a \
-         training run is whole: the same command with --resume goes on from it"
+        "rank {rank}: no word from {silent} for {seconds} s; that rank or the link to it has gone. A training run \
+         goes on from its last checkpoint by --resume; other commands begin anew"
     );
     // not std's: what C and C++ do at exit would meet the main thread in the midst of its work
     signal_hook::low_level::exit(1)

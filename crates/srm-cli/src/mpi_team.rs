@@ -16,6 +16,8 @@ type Result<T> = std::result::Result<T, TrainError>;
 
 /// Seconds without a word from a rank after which it, or the link to it, is taken for gone: `SRM_PATIENCE` changes it.
 const PATIENCE: u64 = 45;
+/// Bytes of a message at most: MPI counts in 32 bits.
+const PIECE: usize = 1 << 30;
 /// Below this a word that is late by chance would end a run.
 const LEAST_PATIENCE: u64 = 3;
 
@@ -83,22 +85,26 @@ impl Team for MpiTeam {
     }
 
     fn send(&self, to: usize, bytes: &[u8]) -> Result<()> {
-        self.length(bytes)?;
-        self.world.process_at_rank(to as i32).send(bytes);
+        let process = self.world.process_at_rank(to as i32);
+        process.send(&(bytes.len() as u64));
+        bytes.chunks(PIECE).for_each(|piece| process.send(piece));
         Ok(())
     }
 
     fn receive(&self, from: usize) -> Result<Vec<u8>> {
-        Ok(self.world.process_at_rank(from as i32).receive_vec::<u8>().0)
+        let process = self.world.process_at_rank(from as i32);
+        let mut bytes = vec![0u8; process.receive::<u64>().0 as usize];
+        bytes.chunks_mut(PIECE).for_each(|piece| {
+            process.receive_into(piece);
+        });
+        Ok(bytes)
     }
 
     fn broadcast(&self, mut bytes: Vec<u8>) -> Result<Vec<u8>> {
-        let (first, mut length) = (self.world.process_at_rank(0), self.length(&bytes)?);
+        let (first, mut length) = (self.world.process_at_rank(0), bytes.len() as u64);
         first.broadcast_into(&mut length);
         bytes.resize(length as usize, 0);
-        if length > 0 {
-            first.broadcast_into(&mut bytes[..]); // of nothing MPI will not hear
-        }
+        bytes.chunks_mut(PIECE).for_each(|piece| first.broadcast_into(piece));
         Ok(bytes)
     }
 
@@ -106,7 +112,8 @@ impl Team for MpiTeam {
         let (mine, mut lengths) = (self.length(&bytes)?, vec![0i32; self.size()]);
         self.world.all_gather_into(&mine, &mut lengths[..]);
         let total: i64 = lengths.iter().copied().map(i64::from).sum();
-        let reason = format!("messages of {total} bytes together are longer than MPI's 2 GiB");
+        let reason =
+            format!("messages of {total} bytes together are longer than MPI's 2 GiB; take fewer images at a time");
         i32::try_from(total).map_err(|_| TrainError::Team { rank: self.rank(), reason })?;
         let starts: Vec<i32> =
             lengths.iter().scan(0, |sum, &length| Some(std::mem::replace(sum, *sum + length))).collect();

@@ -116,6 +116,19 @@ pub fn agree<T: Serialize + DeserializeOwned>(team: &dyn Team, decide: impl FnOn
     Ok(decided)
 }
 
+/// Check that all ranks have the same of something, named by `what`, as `mine` tells it.
+///
+/// # Errors
+/// This rank has another than rank 0.
+pub fn same(team: &dyn Team, what: &str, mine: String) -> Result<()> {
+    let first = agree(team, || Ok(mine.clone()))?;
+    anyhow::ensure!(
+        first == mine,
+        "this rank has another {what} than rank 0: {mine} and {first}; give all ranks the same"
+    );
+    Ok(())
+}
+
 /// Processes on this machine that the launcher has started; 1 without one.
 pub fn neighbours() -> usize {
     if launched() == 1 {

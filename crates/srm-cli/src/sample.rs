@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use ndarray::Array4;
 use serde_json::json;
 use srm_config::{Config, Init};
-use srm_data::{ImageSet, nearest, write_grid, write_npy, write_pngs};
+use srm_data::{ImageSet, nearest, sha256_of_file, write_grid, write_npy, write_pngs};
 use srm_langevin::{Chains, Observer, Path as States, Sampler, SamplerOptions};
 use srm_train::{Team, gather_images, rows, to_bytes};
 use tch::Tensor;
@@ -59,6 +59,7 @@ pub fn run(arguments: &SampleArguments, team: &dyn Team, output: &Output) -> Res
     let machine = Machine::open(&arguments.compute)?;
     let file = ranks::agree(team, || weights::locate(&arguments.weights))?;
     let loaded = weights::load(&file, config.as_ref(), arguments.steps, &machine)?;
+    ranks::same(team, "weights", sha256_of_file(&loaded.file)?)?;
     let (net, langevin) = (loaded.net, loaded.langevin);
     if matches!(langevin.init, Init::Data | Init::Persistent(_)) {
         tracing::info!("this net was trained with chains from data or a bank; these start from uniform noise");

@@ -14,6 +14,7 @@ use crate::{
     images,
     machine::Machine,
     output::Output,
+    ranks,
     scoring::{self, Real},
 };
 
@@ -68,6 +69,7 @@ impl Scorer {
     /// # Errors
     /// Features that are not finite, Ctrl-C.
     pub fn prepare(&mut self, team: &dyn Team, output: &Output) -> Result<()> {
+        ranks::same(team, "images in evaluate.images", self.images.fingerprint())?;
         let found = with_threads(self.spread.threads, || Real::of(&self.images, &self.net, team, output));
         self.real = found.context("cannot score the run (section evaluate of the config)")?;
         Ok(())
@@ -79,7 +81,8 @@ impl Scorer {
         let drawn = scoring::draw(team, net, &self.langevin, self.spread, (GRID_SEED, self.count), &mut on)?;
         let (name, count) = (self.name.clone(), self.count);
         let Some(Ok(samples)) = drawn else {
-            return Ok(Some(Score { name, value: f64::INFINITY, details: BTreeMap::new(), count }));
+            let score = Score { name, value: f64::INFINITY, details: BTreeMap::new(), count };
+            return Ok((team.rank() == 0).then_some(score));
         };
         let found = with_threads(self.spread.threads, || {
             let set =

@@ -118,7 +118,7 @@ pub fn with_bar<T>(
         !interrupt::asked()
     })?;
     bar.finish_and_clear();
-    done.ok_or_else(|| Failure::Interrupted("interrupted; nothing was written".to_owned()).into())
+    done.ok_or_else(|| Failure::Abandoned("interrupted; nothing was written".to_owned()).into())
 }
 
 /// Features of `count` images, of which `image(i)` gives the bytes: the ranks of the team take the batches in turn, and rank 0 has

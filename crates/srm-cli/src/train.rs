@@ -10,12 +10,13 @@ use srm_train::{End, Lock, RunFolder, Sink, Team, Trainer, TrainerOptions};
 
 use crate::{
     arguments::TrainArguments,
-    environment::environment,
+    environment::{environment, kind},
     failure::{Failure, usage},
     images, interrupt,
     machine::Machine,
     output::Output,
     progress::Progress,
+    ranks,
     scorer::Scorer,
     status,
     train_plan::Plan,
@@ -44,15 +45,15 @@ fn lead(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> Res
     images::check(&plan.config)?;
     let lock = prepare_folder(&plan.folder, arguments)?;
     let images = images::open(&plan.config)?;
-    introduce(&plan, &images);
+    introduce(&plan, &images, team.size());
     interrupt::watch_saying(output.clone(), INTERRUPTED)?;
     let fingerprint = images.fingerprint();
     let mut trainer = Trainer::new(&plan.config, images, options(&plan.machine, plan.block))?;
     let scorer = Scorer::open(&plan.config, &plan.machine, plan.block)?;
-    let folder = begin(lock, &plan, arguments, &fingerprint, &mut trainer)?;
     team.broadcast(plan.config.to_json().into_bytes())?;
+    score_with(&mut trainer, scorer, (&*team, &plan.machine), output)?;
+    let folder = begin(lock, &plan, arguments, &fingerprint, &mut trainer)?;
     trainer.join(team)?;
-    score_with(&mut trainer, scorer, output)?;
     let (from, updates) = (trainer.state().update, plan.config.train.updates);
     let mut sink = Progress::new(folder, output, from, updates);
     if from >= updates {
@@ -113,8 +114,8 @@ fn follow(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> R
     let block = config.langevin.block.context("rank 0 has resolved the block")?;
     let mut trainer = Trainer::new(&config, images::open(&config)?, options(&machine, block))?;
     let scorer = Scorer::open(&config, &machine, block)?;
+    score_with(&mut trainer, scorer, (&*team, &machine), output)?;
     trainer.join(team)?;
-    score_with(&mut trainer, scorer, output)?;
     // rank 0 says more
     match trainer.run(&mut Silent, &interrupt::asked)? {
         End::Finished => Ok(()),
@@ -123,10 +124,17 @@ fn follow(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> R
     }
 }
 
-/// Let a scorer that is ready score the run, where there is one.
-fn score_with(trainer: &mut Trainer, scorer: Option<Scorer>, output: &Output) -> Result<()> {
+/// Check that all ranks have the same, and let a scorer that is ready score the run, where there is one.
+fn score_with(
+    trainer: &mut Trainer,
+    scorer: Option<Scorer>,
+    (team, machine): (&dyn Team, &Machine),
+    output: &Output,
+) -> Result<()> {
+    ranks::same(team, "images in data.images", trainer.images().fingerprint())?;
+    ranks::same(team, "kind of machine", kind(machine))?;
     if let Some(mut scorer) = scorer {
-        scorer.prepare(trainer.team(), output)?;
+        scorer.prepare(team, output)?;
         trainer.score_with(Box::new(scorer));
     }
     Ok(())
@@ -137,16 +145,17 @@ fn options(machine: &Machine, block: usize) -> TrainerOptions {
 }
 
 /// Say what is about to happen.
-fn introduce(plan: &Plan, images: &ImageSet) {
+fn introduce(plan: &Plan, images: &ImageSet, ranks: usize) {
     let (config, langevin) = (&plan.config, &plan.config.langevin);
     tracing::info!(
-        "{}: {} images of {} px, {} updates of {} on {} ({} threads, blocks of {}); run folder {}",
+        "{}: {} images of {} px, {} updates of {} on {} ({}{} threads, blocks of {}); run folder {}",
         plan.source.display(),
         images.len(),
         config.energy.size,
         config.train.updates,
         config.train.batch,
         plan.machine.device_name(),
+        if ranks > 1 { format!("{ranks} processes of ") } else { String::new() },
         plan.machine.threads,
         plan.block,
         plan.folder.display()
@@ -193,7 +202,7 @@ fn begin(
     fingerprint: &str,
     trainer: &mut Trainer,
 ) -> Result<RunFolder> {
-    let environment = environment(&plan.machine, plan.block);
+    let environment = environment(&plan.machine, plan.block, ranks::launched());
     if arguments.overwrite {
         // not before: now images and settings are known to make a run
         RunFolder::clear(&lock)?;
@@ -235,7 +244,7 @@ fn summary(
     let rate = made as f64 / seconds.max(1e-9);
     let object = json!({
         "command": "train", "run": plan.folder, "config": plan.source, "outcome": outcome, "updates": state.update,
-        "device": plan.machine.device_name(), "precision": plan.machine.precision_name(), "threads": plan.machine.threads, "block": plan.block, "seconds": seconds,
+        "device": plan.machine.device_name(), "precision": plan.machine.precision_name(), "threads": plan.machine.threads, "ranks": trainer.team().size(), "block": plan.block, "seconds": seconds,
         "updates_per_second": rate, "images_seen": state.images_seen, "rollbacks": state.rollbacks, "weights": weights,
         "best": state.best, "last": sink.last,
     });

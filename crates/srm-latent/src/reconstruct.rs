@@ -6,7 +6,7 @@ use srm_config::Init;
 use srm_energy::Energy;
 use srm_langevin::{ChainKey, start};
 use tch::kind::Element;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// How z moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,11 +133,11 @@ impl<E: Energy + 'static> ShortRun<E> {
         };
         let observed = numbers(&weight.f_sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Double)?)?;
         if let Some(image) = observed.iter().position(|&pixels| pixels == 0.0) {
-            return Err(LatentError::EmptyMask { image });
+            return Err(LatentError::EmptyMask { image: options.first + image });
         }
         let sums = numbers(&images.f_sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Double)?)?;
         if let Some(image) = sums.iter().position(|sum| !sum.is_finite()) {
-            return Err(LatentError::NotFinite { image });
+            return Err(LatentError::NotFinite { image: options.first + image });
         }
         let starts = options.starts.max(1);
         let rows = n as usize * starts; // row r is image r / starts
@@ -146,7 +146,9 @@ impl<E: Energy + 'static> ShortRun<E> {
         let ids: Vec<u64> = (0..rows).map(|row| (options.first + row / starts) as u64).collect();
         let fresh = ChainKey { seed: options.seed, attempt: STARTS, update: 0 };
         let all: Vec<u64> = (0..rows).map(|row| (options.first * starts + row) as u64).collect();
-        let mut z = start(self.config().init, &fresh, &all, [c, h, w], self.device())?.f_to_kind(images.kind())?;
+        // on the CPU: a GPU draws all rows by one seed, so that a part of a set would start elsewhere
+        let z = start(self.config().init, &fresh, &all, [c, h, w], Device::Cpu)?;
+        let mut z = z.f_to_device(self.device())?.f_to_kind(images.kind())?;
         let mut search = Search::new(rows, &z, options)?;
         for iteration in 0..=options.iterations {
             let residual_alone = options.method == Method::Residual;
@@ -192,7 +194,7 @@ fn column<T: Element>(values: &[T], like: &Tensor) -> Result<Tensor> {
 }
 
 fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
-    Ok(Vec::try_from(tensor.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Double)?.f_contiguous()?)?)
+    Ok(Vec::try_from(tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?.f_contiguous()?)?)
 }
 
 /// The state of the descents, one a row.

@@ -294,6 +294,12 @@ fn a_part_of_a_set_has_the_bits_of_the_whole_and_a_finished_image_stays() {
     // images that are done after different numbers of iterations
     let errors = run.reconstruct(&x, None, &short, &mut |_| true).unwrap().errors;
     let enough = Some(0.5 * (errors[0][2] + errors[0][3]));
+    // a fault is named by the number in the whole set
+    let mask = x.ones_like();
+    let _ = mask.narrow(0, 3, 1).fill_(0.0);
+    let part = ReconstructOptions { first: 2, ..short.clone() };
+    let error = run.reconstruct(&x.narrow(0, 2, 3), Some(&mask.narrow(0, 2, 3)), &part, &mut |_| true).err().unwrap();
+    assert!(matches!(error, LatentError::EmptyMask { image: 3 }), "{error}");
     for options in
         [short.clone(), ReconstructOptions { enough, ..short.clone() }, ReconstructOptions { starts: 2, ..short }]
     {

@@ -16,8 +16,11 @@ pub struct Environment {
     /// `f32`, `tf32` or `bf16`: the numbers inside the net.
     #[serde(default = "f32_numbers")]
     pub precision: String,
-    /// Worker threads.
+    /// Worker threads of a process; they change no bit.
     pub threads: usize,
+    /// Processes; they change no bit.
+    #[serde(default = "one")]
+    pub ranks: usize,
     /// Chains a block.
     pub block: usize,
 }
@@ -25,6 +28,10 @@ pub struct Environment {
 /// What runs before there was a choice computed in.
 fn f32_numbers() -> String {
     "f32".to_owned()
+}
+
+fn one() -> usize {
+    1
 }
 
 impl Environment {
@@ -37,7 +44,6 @@ impl Environment {
             ("CPU", earlier.cpu.clone(), self.cpu.clone()),
             ("device", earlier.device.clone(), self.device.clone()),
             ("precision", earlier.precision.clone(), self.precision.clone()),
-            ("threads", earlier.threads.to_string(), self.threads.to_string()),
             ("block", earlier.block.to_string(), self.block.to_string()),
         ]
         .into_iter()
