@@ -111,6 +111,12 @@ fn a_rank_that_is_killed_ends_the_job_and_the_run_goes_on_to_the_same_bits() {
     // and on with another number of ranks
     let output = run(mpirun(3, &arguments));
     assert!(output.status.success(), "{}", said(&output));
+    assert!(
+        said(&output).contains("processes before: 2, now: 3; the run goes on with the same bits"),
+        "{}",
+        said(&output)
+    );
+    assert!(!said(&output).contains("will not be bit for bit"), "{}", said(&output));
     assert!(tensors(&whole.join("checkpoints/000200")) == tensors(&broken.join("checkpoints/000200")));
     assert_eq!(metrics(&whole), metrics(&broken));
 }

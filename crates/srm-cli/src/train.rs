@@ -224,6 +224,10 @@ fn begin(
             found.differences.join("; ")
         );
     }
+    if found.ranks != ranks::launched() {
+        let (before, now) = (found.ranks, ranks::launched());
+        tracing::info!("processes before: {before}, now: {now}; the run goes on with the same bits");
+    }
     trainer.restore(&saved)?;
     tracing::info!("resuming after update {}", trainer.state().update);
     Ok(folder)

@@ -61,6 +61,8 @@ pub struct Found {
     pub changes: Vec<Change>,
     /// What else is different now and may change bits, for a warning.
     pub differences: Vec<String>,
+    /// Processes that the checkpoint was written by one of; 0 where there is none.
+    pub ranks: usize,
 }
 
 impl RunFolder {
@@ -110,7 +112,7 @@ impl RunFolder {
         if let (None, Some((_, reason))) = (&newest, damaged.first()) {
             return Err(TrainError::AllDamaged { path: checkpoints, reason: reason.clone() });
         }
-        let mut found = Found { saved: None, changes: Vec::new(), differences: Vec::new() };
+        let mut found = Found { saved: None, changes: Vec::new(), differences: Vec::new(), ranks: 0 };
         let mut logs = BTreeMap::new();
         if let Some(path) = &newest {
             let (mut saved, file) = checkpoint::read(path)?;
@@ -137,6 +139,7 @@ impl RunFolder {
             {
                 saved.state.best = None; // scores made in another way do not compare
             }
+            found.ranks = file.environment.ranks;
             found.differences = environment.differences(&file.environment);
             let data = ["data.images", "data.count"].into_iter().any(changed);
             if file.data.fingerprint != fingerprint && !data {
