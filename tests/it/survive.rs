@@ -239,7 +239,7 @@ fn settings_change_on_the_way_by_set_and_the_net_cannot() {
 }
 
 #[test]
-fn another_thread_count_warns_and_changes_no_bit() {
+fn another_thread_count_changes_no_bit_and_so_warns_of_nothing() {
     let place = folder();
     let runs = ["1", "2"].map(|threads| {
         let run = place.path().join(threads);
@@ -247,7 +247,7 @@ fn another_thread_count_warns_and_changes_no_bit() {
         srm(&begin).done();
         let resume = ["train", "--run", text(&run), "--resume", "--set", "train.updates=10", "--threads", threads];
         let said = srm(&resume).done().stderr;
-        assert_eq!(said.contains("threads: 2 -> 1"), threads == "1", "{said}");
+        assert!(!said.contains("bit for bit"), "{said}");
         tensors(&run.join("checkpoints/000010"))
     });
     assert!(runs[0] == runs[1]);

@@ -23,7 +23,8 @@ const STYLES: styling::Styles = styling::Styles::styled()
 #[derive(Debug, Parser)]
 #[command(name = "srm", version, styles = STYLES, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or config, 3 stopped on divergence, 130 interrupted.
-Results go to stdout, progress and logs to stderr. RUST_LOG=debug shows more.")]
+Results go to stdout, progress and logs to stderr. RUST_LOG=debug shows more. SIGTERM and SIGUSR1 stop a run as Ctrl-C does.
+Several processes (mpirun, srun; built with --features mpi) share train, sample, evaluate and reconstruct.")]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
@@ -198,7 +199,7 @@ pub struct SampleArguments {
   srm doctor --json
     {"command":"doctor","srm":"0.1.0","libtorch":{"version":"2.11.0","folder":"/home/me/.cache/srm/libtorch-2.11.0-cpu/lib"},
      "cuda":{"library":null,"available":false,"devices":[],"cudnn":null,"problem":"no CUDA build of libtorch was found"},
-     "cpu":{"cores":2,"torch_threads":2,"features":["avx2","fma"],"kernels":"avx2"},
+     "cpu":{"cores":2,"torch_threads":2,"features":["avx2","fma"],"kernels":"avx2"},"mpi":null,
      "data":[{"file":"data/celeba/celeba_32_center178_train.npy","images":999,"height":32,"width":32,"channels":3,"problem":null}],
      "configs":[{"file":"configs/smoke.json","images":"synthetic:blobs","ready":true,"problem":null}]}
     (one line)"#)]
