@@ -255,6 +255,26 @@ fn samples_scores_and_reconstructions_are_those_of_one_process() {
 }
 
 #[test]
+fn ranks_that_have_other_images_are_refused_with_both() {
+    let (weights, _) = smoke();
+    let place = folder();
+    let evaluate = |seed: &str| {
+        let images = place.path().join(format!("{seed}.npy"));
+        let count = ["--count", "20", "--out", text(&images)];
+        srm(&[&["sample", "--weights", text(weights), "--seed", seed], &count[..]].concat()).done();
+        ["evaluate", "--weights", text(weights), "--newest", "--data", text(&images)].map(str::to_owned)
+    };
+    let (one, other) = (evaluate("1"), evaluate("2"));
+    let mut job = mpirun(1, &one.each_ref().map(String::as_str));
+    let output = run({
+        job.args([":", "-n", "1", env!("CARGO_BIN_EXE_srm")]).args(&other).args(["--threads", "1"]);
+        job
+    });
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("rank 1 of 2: not the images in --data of rank 0: "), "{}", said(&output));
+}
+
+#[test]
 fn a_run_of_two_ranks_has_the_scores_of_one() {
     let place = folder();
     let scores = [1, 2].map(|ranks| {

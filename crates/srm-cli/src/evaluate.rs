@@ -6,10 +6,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use ndarray::Array4;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use srm_config::Config;
 use srm_data::random::{Key, Purpose, permutation};
-use srm_data::{ImageSet, hex, read_gallery, sha256_of_file};
+use srm_data::{ImageSet, read_gallery, sha256_of_file};
 use srm_eval::{FeatureNetwork, Moments, SPLITS, inception_score};
 use srm_langevin::SamplerOptions;
 use srm_train::Team;
@@ -17,7 +16,7 @@ use srm_train::Team;
 use crate::{
     arguments::EvaluateArguments,
     failure::Failure,
-    images::{open_file, prepare_output, write_whole},
+    images::{digest, open_file, prepare_output, write_whole},
     interrupt,
     machine::Machine,
     output::Output,
@@ -46,12 +45,7 @@ pub fn run(arguments: &EvaluateArguments, team: &dyn Team, output: &Output) -> R
     let net = FeatureNetwork::open(&arguments.features, machine.device)?;
     tch::set_num_threads(arguments.compute.threads() as i32);
     interrupt::watch(output.clone())?;
-    let (images, real) = open_real(arguments, &net, team, output)?;
-    let real = ranks::agree(team, || Ok(real.as_ref().map_or(0, |real| real.moments.count))).map(|count| RealSide {
-        images,
-        real,
-        count,
-    })?;
+    let real = open_real(arguments, &net, team, output)?;
     if let (Some(path), Some(real)) = (&arguments.save_stats, &real.real) {
         real.moments.save(path)?;
     }
@@ -107,16 +101,17 @@ fn open_real(
     net: &FeatureNetwork,
     team: &dyn Team,
     output: &Output,
-) -> Result<(Option<ImageSet>, Option<Real>)> {
+) -> Result<RealSide> {
     if arguments.data.extension().is_some_and(|kind| kind == "npz") {
         let statistics = (team.rank() == 0).then(|| Moments::load(&arguments.data)).transpose()?;
-        return Ok((None, statistics.map(|moments| Real { moments, set: None })));
+        let count = ranks::agree(team, || Ok(statistics.as_ref().map_or(0, |moments| moments.count)))?;
+        return Ok(RealSide { images: None, real: statistics.map(|moments| Real { moments, set: None }), count });
     }
     let mut images = open_file(&arguments.data)?;
     images.truncate(arguments.data_count.map_or(images.len(), |count| count as usize));
-    ranks::same(team, "images in --data", images.fingerprint())?;
+    ranks::same(team, "images in --data", || Ok(images.fingerprint()))?;
     let real = Real::of(&images, net, team, output)?;
-    Ok((Some(images), real))
+    Ok(RealSide { count: images.len(), images: Some(images), real })
 }
 
 /// Distance between two random halves of the real images, at rank 0.
@@ -175,7 +170,7 @@ fn scored(
         Some(loaded) => drawn(arguments, (machine, block), loaded, asked, team, output)?,
     };
     let count = samples.dim().0;
-    ranks::same(team, "samples or weights", about["sha256"].to_string())?;
+    ranks::same(team, "samples or weights", || Ok(about["sha256"].to_string()))?;
     let set = with_bar(output, (count, "samples"), |seen| scoring::features_of(team, net, &samples, seen))?;
     let reconstruction = match (&arguments.reconstruct, &loaded) {
         (Some(path), Some(loaded)) => {
@@ -221,8 +216,8 @@ fn given(real: Option<&ImageSet>, path: &Path, count: Option<u32>) -> Result<(Ar
             Array4::from_shape_vec((count, set.height(), set.width(), set.channels()), bytes)?
         }
     };
-    let digest = hex(&Sha256::digest(images.as_standard_layout().as_slice().unwrap_or_default()));
-    Ok((images, json!({ "samples": path, "sha256": digest, "update": null, "seed": null, "steps": null })))
+    let about = json!({ "samples": path, "sha256": digest(&images), "update": null, "seed": null, "steps": null });
+    Ok((images, about))
 }
 
 /// Samples of a net.

@@ -3,9 +3,10 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result, anyhow, bail};
-use ndarray::ArrayView4;
+use ndarray::{Array4, ArrayView4};
+use sha2::{Digest, Sha256};
 use srm_config::Config;
-use srm_data::{ImageSet, synthetic, write_npy};
+use srm_data::{ImageSet, hex, synthetic, write_npy};
 
 /// `data.images` that name a set the program makes itself.
 pub const SYNTHETIC: &str = "synthetic:";
@@ -80,6 +81,11 @@ fn make_synthetic(config: &Config) -> Result<ImageSet> {
     let images = ImageSet::open(&file);
     fs::remove_file(&file).with_context(|| format!("cannot delete {}", file.display()))?;
     Ok(images?)
+}
+
+/// SHA-256 of the bytes of images u8 `[n, h, w, c]`, in their order.
+pub fn digest(images: &Array4<u8>) -> String {
+    hex(&Sha256::digest(images.as_standard_layout().as_slice().unwrap_or_default()))
 }
 
 /// Write text through a temporary file, so that an earlier one is there until the new one is whole.

@@ -116,16 +116,17 @@ pub fn agree<T: Serialize + DeserializeOwned>(team: &dyn Team, decide: impl FnOn
     Ok(decided)
 }
 
-/// Check that all ranks have the same of something, named by `what`, as `mine` tells it.
+/// Check that all ranks have the same of something, named by `what`, as `mine` tells it; a team of one asks nothing.
 ///
 /// # Errors
-/// This rank has another than rank 0.
-pub fn same(team: &dyn Team, what: &str, mine: String) -> Result<()> {
+/// This rank has another than rank 0; what `mine` returns.
+pub fn same(team: &dyn Team, what: &str, mine: impl FnOnce() -> Result<String>) -> Result<()> {
+    if team.size() == 1 {
+        return Ok(());
+    }
+    let mine = mine()?;
     let first = agree(team, || Ok(mine.clone()))?;
-    anyhow::ensure!(
-        first == mine,
-        "this rank has another {what} than rank 0: {mine} and {first}; give all ranks the same"
-    );
+    anyhow::ensure!(first == mine, "not the {what} of rank 0: {mine} here, {first} there; give all ranks the same");
     Ok(())
 }
 

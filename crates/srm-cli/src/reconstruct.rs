@@ -5,8 +5,7 @@ use std::{path::Path, time::Instant};
 use anyhow::{Context, Result, bail};
 use ndarray::Array4;
 use serde_json::json;
-use sha2::{Digest, Sha256};
-use srm_data::{Gallery, hex, read_gallery, write_npy};
+use srm_data::{Gallery, read_gallery, write_npy};
 use srm_latent::{Progress, ReconstructOptions, Reconstruction};
 use srm_train::{Team, to_bytes};
 use tch::Tensor;
@@ -16,7 +15,7 @@ use crate::{
     arguments::{MethodChoice, ReconstructArguments},
     failure::{Failure, usage},
     generator::Generator,
-    images::prepare_output,
+    images::{digest, prepare_output},
     interrupt,
     output::Output,
     ranks, shared, status,
@@ -47,7 +46,7 @@ pub fn run(arguments: &ReconstructArguments, team: &dyn Team, output: &Output) -
     let [c, h, _] = generator.image;
     let gallery = open_images(arguments, h as usize, c as usize)?;
     let (count, target) = (gallery.names.len(), to_tensor(&gallery.images)?.f_to_device(generator.machine.device)?);
-    ranks::same(team, "images", format!("{} images, {}", count, digest(&gallery.images)))?;
+    ranks::same(team, "images", || Ok(format!("{count} images, {}", digest(&gallery.images))))?;
     let mask = arguments.mask.as_deref().map(|path| open_mask(path, count, generator.image)).transpose()?;
     let mask = mask.map(|mask| mask.f_to_device(generator.machine.device)).transpose()?;
     interrupt::watch(output.clone())?;
@@ -111,10 +110,6 @@ fn options(arguments: &ReconstructArguments, method: MethodChoice) -> Reconstruc
         enough: arguments.observed_noise.map(|sigma| sigma * sigma),
         ..method.options(iterations, arguments.seed, keep)
     }
-}
-
-fn digest(images: &Array4<u8>) -> String {
-    hex(&Sha256::digest(images.as_standard_layout().as_slice().unwrap_or_default()))
 }
 
 fn open_images(arguments: &ReconstructArguments, size: usize, channels: usize) -> Result<Gallery> {

@@ -69,7 +69,7 @@ impl Scorer {
     /// # Errors
     /// Features that are not finite, Ctrl-C.
     pub fn prepare(&mut self, team: &dyn Team, output: &Output) -> Result<()> {
-        ranks::same(team, "images in evaluate.images", self.images.fingerprint())?;
+        ranks::same(team, "images in evaluate.images", || Ok(self.images.fingerprint()))?;
         let found = with_threads(self.spread.threads, || Real::of(&self.images, &self.net, team, output));
         self.real = found.context("cannot score the run (section evaluate of the config)")?;
         Ok(())

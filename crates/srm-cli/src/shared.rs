@@ -4,7 +4,7 @@ use anyhow::Result;
 use srm_energy::ConvNet;
 use srm_langevin::{Chains, Observer, Outcome, Sampler, Samples};
 use srm_latent::{Progress, ReconstructOptions, Reconstruction, ShortRun};
-use srm_train::{Team, all_rows, gather_numbers, rows};
+use srm_train::{Team, all_rows, gather_numbers, part, rows};
 use tch::Tensor;
 
 /// Run this rank's part of `chains`: its images, or the earliest step at which a chain of any rank blew up. The observers saw this
@@ -18,10 +18,7 @@ pub fn chains<O: Observer + Send + 'static>(
     chains: &Chains,
     observe: impl Fn(u64) -> O + Send + Sync + 'static,
 ) -> Result<(std::result::Result<Tensor, usize>, Vec<O>)> {
-    let first = chains.ids.start;
-    let mine = rows(team, (chains.ids.end - first) as usize, sampler.block());
-    let ids = first + mine.start as u64..first + mine.end as u64;
-    let (outcome, observers) = sampler.run(&Chains { ids, ..chains.clone() }, observe)?;
+    let (outcome, observers) = sampler.run(&part(team, chains, sampler.block()), observe)?;
     let (x, bad_step) = match outcome {
         Outcome::Finished(Samples { x }) => (x, f64::INFINITY),
         Outcome::Diverged { step, x } => (x, step as f64),
@@ -52,10 +49,10 @@ pub fn reconstruct(
     // an image has a row for each of its starts: as many images as fill whole blocks with them
     let unit = block / greatest_common_divisor(block, options.starts.max(1));
     let mine = rows(team, images.size()[0] as usize, unit);
-    let part = |all: &Tensor| all.f_narrow(0, mine.start as i64, mine.len() as i64);
-    let mask = mask.map(part).transpose()?;
+    let own_rows = |all: &Tensor| all.f_narrow(0, mine.start as i64, mine.len() as i64);
+    let mask = mask.map(own_rows).transpose()?;
     let own = ReconstructOptions { first: mine.start, ..options.clone() };
-    let found = run.reconstruct(&part(images)?, mask.as_ref(), &own, seen)?;
+    let found = run.reconstruct(&own_rows(images)?, mask.as_ref(), &own, seen)?;
     gathered(team, found, options)
 }
 

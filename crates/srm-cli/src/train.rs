@@ -131,8 +131,8 @@ fn score_with(
     (team, machine): (&dyn Team, &Machine),
     output: &Output,
 ) -> Result<()> {
-    ranks::same(team, "images in data.images", trainer.images().fingerprint())?;
-    ranks::same(team, "kind of machine", kind(machine))?;
+    ranks::same(team, "images in data.images", || Ok(trainer.images().fingerprint()))?;
+    ranks::same(team, "kind of machine", || Ok(kind(machine)))?;
     if let Some(mut scorer) = scorer {
         scorer.prepare(team, output)?;
         trainer.score_with(Box::new(scorer));

@@ -49,7 +49,7 @@ pub use run::End;
 pub use run_folder::{Found, RunFolder};
 pub use spectral::Spectral;
 pub use state::{Saved, State};
-pub use team::{Alone, Team, gather_images, gather_numbers, rows, share};
+pub use team::{Alone, Team, gather_images, gather_numbers, part, rows};
 pub use trainer::{GRID_COUNT, GRID_SEED, Trainer, TrainerOptions, to_bytes};
 pub use watch::{Reason, Watch};
 

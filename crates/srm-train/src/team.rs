@@ -8,6 +8,7 @@
 use crate::{Named, Result, Saved, State, TrainError, Trainer, tensor_file};
 use ndarray::Array4;
 use srm_energy::Trainable;
+use srm_langevin::Chains;
 use std::ops::Range;
 
 /// How the ranks of a run talk. srm-cli plugs in MPI.
@@ -74,7 +75,7 @@ impl Team for Alone {
 
 /// The blocks that are this rank's, of so many: neighbours, so that they are few whole nodes of the tree. Rank 0, whose progress
 /// is shown, never has fewer than another.
-pub fn share(team: &dyn Team, blocks: usize) -> Range<usize> {
+fn share(team: &dyn Team, blocks: usize) -> Range<usize> {
     let (rank, size) = (team.rank(), team.size());
     (rank * blocks).div_ceil(size)..((rank + 1) * blocks).div_ceil(size)
 }
@@ -83,6 +84,13 @@ pub fn share(team: &dyn Team, blocks: usize) -> Range<usize> {
 pub fn rows(team: &dyn Team, count: usize, block: usize) -> Range<usize> {
     let blocks = share(team, count.div_ceil(block));
     (blocks.start * block).min(count)..(blocks.end * block).min(count)
+}
+
+/// The chains that are this rank's, of all.
+pub fn part(team: &dyn Team, all: &Chains, block: usize) -> Chains {
+    let first = all.ids.start;
+    let mine = rows(team, (all.ids.end - first) as usize, block);
+    Chains { ids: first + mine.start as u64..first + mine.end as u64, ..all.clone() }
 }
 
 /// The images of all ranks in their order, at rank 0; the others keep their own.

@@ -142,9 +142,8 @@ impl Trainer {
     pub fn samples(&self, seed: u64, count: usize) -> Result<Array4<u8>> {
         let averaged = self.ema.as_ref().map(|ema| sampler(ema.net(), &self.config, self.options));
         let sampler = averaged.as_ref().unwrap_or(&self.sampler);
-        let mine = team::rows(&*self.team, count, sampler.block());
-        let chains = Chains { ids: mine.start as u64..mine.end as u64, ..Chains::samples(seed, count) };
-        let (outcome, _) = sampler.run(&chains, |_| ())?;
+        let mine = team::part(&*self.team, &Chains::samples(seed, count), sampler.block());
+        let (outcome, _) = sampler.run(&mine, |_| ())?;
         let (Outcome::Finished(Samples { x }) | Outcome::Diverged { x, .. }) = outcome;
         team::gather_images(&*self.team, to_bytes(&x)?)
     }
