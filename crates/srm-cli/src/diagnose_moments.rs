@@ -111,7 +111,8 @@ impl Subject {
         let block = machine.block(None, &loaded.langevin);
         let spread = SamplerOptions { threads: machine.threads, block };
         let image = [channels, size, size].map(|side| side as i64);
-        let sampler = Sampler::new(&loaded.net, &loaded.langevin, image, spread);
+        let mut sampler = Sampler::new(&loaded.net, &loaded.langevin, image, spread);
+        sampler.stop_when(interrupt::stop());
         Ok(Subject { loaded, sampler, spread, update, sigma, sigma_from, flip })
     }
 

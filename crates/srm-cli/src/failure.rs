@@ -1,8 +1,8 @@
 //! Map what went wrong to an exit code.
 
-use std::process::ExitCode;
-
 use srm_config::ConfigError;
+use srm_eval::EvalError;
+use srm_langevin::LangevinError;
 use srm_latent::LatentError;
 
 /// A failure that has an exit code of its own; everything else is 1.
@@ -48,11 +48,6 @@ pub fn usage(text: impl Into<String>) -> anyhow::Error {
 }
 
 /// Exit code of an error: 1 failed, 2 bad usage or config, 3 divergence, 130 interrupted.
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    ExitCode::from(code(error))
-}
-
-/// [`exit_code`] as a number.
 pub fn code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         if cause.is::<ConfigError>() {
@@ -60,6 +55,9 @@ pub fn code(error: &anyhow::Error) -> u8 {
         }
         if matches!(cause.downcast_ref::<LatentError>(), Some(LatentError::Diverged { .. })) {
             return 3;
+        }
+        if is_stop(cause) {
+            return 130;
         }
         match cause.downcast_ref::<Failure>() {
             Some(Failure::Usage(_)) => return 2,
@@ -69,6 +67,13 @@ pub fn code(error: &anyhow::Error) -> u8 {
         }
     }
     1
+}
+
+/// Whether an error says that work in hand was given up because somebody asked for it.
+pub fn is_stop(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(LangevinError::Stopped))
+        || matches!(error.downcast_ref(), Some(EvalError::Langevin(LangevinError::Stopped)))
+        || error.downcast_ref().is_some_and(LatentError::is_stop)
 }
 
 /// The error and its causes in one line; a cause that the text before it already holds is not said twice.

@@ -12,6 +12,7 @@ use srm_train::Team;
 
 use crate::{
     arguments::{ModelArguments, NoiseChoice},
+    interrupt,
     machine::Machine,
     ranks, weights,
 };
@@ -52,7 +53,8 @@ impl Generator {
         };
         let energy = loaded.net.config();
         let image = [energy.channels, energy.size, energy.size].map(|side| side as i64);
-        let run = ShortRun::new(&loaded.net, &langevin, options);
+        let mut run = ShortRun::new(&loaded.net, &langevin, options);
+        run.stop_when(interrupt::stop());
         Ok(Generator { file: loaded.file, run, options, machine, image })
     }
 

@@ -13,6 +13,7 @@ use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1},
     iterator::Signals,
 };
+use srm_langevin::Stop;
 
 use crate::output::Output;
 
@@ -46,8 +47,7 @@ pub fn watch_saying(output: Output, words: &'static str) -> Result<()> {
                     output.line(words);
                 }
                 Some(at) if at.elapsed() < AGAIN => {}
-                // without destructors: other threads still compute in libtorch
-                Some(_) => signal_hook::low_level::exit(130),
+                Some(_) => exit(130),
             }
         }
     });
@@ -57,6 +57,16 @@ pub fn watch_saying(output: Output, words: &'static str) -> Result<()> {
 /// Whether somebody asked to stop.
 pub fn asked() -> bool {
     STOP.load(Ordering::Relaxed)
+}
+
+/// [`asked`] for chains in hand.
+pub fn stop() -> Stop {
+    Stop::when(asked)
+}
+
+/// End the process now, without destructors: threads may still compute in libtorch, for nobody.
+pub fn exit(code: u8) -> ! {
+    signal_hook::low_level::exit(i32::from(code))
 }
 
 /// The signals that this process ignores, a bit each, as the kernel tells; none where it does not.

@@ -24,6 +24,7 @@ mod interpolate;
 mod interrupt;
 mod latent_arguments;
 mod machine;
+mod memory;
 mod moments_arguments;
 #[cfg(feature = "mpi")]
 mod mpi_team;
@@ -60,7 +61,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output.line(&format!("error: {}", failure::text(&error)));
-            failure::exit_code(&error)
+            match failure::code(&error) {
+                code if interrupt::asked() => interrupt::exit(code),
+                code => ExitCode::from(code),
+            }
         }
     }
 }

@@ -7,11 +7,11 @@ use srm_config::{Config, LangevinConfig};
 use srm_data::ImageSet;
 use srm_energy::ConvNet;
 use srm_eval::FeatureNetwork;
-use srm_langevin::SamplerOptions;
+use srm_langevin::{LangevinError, SamplerOptions};
 use srm_train::{Evaluation, GRID_SEED, Score, Team, TrainError};
 
 use crate::{
-    images,
+    failure, images, interrupt,
     machine::Machine,
     output::Output,
     ranks,
@@ -76,17 +76,17 @@ impl Scorer {
     }
 
     fn scored(&self, net: &ConvNet, team: &dyn Team) -> Result<Option<Score>> {
-        // an update with its score is one piece: Ctrl-C waits for it
-        let mut on = |_: usize| true;
-        let drawn = scoring::draw(team, net, &self.langevin, self.spread, (GRID_SEED, self.count), &mut on)?;
+        let drawn =
+            scoring::draw(team, net, &self.langevin, self.spread, (GRID_SEED, self.count), &mut |_: usize| true)?;
         let (name, count) = (self.name.clone(), self.count);
         let Some(Ok(samples)) = drawn else {
             let score = Score { name, value: f64::INFINITY, details: BTreeMap::new(), count };
             return Ok((team.rank() == 0).then_some(score));
         };
         let found = with_threads(self.spread.threads, || {
-            let set =
-                scoring::features_of(team, &self.net, &samples, &mut on)?.context("nothing stops the features")?;
+            // several ranks cannot part in the middle of the features
+            let mut on = |_: usize| team.size() > 1 || !interrupt::asked();
+            let set = scoring::features_of(team, &self.net, &samples, &mut on)?.ok_or(LangevinError::Stopped)?;
             let sides = self.real.as_ref().zip(set);
             sides.map(|(real, set)| real.compare(&set, GRID_SEED)).transpose()
         })?;
@@ -102,7 +102,10 @@ impl Scorer {
 
 impl Evaluation for Scorer {
     fn score(&mut self, net: &ConvNet, team: &dyn Team) -> srm_train::Result<Option<Score>> {
-        self.scored(net, team).map_err(|error| TrainError::Evaluation { reason: format!("{error:#}") })
+        self.scored(net, team).map_err(|error| match failure::is_stop(&*error) {
+            true => LangevinError::Stopped.into(),
+            false => TrainError::Evaluation { reason: format!("{error:#}") },
+        })
     }
 }
 

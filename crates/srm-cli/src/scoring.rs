@@ -18,7 +18,7 @@ use srm_train::{Team, receive_tensor, send_tensor, to_bytes};
 use tch::Tensor;
 
 use crate::{
-    arguments::MethodChoice, failure::Failure, interrupt, machine::Machine, neighbours::with_neighbours,
+    arguments::MethodChoice, failure, failure::Failure, interrupt, machine::Machine, neighbours::with_neighbours,
     output::Output, reconstruct::to_tensor, shared, weights::Loaded,
 };
 
@@ -116,9 +116,13 @@ pub fn with_bar<T>(
     let done = work(&mut |done| {
         bar.set_position(done as u64);
         !interrupt::asked()
-    })?;
+    });
     bar.finish_and_clear();
-    done.ok_or_else(|| Failure::Abandoned("interrupted; nothing was written".to_owned()).into())
+    let stopped = || Failure::Abandoned("interrupted; nothing was written".to_owned()).into();
+    match done {
+        Err(error) if failure::is_stop(&*error) => Err(stopped()),
+        done => done?.ok_or_else(stopped),
+    }
 }
 
 /// Features of `count` images, of which `image(i)` gives the bytes: the ranks of the team take the batches in turn, and rank 0 has
@@ -196,7 +200,8 @@ pub fn draw(
 ) -> Result<Option<Drawn>> {
     let energy = net.config();
     let image = [energy.channels, energy.size, energy.size].map(|side| side as i64);
-    let sampler = Sampler::new(net, langevin, image, spread);
+    let mut sampler = Sampler::new(net, langevin, image, spread);
+    sampler.stop_when(interrupt::stop());
     let mut pixels: Vec<u8> = Vec::new();
     let (chains, stride) = (Chains::samples(seed, count), 8 * spread.block * team.size());
     for first in (0..count).step_by(stride) {
@@ -251,7 +256,8 @@ pub fn reconstruction(
     let target = to_tensor(&images.images)?.f_to_device(machine.device)?;
     let spread = SamplerOptions { threads: machine.threads, block };
     let options = ShortRunOptions { noise: Noise::Fixed(1), spread, keep_every: 1 };
-    let run = ShortRun::new(&loaded.net, &loaded.langevin, options);
+    let mut run = ShortRun::new(&loaded.net, &loaded.langevin, options);
+    run.stop_when(interrupt::stop());
     let method = MethodChoice::default_for(run.has_curvature());
     let options = method.options(ITERATIONS, 1, Vec::new());
     let _guard = tch::no_grad_guard();

@@ -2,28 +2,34 @@
 
 use anyhow::Result;
 use srm_energy::ConvNet;
-use srm_langevin::{Chains, Observer, Outcome, Sampler, Samples};
+use srm_langevin::{Chains, LangevinError, Observer, Outcome, Sampler, Samples};
 use srm_latent::{Progress, ReconstructOptions, Reconstruction, ShortRun};
 use srm_train::{Team, all_rows, gather_numbers, part, rows};
 use tch::Tensor;
+
+/// What a rank that was asked to stop says in place of a step: earlier than any.
+const STOPPED: f64 = -1.0;
 
 /// Run this rank's part of `chains`: its images, or the earliest step at which a chain of any rank blew up. The observers saw this
 /// rank's blocks.
 ///
 /// # Errors
-/// As in [`Sampler::run`].
+/// As in [`Sampler::run`]; a stop at any rank is one at all.
 pub fn chains<O: Observer + Send + 'static>(
     team: &dyn Team,
     sampler: &Sampler<ConvNet>,
     chains: &Chains,
     observe: impl Fn(u64) -> O + Send + Sync + 'static,
 ) -> Result<(std::result::Result<Tensor, usize>, Vec<O>)> {
-    let (outcome, observers) = sampler.run(&part(team, chains, sampler.block()), observe)?;
-    let (x, bad_step) = match outcome {
-        Outcome::Finished(Samples { x }) => (x, f64::INFINITY),
-        Outcome::Diverged { step, x } => (x, step as f64),
+    let (found, bad_step) = match sampler.run(&part(team, chains, sampler.block()), observe) {
+        Err(LangevinError::Stopped) => (None, STOPPED),
+        found => match found? {
+            (Outcome::Finished(Samples { x }), observers) => (Some((x, observers)), f64::INFINITY),
+            (Outcome::Diverged { step, x }, observers) => (Some((x, observers)), step as f64),
+        },
     };
     let bad_step = gather_numbers(team, &[bad_step])?.concat().into_iter().fold(f64::INFINITY, f64::min);
+    let (x, observers) = found.filter(|_| bad_step != STOPPED).ok_or(LangevinError::Stopped)?;
     Ok((if bad_step.is_finite() { Err(bad_step as usize) } else { Ok(x) }, observers))
 }
 

@@ -14,6 +14,7 @@ use crate::{
     failure::{Failure, usage},
     images, interrupt,
     machine::Machine,
+    memory,
     output::Output,
     progress::Progress,
     ranks,
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// What the first Ctrl-C is answered with.
-const INTERRUPTED: &str = "stopping after this update; once more Ctrl-C stops at once, without saving";
+const INTERRUPTED: &str = "stopping and saving; once more Ctrl-C stops at once, without saving";
 
 /// Train, and print what came out.
 ///
@@ -43,6 +44,7 @@ fn lead(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> Res
         }
     };
     images::check(&plan.config)?;
+    plan.fits()?;
     let lock = prepare_folder(&plan.folder, arguments)?;
     let images = images::open(&plan.config)?;
     introduce(&plan, &images, team.size());
@@ -59,7 +61,7 @@ fn lead(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> Res
     if from >= updates {
         tracing::info!("all {updates} updates are done already; --set train.updates=N goes further");
     }
-    let end = trainer.run(&mut sink, &interrupt::asked)?;
+    let end = trainer.run(&mut sink, &interrupt::stop())?;
     let (seconds, made) = sink.finish();
     let outcome = match end {
         End::Finished => "finished",
@@ -72,6 +74,9 @@ fn lead(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> Res
     summary(&plan, &trainer, &sink, outcome, (seconds, made), output)?;
     match end {
         End::Finished => Ok(()),
+        End::Interrupted { update: 0 } => {
+            Err(Failure::Interrupted("interrupted before the end of update 1; --resume begins anew".to_owned()).into())
+        }
         End::Interrupted { update } => Err(Failure::Interrupted(format!(
             "interrupted; the state after update {update} is saved, --resume goes on from there"
         ))
@@ -117,7 +122,7 @@ fn follow(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> R
     score_with(&mut trainer, scorer, (&*team, &machine), output)?;
     trainer.join(team)?;
     // rank 0 says more
-    match trainer.run(&mut Silent, &interrupt::asked)? {
+    match trainer.run(&mut Silent, &interrupt::stop())? {
         End::Finished => Ok(()),
         End::Interrupted { .. } => Err(Failure::Interrupted("interrupted".to_owned()).into()),
         End::Diverged { .. } => Err(Failure::Diverged("training diverged".to_owned()).into()),
@@ -167,6 +172,9 @@ fn introduce(plan: &Plan, images: &ImageSet, ranks: usize) {
         langevin.noise_std(),
         langevin.temperature()
     );
+    if !plan.machine.device.is_cuda() {
+        tracing::info!("at least {} of memory besides the images", memory::shown(plan.memory()));
+    }
 }
 
 /// Lock the run folder, or refuse one that holds something.

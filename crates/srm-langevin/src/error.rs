@@ -17,6 +17,9 @@ pub enum LangevinError {
         /// The step that found none.
         step: usize,
     },
+    /// Somebody asked to give up work in hand ([`crate::Stop`]). Not a failure: its caller knows who.
+    #[error("stopped; what was in hand is dropped")]
+    Stopped,
     /// A worker thread is gone.
     #[error("a worker thread stopped: {reason}")]
     WorkerStopped {

@@ -14,6 +14,7 @@ mod observer;
 mod pool;
 mod sampler;
 mod short_run;
+mod stop;
 
 pub use error::LangevinError;
 pub use noise::{ChainKey, KeyedNoise, NoNoise, Noise, RecordedNoise, start};
@@ -21,6 +22,7 @@ pub use observer::{GradientNorm, Observer, Path};
 pub use pool::Pool;
 pub use sampler::{Chains, DEFAULT_CPU_BLOCK, Sampler, SamplerOptions};
 pub use short_run::{Outcome, Samples, clip, clip_transpose, langevin_step, short_run, short_run_steps};
+pub use stop::Stop;
 
 /// The result of everything here.
 pub type Result<T> = std::result::Result<T, LangevinError>;

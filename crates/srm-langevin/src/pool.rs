@@ -4,7 +4,7 @@
 //! thread, and `set_num_threads` does not reach a thread that has already used libtorch. So a worker first sets both,
 //! then lives as long as the pool.
 
-use crate::{LangevinError, Result};
+use crate::{LangevinError, Result, Stop};
 use srm_energy::Energy;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
@@ -15,6 +15,7 @@ type Job<E> = Box<dyn FnOnce(&E) + Send>;
 pub struct Pool<E> {
     jobs: Option<mpsc::Sender<Job<E>>>,
     workers: Vec<JoinHandle<()>>,
+    stop: Stop,
 }
 
 impl<E: Energy + 'static> Pool<E> {
@@ -26,7 +27,15 @@ impl<E: Energy + 'static> Pool<E> {
             let (replica, queue) = (energy.replica(), Arc::clone(&queue));
             std::thread::spawn(move || work(&replica, &queue))
         });
-        Self { jobs: Some(jobs), workers: workers.collect() }
+        Self { jobs: Some(jobs), workers: workers.collect(), stop: Stop::default() }
+    }
+
+    /// Give up work in hand when `stop` is asked for.
+    ///
+    /// The workers then come to the end of what they compute by themselves, and nobody waits for it: neither [`Pool::map`] nor the
+    /// pool's end. A program that exits meanwhile must do so without libtorch's destructors.
+    pub fn stop_when(&mut self, stop: Stop) {
+        self.stop = stop;
     }
 
     /// Number of workers.
@@ -37,7 +46,7 @@ impl<E: Energy + 'static> Pool<E> {
     /// Run `task` on every item, on whichever worker is free; the results come in the items' order.
     ///
     /// # Errors
-    /// The first item's error; [`LangevinError::WorkerStopped`] where a task panicked.
+    /// The first item's error; [`LangevinError::Stopped`]; [`LangevinError::WorkerStopped`] where a task panicked.
     pub fn map<T, R>(&self, items: Vec<T>, task: impl Fn(&E, T) -> Result<R> + Send + Sync + 'static) -> Result<Vec<R>>
     where
         T: Send + 'static,
@@ -47,18 +56,24 @@ impl<E: Energy + 'static> Pool<E> {
         let count = items.len();
         let (done, results) = mpsc::channel();
         for (i, item) in items.into_iter().enumerate() {
-            let (task, done) = (Arc::clone(&task), done.clone());
+            let (task, done, stop) = (Arc::clone(&task), done.clone(), self.stop.clone());
             let job: Job<E> = Box::new(move |energy| {
+                let result = if stop.asked() { Err(LangevinError::Stopped) } else { task(energy, item) };
                 // A closed channel means that the caller has already returned with another item's error.
-                let _ = done.send((i, task(energy, item)));
+                let _ = done.send((i, result));
             });
             let jobs = self.jobs.as_ref().expect("the queue is open until the pool is dropped");
             jobs.send(job).map_err(|_| stopped())?;
         }
         drop(done);
         let mut ordered: Vec<Option<R>> = (0..count).map(|_| None).collect();
-        for (i, result) in results {
-            ordered[i] = Some(result?);
+        loop {
+            match results.recv_timeout(Stop::PATIENCE) {
+                Ok((i, result)) => ordered[i] = Some(result?),
+                Err(mpsc::RecvTimeoutError::Timeout) if self.stop.asked() => return Err(LangevinError::Stopped),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
         }
         ordered.into_iter().map(|result| result.ok_or_else(stopped)).collect()
     }
@@ -67,7 +82,8 @@ impl<E: Energy + 'static> Pool<E> {
 impl<E> Drop for Pool<E> {
     fn drop(&mut self) {
         self.jobs = None; // closes the queue, so that every worker's wait ends
-        for worker in self.workers.drain(..) {
+        // what a worker still computes after a stop is nobody's any more
+        for worker in self.workers.drain(..).filter(|_| !self.stop.asked()) {
             let _ = worker.join();
         }
     }

@@ -3,7 +3,7 @@
 //! The block is the unit of cache, memory and threads. Every block has the full size, the last one is padded and cut,
 //! so that chain i has the same bits whatever the number of chains and threads.
 
-use crate::{ChainKey, GradientNorm, KeyedNoise, Observer, Outcome, Pool, Result, Samples, short_run, start};
+use crate::{ChainKey, GradientNorm, KeyedNoise, Observer, Outcome, Pool, Result, Samples, Stop, short_run, start};
 use srm_config::LangevinConfig;
 use srm_energy::Energy;
 use std::ops::Range;
@@ -53,6 +53,11 @@ impl<E: Energy + 'static> Sampler<E> {
         let threads = if device == Device::Cpu { options.threads } else { 1 };
         let pool = Pool::new(energy, threads);
         Self { pool, langevin: langevin.clone(), image, device, block: options.block.max(1) }
+    }
+
+    /// Give up chains in hand when `stop` is asked for: [`crate::LangevinError::Stopped`].
+    pub fn stop_when(&mut self, stop: Stop) {
+        self.pool.stop_when(stop);
     }
 
     /// The workers, for other work on blocks of images.

@@ -43,3 +43,10 @@ pub enum LatentError {
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
 }
+
+impl LatentError {
+    /// Whether somebody asked to stop, which is no failure.
+    pub fn is_stop(&self) -> bool {
+        matches!(self, LatentError::Langevin(srm_langevin::LangevinError::Stopped))
+    }
+}

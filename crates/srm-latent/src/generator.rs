@@ -53,6 +53,11 @@ impl<E: Energy + 'static> ShortRun<E> {
         Self { pool: Pool::new(energy, threads), config: config.clone(), options, device, has_curvature }
     }
 
+    /// Give up runs in hand when `stop` is asked for: [`srm_langevin::LangevinError::Stopped`].
+    pub fn stop_when(&mut self, stop: langevin::Stop) {
+        self.pool.stop_when(stop);
+    }
+
     /// Where tensors must live.
     pub fn device(&self) -> Device {
         self.device

@@ -111,7 +111,8 @@ impl<E: Energy + 'static> ShortRun<E> {
     /// `images`: `[n, c, h, w]` in [-1, 1]; `mask`: the same with 1 where a pixel is observed and 0 elsewhere.
     ///
     /// # Errors
-    /// [`LatentError::EmptyMask`], [`LatentError::NotFinite`], [`LatentError::Shape`], [`LatentError::Diverged`].
+    /// [`LatentError::EmptyMask`], [`LatentError::NotFinite`], [`LatentError::Shape`], [`LatentError::Diverged`]. A stop before
+    /// anything was found; later it ends the search as `seen` does.
     pub fn reconstruct(
         &self,
         images: &Tensor,
@@ -152,12 +153,17 @@ impl<E: Energy + 'static> ShortRun<E> {
         let mut search = Search::new(rows, &z, options)?;
         for iteration in 0..=options.iterations {
             let residual_alone = options.method == Method::Residual;
-            let (x, lambda) = if iteration == options.iterations || residual_alone {
-                let x = self.generate(&z, &ids)?;
-                let lambda = residual(&x, &target, &weight)?;
-                (x, lambda)
-            } else {
-                self.pull_back(&z, &ids, &[&target, &weight], |x, with| residual(x, &with[0], &with[1]))?
+            let found = match iteration == options.iterations || residual_alone {
+                true => self.generate(&z, &ids).and_then(|x| {
+                    let lambda = residual(&x, &target, &weight)?;
+                    Ok((x, lambda))
+                }),
+                false => self.pull_back(&z, &ids, &[&target, &weight], |x, with| residual(x, &with[0], &with[1])),
+            };
+            let (x, lambda) = match found {
+                // what was found so far counts
+                Err(error) if error.is_stop() && iteration > 0 => break,
+                found => found?,
             };
             let squares = x.f_sub(&target)?.f_mul(&weight)?.f_square()?;
             let sums = numbers(&squares.f_sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Double)?)?;

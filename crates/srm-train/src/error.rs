@@ -125,6 +125,11 @@ impl TrainError {
         }
     }
 
+    /// Whether somebody asked to stop, which is no failure.
+    pub fn is_stop(&self) -> bool {
+        matches!(self, TrainError::Langevin(srm_langevin::LangevinError::Stopped))
+    }
+
     /// For `map_err`: the system's error with the file that it is about.
     pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> TrainError {
         let path = path.to_owned();

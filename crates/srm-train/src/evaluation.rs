@@ -1,6 +1,6 @@
 //! Score the weights of a run while it trains, and remember the best.
 
-use crate::{Result, Sink, Team, Trainer};
+use crate::{Due, Result, Sink, Team, Trainer};
 use serde::{Deserialize, Serialize};
 use srm_energy::ConvNet;
 use std::collections::BTreeMap;
@@ -12,7 +12,8 @@ pub trait Evaluation {
     /// `None`.
     ///
     /// # Errors
-    /// [`crate::TrainError::Evaluation`]; it ends the run. Chains that blow up are no error but an infinite score.
+    /// [`crate::TrainError::Evaluation`]; it ends the run. Chains that blow up are no error but an infinite score. One for which
+    /// [`crate::TrainError::is_stop`] holds, at all ranks alike, ends the run with the score still due.
     fn score(&mut self, net: &ConvNet, team: &dyn Team) -> Result<Option<Score>>;
 }
 
@@ -70,16 +71,23 @@ impl Trainer {
         self.evaluation = Some(evaluation);
     }
 
-    /// Score the weights where it is time, and at rank 0 tell the sink, and let it keep the best.
-    pub(crate) fn score(&mut self, last: bool, sink: &mut dyn Sink) -> Result<()> {
-        let update = self.state.update;
-        if self.config.evaluate.every.is_none_or(|every| !last && !update.is_multiple_of(every)) {
-            return Ok(());
-        }
-        let Some(mut evaluation) = self.evaluation.take() else { return Ok(()) };
+    /// Whether the weights of the update just made are to be scored.
+    pub(crate) fn is_scored(&self) -> bool {
+        let (update, last) = (self.state.update, self.state.update == self.config.train.updates);
+        self.evaluation.is_some()
+            && self.config.evaluate.every.is_some_and(|every| last || update.is_multiple_of(every))
+    }
+
+    /// Score the weights, and at rank 0 tell the sink, and let it keep the best; `false` where a stop has cut it
+    /// short.
+    pub(crate) fn score(&mut self, sink: &mut dyn Sink) -> Result<bool> {
+        let Some(mut evaluation) = self.evaluation.take() else { return Ok(true) };
         let done = self.score_by(&mut *evaluation, sink);
         self.evaluation = Some(evaluation);
-        done
+        match done {
+            Err(error) if error.is_stop() => Ok(false),
+            done => done.map(|()| true),
+        }
     }
 
     fn score_by(&mut self, evaluation: &mut dyn Evaluation, sink: &mut dyn Sink) -> Result<()> {
@@ -103,6 +111,7 @@ impl Trainer {
         if best {
             self.state.best = Some(Best { update, name: record.name.clone(), score: found.value });
         }
+        self.state.due = Due::Nothing;
         sink.score(&record)?;
         if best && self.config.checkpoint.keep_best {
             sink.best(self)?;

@@ -8,7 +8,11 @@ use crate::tree::PartialSum;
 use crate::{Details, Result, TrainError};
 use tch::{Device, Kind, Tensor};
 
+/// What a rank says in place of a step where it has dropped its part of the update: earlier than any step.
+const DROPPED: f64 = -1.0;
+
 /// What is known of each image of a batch.
+#[derive(Default)]
 pub(crate) struct Measured {
     /// The earliest Langevin step at which a chain was no longer finite.
     pub(crate) bad_step: Option<usize>,
@@ -23,16 +27,17 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// That of all ranks, in their order.
-    pub(crate) fn of_all(self, team: &dyn Team) -> Result<Self> {
-        let count = self.r.len();
+    /// That of all ranks, in their order; `None` where any rank has dropped its part of the update and gives `None`.
+    pub(crate) fn of_all(mine: Option<Self>, team: &dyn Team) -> Result<Option<Self>> {
+        let dropped = mine.is_none();
+        let mine = mine.unwrap_or_default();
+        let count = mine.r.len();
         // columns may be empty where a chain blew up; f64 holds every step
         let column = |values: Vec<f64>| values.into_iter().chain(std::iter::repeat(f64::NAN)).take(count);
-        let [sums, squares] = self.pixels;
-        let columns = [self.f_data, self.f_sample, self.r, sums, squares];
-        let mine: Vec<f64> = std::iter::once(self.bad_step.map_or(f64::INFINITY, |step| step as f64))
-            .chain(columns.into_iter().flat_map(column))
-            .collect();
+        let [sums, squares] = mine.pixels;
+        let columns = [mine.f_data, mine.f_sample, mine.r, sums, squares];
+        let first = if dropped { DROPPED } else { mine.bad_step.map_or(f64::INFINITY, |step| step as f64) };
+        let mine: Vec<f64> = std::iter::once(first).chain(columns.into_iter().flat_map(column)).collect();
         let mut bad_step = f64::INFINITY;
         let mut all: [Vec<f64>; 5] = Default::default();
         for rank in gather_numbers(team, &mine)? {
@@ -42,9 +47,12 @@ impl Measured {
                 column.extend(&rank[1 + i * count..1 + (i + 1) * count]);
             }
         }
+        if bad_step == DROPPED {
+            return Ok(None);
+        }
         let [f_data, f_sample, r, sums, squares] = all;
         let bad_step = bad_step.is_finite().then_some(bad_step as usize);
-        Ok(Self { bad_step, f_data, f_sample, r, pixels: [sums, squares] })
+        Ok(Some(Self { bad_step, f_data, f_sample, r, pixels: [sums, squares] }))
     }
 
     /// The numbers an image, as a sink takes them.

@@ -48,9 +48,10 @@ pub use record::{Details, Occasion, Rollback, Sink, StepRecord, Trouble};
 pub use run::End;
 pub use run_folder::{Found, RunFolder};
 pub use spectral::Spectral;
-pub use state::{Saved, State};
+pub use state::{Due, Saved, State};
 pub use team::{Alone, Team, gather_images, gather_numbers, part, rows};
 pub use trainer::{GRID_COUNT, GRID_SEED, Trainer, TrainerOptions, to_bytes};
+pub use update::Step;
 pub use watch::{Reason, Watch};
 
 pub(crate) use ema::restore;

@@ -1,8 +1,8 @@
 //! Repeat the update until the run is done, and bring it back when it goes astray.
 
-use crate::trainer::{GRID_COUNT, GRID_SEED};
-use crate::{Occasion, Reason, Result, Rollback, Sink, Trainer, Trouble};
+use crate::{Due, Occasion, Reason, Result, Rollback, Sink, Step, Trainer, Trouble};
 use srm_config::Config;
+use srm_langevin::Stop;
 use std::time::Instant;
 
 /// How a run ended.
@@ -10,9 +10,9 @@ use std::time::Instant;
 pub enum End {
     /// All updates are done.
     Finished,
-    /// Somebody asked to stop; the state of `update` is saved.
+    /// Somebody asked to stop; the state of `update` is saved. The update in hand is dropped.
     Interrupted {
-        /// Last update done.
+        /// Last update done; 0, where nothing is saved, before the first.
         update: u64,
     },
     /// Trouble once more than the watch may roll back.
@@ -25,45 +25,84 @@ pub enum End {
 }
 
 impl Trainer {
-    /// Update until `train.updates` are done, `stop` says so, or the watch has no rollback left.
+    /// Update until `train.updates` are done, `stop` is asked for, or the watch has no rollback left.
+    ///
+    /// A stop drops the update, the grid or the score in hand: what was due is made when the run goes on, with the same bits.
     ///
     /// # Errors
     /// What an update or the sink returns.
-    pub fn run(&mut self, sink: &mut dyn Sink, stop: &dyn Fn() -> bool) -> Result<End> {
+    pub fn run(&mut self, sink: &mut dyn Sink, stop: &Stop) -> Result<End> {
         let _guard = tch::no_grad_guard();
         let Config { log, checkpoint, train, .. } = self.config.clone();
         self.begun.0 = Instant::now();
-        while self.state.update < train.updates {
-            let (record, details) = match self.update()? {
-                Ok(done) => done,
-                Err(trouble) => match self.roll_back(&trouble, sink)? {
-                    true => continue,
-                    false => return Ok(End::Diverged { update: trouble.update, reason: trouble.reason }),
-                },
-            };
-            let (t, last) = (record.update, record.update == train.updates);
-            let stopping = !last && self.any(stop())?;
-            sink.progress(t, train.updates);
-            if t == 1 || t.is_multiple_of(log.every) || last {
-                sink.record(&record, &details)?;
+        self.stop_when(stop);
+        let mut saved = self.state.update;
+        while self.state.update < train.updates || self.state.due != Due::Nothing {
+            if self.state.due == Due::Nothing {
+                let (record, details) = match self.update()? {
+                    Step::Done(record, details) => (record, details),
+                    Step::Refused(trouble) => match self.roll_back(&trouble, sink)? {
+                        true => {
+                            saved = self.state.update;
+                            continue;
+                        }
+                        false => return Ok(End::Diverged { update: trouble.update, reason: trouble.reason }),
+                    },
+                    Step::Dropped => {
+                        if self.state.update > saved {
+                            sink.checkpoint(self, Occasion::Interrupt)?;
+                        }
+                        return Ok(End::Interrupted { update: self.state.update });
+                    }
+                };
+                sink.progress(record.update, train.updates);
+                if record.update == 1 || record.update.is_multiple_of(log.every) || record.update == train.updates {
+                    sink.record(&record, &details)?;
+                }
+                self.state.due = self.due();
             }
-            if t.is_multiple_of(log.samples_every) || last {
-                sink.samples(t, &self.samples(GRID_SEED, GRID_COUNT)?)?;
-            }
-            self.score(last, sink)?;
+            let t = self.state.update;
+            let stopping = self.any(stop.asked())? || !self.show(sink)?;
             let occasion = match () {
-                () if last => Some(Occasion::End),
                 () if stopping => Some(Occasion::Interrupt),
+                () if t == train.updates => Some(Occasion::End),
                 () => t.is_multiple_of(checkpoint.every).then_some(Occasion::Regular),
             };
             if let Some(occasion) = occasion {
                 sink.checkpoint(self, occasion)?;
+                saved = t;
             }
             if stopping {
                 return Ok(End::Interrupted { update: t });
             }
         }
         Ok(End::Finished)
+    }
+
+    /// What the update just made is to be looked at by.
+    fn due(&self) -> Due {
+        let (t, last) = (self.state.update, self.state.update == self.config.train.updates);
+        match last || t.is_multiple_of(self.config.log.samples_every) {
+            true => Due::GridAndScore,
+            false if self.is_scored() => Due::Score,
+            false => Due::Nothing,
+        }
+    }
+
+    /// Make what is due; `false` where a stop has cut it short.
+    fn show(&mut self, sink: &mut dyn Sink) -> Result<bool> {
+        if self.state.due == Due::GridAndScore {
+            let Some(images) = self.grid()? else { return Ok(false) };
+            sink.samples(self.state.update, &images)?;
+            self.state.due = Due::Score;
+        }
+        if self.state.due == Due::Score {
+            if self.is_scored() && !self.score(sink)? {
+                return Ok(false);
+            }
+            self.state.due = Due::Nothing;
+        }
+        Ok(true)
     }
 
     /// Return to the last good state with new noise and a lower rate; `false` where the watch has no rollback left.
@@ -102,6 +141,7 @@ impl Trainer {
         (self.state.rate_factor, self.state.extra_noise) = (rate_factor, extra_noise);
         self.state.best = before.best; // it is kept in a folder of its own, whatever happens to the rest
         self.state.last_rollback = Some((trouble.update, to));
+        self.state.due = Due::Nothing; // it was made in the attempt before, or is not worth it
         self.begun = (Instant::now(), seconds);
         let rollback = Rollback {
             update: trouble.update,

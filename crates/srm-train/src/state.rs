@@ -4,6 +4,25 @@ use crate::{Best, Named, Watch};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+/// What is to be made of an update that is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Due {
+    /// All is made.
+    #[default]
+    Nothing,
+    /// The score, where the run is scored at this update.
+    Score,
+    /// The grid of samples, then the score.
+    GridAndScore,
+}
+
+impl Due {
+    fn is_nothing(&self) -> bool {
+        *self == Due::Nothing
+    }
+}
+
 /// The scalars of a run in progress. With the tensors of [`Saved`] they are all that the next update depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -30,6 +49,9 @@ pub struct State {
     /// The best score so far; `None` before the first.
     #[serde(default)]
     pub best: Option<Best>,
+    /// What a stop has left to be made of the last update.
+    #[serde(default, skip_serializing_if = "Due::is_nothing")]
+    pub due: Due,
     /// Rolling statistics of the watch.
     pub watch: Watch,
 }
@@ -48,6 +70,7 @@ impl Default for State {
             extra_noise: 0.0,
             last_rollback: None,
             best: None,
+            due: Due::Nothing,
             watch: Watch::default(),
         }
     }

@@ -9,8 +9,30 @@ use crate::{Adam, Details, End, Environment, Lock, RunFolder, Sink, StepRecord, 
 use srm_config::Config;
 use srm_data::{ImageSet, synthetic, write_npy};
 use srm_energy::{Precision, Trainable, load_weights};
+use srm_langevin::Stop;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Device, Tensor};
+
+#[test]
+fn a_rate_or_an_epsilon_at_the_end_of_f32_makes_no_nan() {
+    let _guard = tch::no_grad_guard();
+    for (rate, epsilon) in [(1e-40, 1e-8), (1e-45, 1e-8), (1e-3, 1.2e-38), (1e-40, 1.2e-38), (3e38, 1.2e-38)] {
+        let weights = Tensor::from_slice(&[1.0f32, -2.0, 0.0]);
+        let mut adam = Adam::new(vec![("w".into(), weights.shallow_clone())], [0.9, 0.999], epsilon, 0.0).unwrap();
+        // the last has no gradient at all, as a weight behind a ReLU that is never open
+        for gradient in [[0.5f32, -1.0, 0.0], [1e-20, 1e20, 0.0]] {
+            adam.ascend(&[Tensor::from_slice(&gradient)], rate).unwrap();
+        }
+        let found = Vec::<f32>::try_from(&weights).unwrap();
+        assert_eq!(found[2], 0.0, "rate {rate}, epsilon {epsilon}");
+        if rate < 1e-38 {
+            assert_eq!(found, [1.0, -2.0, 0.0], "next to no rate is next to no move");
+        }
+        assert!(rate > 1.0 || found.iter().all(|weight| weight.is_finite()), "{found:?}");
+    }
+}
 
 fn config(overrides: &[&str]) -> Config {
     let text = r#"{
@@ -37,6 +59,24 @@ fn options(threads: usize) -> TrainerOptions {
 
 fn create(run: &Path, config: &Config) -> RunFolder {
     RunFolder::create(Lock::take(run).unwrap(), config, Environment::default()).unwrap()
+}
+
+/// Asks `trainer`'s run to stop once it has made so many updates.
+fn stop_after(trainer: &mut Trainer, updates: usize) -> Stop {
+    let made = Arc::new(AtomicUsize::new(0));
+    let stop = Stop::when({
+        let made = Arc::clone(&made);
+        move || made.load(Ordering::Relaxed) >= updates
+    });
+    let mut other = trainer.fault.take();
+    // where the gradient is there, an update is dropped no more
+    trainer.fault = Some(Box::new(move |update, gradients| {
+        made.fetch_add(1, Ordering::Relaxed);
+        if let Some(other) = &mut other {
+            other(update, gradients);
+        }
+    }));
+    stop
 }
 
 #[derive(Default)]
@@ -88,7 +128,7 @@ fn threads_change_no_bit_of_a_training_run() {
     let run = |threads| {
         let mut trainer = Trainer::new(&config(&[]), images(folder.path(), 20), options(threads)).unwrap();
         let mut memory = Memory::default();
-        assert_eq!(trainer.run(&mut memory, &|| false).unwrap(), End::Finished);
+        assert_eq!(trainer.run(&mut memory, &Stop::default()).unwrap(), End::Finished);
         (trainer, memory.0)
     };
     let ((one, one_records), (two, two_records)) = (run(1), run(2));
@@ -127,7 +167,7 @@ fn training_teaches_the_samples_the_images_statistics() {
         trainer.samples(1, 32).unwrap().iter().map(|&b| f64::from(b)).sum::<f64>() / (32.0 * 1024.0)
     };
     let before = (mean(&trainer) - data_mean).abs();
-    assert_eq!(trainer.run(&mut Memory::default(), &|| false).unwrap(), End::Finished);
+    assert_eq!(trainer.run(&mut Memory::default(), &Stop::default()).unwrap(), End::Finished);
     let after = (mean(&trainer) - data_mean).abs();
     assert!(after < 0.6 * before, "grey levels off before {before}, after {after}");
 }
@@ -139,7 +179,7 @@ fn the_run_folder_holds_config_metrics_grids_and_the_last_checkpoints() {
     let config = config(&[]);
     let mut trainer = Trainer::new(&config, images(folder.path(), 20), options(2)).unwrap();
     let mut sink = create(&run, &config);
-    trainer.run(&mut sink, &|| false).unwrap();
+    trainer.run(&mut sink, &Stop::default()).unwrap();
     assert_eq!(Config::load(run.join("config.json"), &[]).unwrap(), config);
     let metrics = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let records: Vec<StepRecord> = metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -164,7 +204,8 @@ fn an_interrupted_run_saves_where_it_stopped() {
     let run = folder.path().join("run");
     let mut trainer = Trainer::new(&config(&[]), images(folder.path(), 20), options(2)).unwrap();
     let mut sink = create(&run, &config(&[]));
-    let end = trainer.run(&mut sink, &|| true).unwrap();
+    let stop = stop_after(&mut trainer, 1);
+    let end = trainer.run(&mut sink, &stop).unwrap();
     assert_eq!(end, End::Interrupted { update: 1 });
     assert!(run.join("checkpoints/000001/weights.safetensors").is_file());
 }

@@ -7,7 +7,7 @@ use ndarray::Array4;
 use srm_config::{Config, Init};
 use srm_data::{Batcher, ImageSet, to_u8};
 use srm_energy::{ConvNet, Precision, Trainable};
-use srm_langevin::{Chains, Outcome, Sampler, SamplerOptions, Samples};
+use srm_langevin::{Chains, Outcome, Sampler, SamplerOptions, Samples, Stop};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
@@ -52,6 +52,7 @@ pub struct Trainer {
     pub(crate) begun: (Instant, f64),
     pub(crate) team: Box<dyn Team>,
     pub(crate) evaluation: Option<Box<dyn Evaluation>>,
+    stop: Stop,
     #[cfg(test)]
     pub(crate) fault: Option<Fault>,
 }
@@ -85,6 +86,7 @@ impl Trainer {
             begun: (Instant::now(), 0.0),
             team: Box::new(Alone),
             evaluation: None,
+            stop: Stop::default(),
             #[cfg(test)]
             fault: None,
         };
@@ -140,12 +142,39 @@ impl Trainer {
     /// # Errors
     /// As in [`Trainer::update`]; images that diverged are shown as they are.
     pub fn samples(&self, seed: u64, count: usize) -> Result<Array4<u8>> {
-        let averaged = self.ema.as_ref().map(|ema| sampler(ema.net(), &self.config, self.options));
+        team::gather_images(&*self.team, self.own_samples(seed, count)?)
+    }
+
+    /// The grid of samples as the sink gets it, or `None` where a stop cuts it short at any rank.
+    pub(crate) fn grid(&self) -> Result<Option<Array4<u8>>> {
+        let own = match self.own_samples(GRID_SEED, GRID_COUNT) {
+            Err(error) if error.is_stop() => None,
+            own => Some(own?),
+        };
+        match own {
+            own if self.any(own.is_none())? => Ok(None),
+            own => own.map(|own| team::gather_images(&*self.team, own)).transpose(),
+        }
+    }
+
+    /// This rank's part of [`Trainer::samples`].
+    fn own_samples(&self, seed: u64, count: usize) -> Result<Array4<u8>> {
+        let averaged = self.ema.as_ref().map(|ema| {
+            let mut sampler = sampler(ema.net(), &self.config, self.options);
+            sampler.stop_when(self.stop.clone());
+            sampler
+        });
         let sampler = averaged.as_ref().unwrap_or(&self.sampler);
         let mine = team::part(&*self.team, &Chains::samples(seed, count), sampler.block());
         let (outcome, _) = sampler.run(&mine, |_| ())?;
         let (Outcome::Finished(Samples { x }) | Outcome::Diverged { x, .. }) = outcome;
-        team::gather_images(&*self.team, to_bytes(&x)?)
+        to_bytes(&x)
+    }
+
+    /// Give up an update or samples in hand when `stop` is asked for.
+    pub(crate) fn stop_when(&mut self, stop: &Stop) {
+        self.stop = stop.clone();
+        self.sampler.stop_when(stop.clone());
     }
 
     /// The way per pixel that a chain with r = 1 would go straight on: a K / √(c h w).

@@ -13,13 +13,33 @@ use srm_langevin::{ChainKey, Chains, Outcome, Samples};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
+/// How an update ended.
+#[derive(Debug)]
+pub enum Step {
+    /// The weights have moved.
+    Done(StepRecord, Details),
+    /// Its numbers are not those of a healthy run; the weights are unchanged.
+    Refused(Trouble),
+    /// Somebody asked to stop before it was whole; nothing has changed.
+    Dropped,
+}
+
+/// A rank's part of an update.
+struct Part {
+    measured: Measured,
+    gradient: PartialSum,
+    /// x⁻.
+    samples: Tensor,
+    /// Where in the bank the chains have started, where there is one.
+    slots: Option<Tensor>,
+}
+
 impl Trainer {
-    /// One update of Algorithm 1. `Ok(Err(trouble))` where its numbers are not those of a healthy run; the weights are then
-    /// unchanged.
+    /// One update of Algorithm 1.
     ///
     /// # Errors
     /// What data, chains or libtorch return.
-    pub fn update(&mut self) -> Result<std::result::Result<(StepRecord, Details), Trouble>> {
+    pub fn update(&mut self) -> Result<Step> {
         let t = self.state.update + 1;
         let train = &self.config.train;
         let (m, rate) = (train.batch, train.learning_rate.at(t) * self.state.rate_factor);
@@ -28,23 +48,14 @@ impl Trainer {
         // Draw m observed images and put N(0, σ²) on them: of a team each rank as many as it runs chains.
         let mine = team::rows(&*self.team, m, self.sampler.block());
         let observed = self.observed(t, sigma, &mine)?;
-        // Draw z ~ p_0 and run K Langevin steps.
-        let key = ChainKey { seed: self.config.train.seed, attempt: self.state.attempt, update: t };
-        let (slots, z) = self.starts(&key, &observed, &mine)?;
-        let chains = Chains { key, ids: mine.start as u64..mine.end as u64 };
-        let (outcome, norms) = self.sampler.run_with_gradient_norms(z.as_ref(), &chains)?;
-        // Ascend mean f(x⁺) − mean f(x⁻).
-        let (samples, bad_step) = match outcome {
-            Outcome::Finished(Samples { x }) => (x, None),
-            Outcome::Diverged { step, x } => (x, Some(step)),
+        // Draw z ~ p_0, run K Langevin steps, and differentiate mean f(x⁺) − mean f(x⁻).
+        let (measured, rest) = match self.part(t, &observed, &mine) {
+            Ok(Part { measured, gradient, samples, slots }) => (Some(measured), Some((gradient, samples, slots))),
+            Err(error) if error.is_stop() => (None, None),
+            Err(error) => return Err(error),
         };
-        let (f, gradient) = match bad_step {
-            None => self.gradient(&observed, &samples, mine.start)?,
-            Some(_) => (Default::default(), PartialSum::new(0)),
-        };
-        let [f_data, f_sample] = f;
-        let pixels = pixel_sums(&samples, self.sampler.block())?;
-        let found = Measured { bad_step, f_data, f_sample, r: numbers(&norms)?, pixels }.of_all(&*self.team)?;
+        let found = Measured::of_all(measured, &*self.team)?;
+        let Some((found, (gradient, samples, slots))) = found.zip(rest) else { return Ok(Step::Dropped) };
         if let Some(step) = found.bad_step {
             return self.trouble(t, Reason::ChainNotFinite { step }, None, &samples);
         }
@@ -81,7 +92,27 @@ impl Trainer {
             bank.give_back(&slots, &exchange::all_rows(&*self.team, &samples)?)?;
         }
         (self.state.update, self.state.images_seen) = (t, record.images_seen);
-        Ok(Ok((record, found.details())))
+        Ok(Step::Done(record, found.details()))
+    }
+
+    /// This rank's part of update t: its chains, and the gradients of their blocks.
+    fn part(&self, t: u64, observed: &Tensor, mine: &Range<usize>) -> Result<Part> {
+        let key = ChainKey { seed: self.config.train.seed, attempt: self.state.attempt, update: t };
+        let (slots, z) = self.starts(&key, observed, mine)?;
+        let chains = Chains { key, ids: mine.start as u64..mine.end as u64 };
+        let (outcome, norms) = self.sampler.run_with_gradient_norms(z.as_ref(), &chains)?;
+        let (samples, bad_step) = match outcome {
+            Outcome::Finished(Samples { x }) => (x, None),
+            Outcome::Diverged { step, x } => (x, Some(step)),
+        };
+        let (f, gradient) = match bad_step {
+            None => self.gradient(observed, &samples, mine.start)?,
+            Some(_) => (Default::default(), PartialSum::new(0)),
+        };
+        let [f_data, f_sample] = f;
+        let pixels = pixel_sums(&samples, self.sampler.block())?;
+        let measured = Measured { bad_step, f_data, f_sample, r: numbers(&norms)?, pixels };
+        Ok(Part { measured, gradient, samples, slots })
     }
 
     /// Move the weights along `gradients`, through whichever stabilisers are on.
@@ -201,17 +232,11 @@ impl Trainer {
         Ok(gradients)
     }
 
-    fn trouble<T>(
-        &self,
-        update: u64,
-        reason: Reason,
-        record: Option<StepRecord>,
-        samples: &Tensor,
-    ) -> Result<std::result::Result<T, Trouble>> {
+    fn trouble(&self, update: u64, reason: Reason, record: Option<StepRecord>, samples: &Tensor) -> Result<Step> {
         let samples = team::gather_images(&*self.team, to_bytes(samples)?)?;
         let shown = samples.len_of(Axis(0)).min(GRID_COUNT);
         let samples = samples.slice_move(ndarray::s![..shown, .., .., ..]);
-        Ok(Err(Trouble { update, attempt: self.state.attempt, reason, record, samples }))
+        Ok(Step::Refused(Trouble { update, attempt: self.state.attempt, reason, record, samples }))
     }
 }
 

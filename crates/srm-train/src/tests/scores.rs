@@ -1,9 +1,10 @@
 //! Check that runs are scored on time, that the best is kept, and that scores change no bit.
 
 use super::{config, create, images, options};
-use crate::{Environment, Evaluation, Lock, RunFolder, Score, ScoreRecord, Trainer, checkpoint};
+use crate::{End, Environment, Evaluation, Lock, RunFolder, Score, ScoreRecord, Trainer, checkpoint};
 use srm_config::Config;
 use srm_energy::{ConvNet, Trainable};
+use srm_langevin::Stop;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -21,6 +22,24 @@ impl Evaluation for Listed {
         let length = net.named_parameters()[0].1.norm().double_value(&[]);
         let details = BTreeMap::from([("length".to_owned(), length)]);
         Ok(Some(Score { name: "list".into(), value, details, count: 7 }))
+    }
+}
+
+/// Is stopped in so many scores, then gives those of a list.
+struct Stopped {
+    list: Listed,
+    stops: usize,
+}
+
+impl Evaluation for Stopped {
+    fn score(&mut self, net: &ConvNet, team: &dyn crate::Team) -> crate::Result<Option<Score>> {
+        match self.stops {
+            0 => self.list.score(net, team),
+            _ => {
+                self.stops -= 1;
+                Err(srm_langevin::LangevinError::Stopped.into())
+            }
+        }
     }
 }
 
@@ -44,10 +63,10 @@ fn a_run_is_scored_on_time_keeps_its_best_and_changes_no_bit() {
     // updates 5, 10 and, as the last, 12
     let settings = config(&["evaluate.every=5", "train.ema=0.9"]);
     let without = config(&["train.ema=0.9"]);
-    scored(folder.path(), &without, &[]).run(&mut create(&plain, &without), &|| false).unwrap();
+    scored(folder.path(), &without, &[]).run(&mut create(&plain, &without), &Stop::default()).unwrap();
     assert!(!plain.join("scores.jsonl").exists());
     let mut trainer = scored(folder.path(), &settings, &[3.0, 2.0, 2.5]);
-    trainer.run(&mut create(&run, &settings), &|| false).unwrap();
+    trainer.run(&mut create(&run, &settings), &Stop::default()).unwrap();
     let found = lines(&run);
     assert_eq!(found.iter().map(|line| line.update).collect::<Vec<_>>(), [5, 10, 12]);
     assert_eq!(found.iter().map(|line| line.best).collect::<Vec<_>>(), [true, true, false]);
@@ -71,12 +90,14 @@ fn a_killed_run_scores_as_an_unbroken_one_and_other_scores_do_not_compare() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
     let settings = config(&["evaluate.every=3"]);
-    scored(folder.path(), &settings, &[4.0, 2.0, 3.0, 5.0]).run(&mut create(&whole, &settings), &|| false).unwrap();
+    scored(folder.path(), &settings, &[4.0, 2.0, 3.0, 5.0])
+        .run(&mut create(&whole, &settings), &Stop::default())
+        .unwrap();
     // a kill after update 11 leaves the checkpoint of update 8 as the newest, with the scores of 3, 6 and 9 in the log
     {
         let short = config(&["evaluate.every=3", "train.updates=11", "checkpoint.every=4"]);
         let mut trainer = scored(folder.path(), &short, &[4.0, 2.0, 3.0, 5.0]);
-        trainer.run(&mut create(&broken, &short), &|| false).unwrap();
+        trainer.run(&mut create(&broken, &short), &Stop::default()).unwrap();
         fs::remove_dir_all(broken.join("checkpoints/000011")).unwrap();
     }
     let resume = |settings: &Config| {
@@ -90,10 +111,35 @@ fn a_killed_run_scores_as_an_unbroken_one_and_other_scores_do_not_compare() {
     let mut trainer = scored(folder.path(), &settings, &[3.0, 5.0]);
     trainer.restore(&found.saved.unwrap()).unwrap();
     assert_eq!(trainer.state().best.as_ref().map(|best| best.update), Some(6));
-    trainer.run(&mut sink, &|| false).unwrap();
+    trainer.run(&mut sink, &Stop::default()).unwrap();
     assert_eq!(lines(&whole), lines(&broken));
     let kept = |run: &Path| fs::read(run.join("checkpoints/best/weights.safetensors")).unwrap();
     assert!(kept(&whole) == kept(&broken));
+}
+
+#[test]
+fn a_score_that_a_stop_has_cut_short_is_made_when_the_run_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    let settings = config(&["evaluate.every=3"]);
+    let list = [4.0, 2.0, 3.0, 5.0];
+    scored(folder.path(), &settings, &list).run(&mut create(&whole, &settings), &Stop::default()).unwrap();
+    let mut ends = Vec::new();
+    while ends.last() != Some(&End::Finished) {
+        let mut trainer = Trainer::new(&settings, images(folder.path(), 20), options(2)).unwrap();
+        // two lives end in the first score
+        let stops = usize::from(ends.len() < 2);
+        trainer.score_with(Box::new(Stopped { list: Listed { scores: list.to_vec(), asked: 0 }, stops }));
+        let lock = Lock::take(&broken).unwrap();
+        let fingerprint = trainer.images().fingerprint();
+        let (mut sink, found) = RunFolder::resume(lock, &settings, Environment::default(), &fingerprint).unwrap();
+        if let Some(saved) = found.saved {
+            trainer.restore(&saved).unwrap();
+        }
+        ends.push(trainer.run(&mut sink, &Stop::default()).unwrap());
+    }
+    assert_eq!(ends, [End::Interrupted { update: 3 }, End::Interrupted { update: 3 }, End::Finished]);
+    assert_eq!(lines(&whole), lines(&broken));
 }
 
 #[test]
@@ -109,7 +155,7 @@ fn the_best_survives_a_rollback_to_before_it_and_a_score_without_a_number_is_nev
             let _ = gradients[0].fill_(f64::NAN);
         }
     }));
-    trainer.run(&mut create(&run, &settings), &|| false).unwrap();
+    trainer.run(&mut create(&run, &settings), &Stop::default()).unwrap();
     let found: Vec<(u64, Option<f64>, bool, u32)> =
         lines(&run).iter().map(|line| (line.update, line.score, line.best, line.attempt)).collect();
     let expected = [

@@ -1,15 +1,16 @@
 //! Check what each stabiliser and each start of the chains does, on one update.
 
 use super::{Memory, config, images, options};
-use crate::{Adam, Ema, StepRecord, Trainer};
+use crate::{Adam, Ema, Step, StepRecord, Trainer};
 use srm_energy::{ConvNet, Trainable};
+use srm_langevin::Stop;
 use std::path::Path;
 use tch::{Device, Tensor};
 
 fn first_record(folder: &Path, overrides: &[&str]) -> (StepRecord, Trainer) {
     let mut trainer = Trainer::new(&config(overrides), images(folder, 20), options(1)).unwrap();
     let _guard = tch::no_grad_guard();
-    let (record, _) = trainer.update().unwrap().unwrap();
+    let Step::Done(record, _) = trainer.update().unwrap() else { panic!("a fresh net trains") };
     (record, trainer)
 }
 
@@ -93,7 +94,7 @@ fn persistent_chains_go_on_where_they_ended() {
         let config = config(&[&still[..], &[&init, "train.updates=24", "log.every=24"]].concat());
         let mut trainer = Trainer::new(&config, images(folder.path(), 20), options(1)).unwrap();
         let mut memory = Memory::default();
-        trainer.run(&mut memory, &|| false).unwrap();
+        trainer.run(&mut memory, &Stop::default()).unwrap();
         memory.0.last().unwrap().sample_std
     };
     // from uniform noise (variance 1/3) a chain gains 0.25² a visit; 6 slots, all taken each time, 24 visits

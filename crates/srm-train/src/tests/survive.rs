@@ -1,15 +1,16 @@
 //! Check that runs go on bit for bit, and that they come back from faults.
 
-use super::{config, create, images, options};
+use super::{config, create, images, options, stop_after};
 use crate::{
-    Details, End, Environment, Lock, Occasion, Reason, Rollback, RunFolder, Saved, Sink, StepRecord, TrainError,
-    Trainer, checkpoint,
+    Details, Due, End, Environment, Lock, Occasion, Reason, Rollback, RunFolder, Saved, Sink, Step, StepRecord,
+    TrainError, Trainer, checkpoint,
 };
 use serde_json::Value;
 use srm_config::Config;
+use srm_langevin::Stop;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Settings that a resumed run must carry on, one set a test case.
 const VARIANTS: [&[&str]; 4] = [
@@ -23,9 +24,13 @@ fn trainer(folder: &Path, config: &Config) -> Trainer {
     Trainer::new(config, images(folder, 20), options(2)).unwrap()
 }
 
-/// Go on with the run in `run` to its end, or until `stop` says so.
-fn resume(folder: &Path, run: &Path, config: &Config, stop: &dyn Fn() -> bool) -> (End, u64) {
-    let mut trainer = trainer(folder, config);
+/// Go on with the run in `run` to its end, or until `stop` is asked for.
+fn resume(folder: &Path, run: &Path, config: &Config, stop: &Stop) -> (End, u64) {
+    resume_with(trainer(folder, config), run, config, stop)
+}
+
+/// [`resume`] with a trainer made ready.
+fn resume_with(mut trainer: Trainer, run: &Path, config: &Config, stop: &Stop) -> (End, u64) {
     let lock = Lock::take(run).unwrap();
     let fingerprint = trainer.images().fingerprint();
     let (mut sink, found) = RunFolder::resume(lock, config, Environment::default(), &fingerprint).unwrap();
@@ -65,18 +70,18 @@ fn a_run_stopped_at_every_third_update_equals_an_unbroken_one() {
         let folder = tempfile::tempdir().unwrap();
         let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
         let config = config(&[&["log.every=1"], variant].concat());
-        trainer(folder.path(), &config).run(&mut create(&whole, &config), &|| false).unwrap();
+        trainer(folder.path(), &config).run(&mut create(&whole, &config), &Stop::default()).unwrap();
         let mut starts = Vec::new();
         loop {
-            let asked = std::cell::Cell::new(0);
-            let stop = || asked.replace(asked.get() + 1) == 2;
-            let (end, from) = resume(folder.path(), &broken, &config, &stop);
+            let mut trainer = trainer(folder.path(), &config);
+            let stop = stop_after(&mut trainer, 3);
+            let (end, from) = resume_with(trainer, &broken, &config, &stop);
             starts.push(from);
             if end == End::Finished {
                 break;
             }
         }
-        assert_eq!(starts, [0, 3, 6, 9], "{variant:?}");
+        assert_eq!(starts, [0, 3, 6, 9, 12], "{variant:?}: the last life makes the last grid");
         let last = |run: &Path| bytes(&run.join("checkpoints/000012"));
         assert!(last(&whole) == last(&broken), "{variant:?}: the tensors differ");
         assert_eq!(metrics(&whole), metrics(&broken), "{variant:?}");
@@ -85,6 +90,49 @@ fn a_run_stopped_at_every_third_update_equals_an_unbroken_one() {
             + usize::from(variant.iter().any(|set| set.contains("persistent")));
         assert_eq!(last(&whole).len(), expected, "{variant:?}");
     }
+}
+
+#[test]
+fn a_stop_at_any_moment_drops_what_is_in_hand_and_no_bit_of_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    // chains long enough that a stop meets one; a grid at every second update
+    let config = config(&["log.every=1", "log.samples_every=2", "langevin.steps=60", "train.ema=0.9"]);
+    trainer(folder.path(), &config).run(&mut create(&whole, &config), &Stop::default()).unwrap();
+    let (mut stops, mut grids_due, mut patience) = (0, 0, Duration::from_millis(1));
+    loop {
+        let begun = Instant::now();
+        let stop = Stop::when(move || begun.elapsed() >= patience);
+        patience = patience.mul_f64(1.4); // so that the run comes to its end
+        let (end, from) = resume(folder.path(), &broken, &config, &stop);
+        let End::Interrupted { update } = end else { break };
+        assert!(update >= from, "a stop takes no update back");
+        stops += 1;
+        if let (Some(path), _) = checkpoint::newest(&broken.join("checkpoints"), |_, _| true).unwrap() {
+            grids_due += usize::from(checkpoint::read(&path).unwrap().0.state.due == Due::GridAndScore);
+        }
+    }
+    assert!(stops > 5 && grids_due > 0, "{stops} stops, {grids_due} at a grid");
+    assert!(bytes(&whole.join("checkpoints/000012")) == bytes(&broken.join("checkpoints/000012")));
+    assert_eq!(metrics(&whole), metrics(&broken));
+    for update in [2, 4, 6, 8, 10, 12] {
+        let name = format!("samples/x_{update:06}.png");
+        assert_eq!(fs::read(whole.join(&name)).unwrap(), fs::read(broken.join(&name)).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn a_stop_is_obeyed_in_the_middle_of_a_long_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let config = config(&["langevin.steps=100000"]); // minutes
+    let begun = Instant::now();
+    let stop = Stop::when(move || begun.elapsed() > Duration::from_millis(300));
+    let mut trainer = trainer(folder.path(), &config);
+    assert_eq!(trainer.run(&mut create(&run, &config), &stop).unwrap(), End::Interrupted { update: 0 });
+    drop(trainer);
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(fs::read_dir(run.join("checkpoints")).unwrap().next().is_none(), "nothing is done, so nothing is saved");
 }
 
 #[test]
@@ -100,7 +148,7 @@ fn a_nan_in_a_gradient_costs_only_the_updates_since_the_last_checkpoint() {
         }
     }));
     let mut sink = create(&run, &config);
-    assert_eq!(trainer.run(&mut sink, &|| false).unwrap(), End::Finished);
+    assert_eq!(trainer.run(&mut sink, &Stop::default()).unwrap(), End::Finished);
     assert_eq!((trainer.state().rollbacks, trainer.state().rate_factor), (1, 0.5));
     let lines = metrics(&run);
     let at = lines.iter().position(|line| line["event"] == "rollback").unwrap();
@@ -123,7 +171,7 @@ fn a_rate_that_explodes_is_given_up_after_the_last_rollback_with_the_evidence() 
     let run = folder.path().join("run");
     let config = config(&["train.learning_rate=1e9", "train.updates=50", "watch.rollbacks=3", "log.every=1"]);
     let mut trainer = trainer(folder.path(), &config);
-    let end = trainer.run(&mut create(&run, &config), &|| false).unwrap();
+    let end = trainer.run(&mut create(&run, &config), &Stop::default()).unwrap();
     assert!(matches!(end, End::Diverged { update: 2, .. }), "{end:?}");
     assert_eq!(trainer.state().rollbacks, 3);
     let evidence: Value =
@@ -139,7 +187,7 @@ fn a_rate_that_is_too_high_is_lowered_until_the_run_is_healthy() {
     let run = |name: &str, more: &[&str]| {
         let config = config(&[&overrides[..], more].concat());
         let mut trainer = trainer(folder.path(), &config);
-        let end = trainer.run(&mut create(&folder.path().join(name), &config), &|| false).unwrap();
+        let end = trainer.run(&mut create(&folder.path().join(name), &config), &Stop::default()).unwrap();
         (end, trainer.state().rollbacks)
     };
     let (end, _) = run("off", &["watch.rollbacks=0"]);
@@ -173,12 +221,12 @@ fn a_kill_right_after_a_rollback_loses_neither_its_noise_nor_its_rate() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&["log.every=1", "watch.rate_factor=0.25"]);
     let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
-    failing(folder.path(), &config, 1).run(&mut create(&whole, &config), &|| false).unwrap();
+    failing(folder.path(), &config, 1).run(&mut create(&whole, &config), &Stop::default()).unwrap();
     {
         let mut sink = DiesAfterRollback(create(&broken, &config));
-        assert!(failing(folder.path(), &config, 1).run(&mut sink, &|| false).is_err());
+        assert!(failing(folder.path(), &config, 1).run(&mut sink, &Stop::default()).is_err());
     }
-    let (end, from) = resume(folder.path(), &broken, &config, &|| false);
+    let (end, from) = resume(folder.path(), &broken, &config, &Stop::default());
     assert_eq!((end, from), (End::Finished, 8));
     assert!(bytes(&whole.join("checkpoints/000012")) == bytes(&broken.join("checkpoints/000012")));
     assert_eq!(metrics(&whole), metrics(&broken));
@@ -214,7 +262,7 @@ fn a_rate_set_by_hand_after_rollbacks_survives_a_kill_too() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     let before = config(&["log.every=1"]);
-    failing(folder.path(), &before, 2).run(&mut create(&run, &before), &|| false).unwrap();
+    failing(folder.path(), &before, 2).run(&mut create(&run, &before), &Stop::default()).unwrap();
     let after = config(&["log.every=1", "train.updates=30", "train.learning_rate=3e-5", "checkpoint.every=100"]);
     for _ in 0..2 {
         let mut trainer = trainer(folder.path(), &after);
@@ -226,7 +274,7 @@ fn a_rate_set_by_hand_after_rollbacks_survives_a_kill_too() {
         assert_eq!(saved.state.attempt, 2, "the noise stays new");
         assert!(found.changes.iter().any(|change| change.path == "train.learning_rate"), "the second time as well");
         trainer.restore(&saved).unwrap();
-        trainer.update().unwrap().unwrap();
+        assert!(matches!(trainer.update().unwrap(), Step::Done(..)));
         sink.end("killed", 13).unwrap();
     }
 }
@@ -238,7 +286,7 @@ fn a_run_that_is_never_calm_goes_back_to_its_newest_checkpoint_not_to_the_start(
     // wide noise in the chain: a spread of about 0.9 is healthy here, and never well within this limit
     let config = config(&["log.every=1", "watch.std_limit=1.1", "langevin.noise_std=0.25"]);
     let mut trainer = failing(folder.path(), &config, 1);
-    assert_eq!(trainer.run(&mut create(&run, &config), &|| false).unwrap(), End::Finished);
+    assert_eq!(trainer.run(&mut create(&run, &config), &Stop::default()).unwrap(), End::Finished);
     let lines = metrics(&run);
     let rollback = lines.iter().find(|line| line["event"] == "rollback").unwrap();
     assert_eq!(rollback["to"].as_u64(), Some(8), "{lines:?}");
@@ -252,7 +300,7 @@ fn trouble_that_comes_again_goes_back_further_as_far_as_there_are_checkpoints() 
     let run = folder.path().join("run");
     let config = config(&["checkpoint.keep_last=3", "log.every=1"]);
     let mut trainer = failing(folder.path(), &config, 3);
-    assert_eq!(trainer.run(&mut create(&run, &config), &|| false).unwrap(), End::Finished);
+    assert_eq!(trainer.run(&mut create(&run, &config), &Stop::default()).unwrap(), End::Finished);
     let lines = metrics(&run);
     let targets: Vec<u64> =
         lines.iter().filter(|line| line["event"] == "rollback").map(|line| line["to"].as_u64().unwrap()).collect();
@@ -265,7 +313,7 @@ fn every_kind_of_damage_to_the_newest_checkpoint_is_seen_and_the_one_before_it_t
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
     let config = config(&["log.every=1"]);
-    trainer(folder.path(), &config).run(&mut create(&whole, &config), &|| false).unwrap();
+    trainer(folder.path(), &config).run(&mut create(&whole, &config), &Stop::default()).unwrap();
     let expected = bytes(&whole.join("checkpoints/000012"));
     let (stopped, config) = (folder.path().join("stopped"), &config);
     for (number, file) in
@@ -273,8 +321,9 @@ fn every_kind_of_damage_to_the_newest_checkpoint_is_seen_and_the_one_before_it_t
     {
         for damage in ["cut", "flip", "missing"] {
             let run = stopped.join(format!("{number}{damage}"));
-            let asked = std::cell::Cell::new(0);
-            resume(folder.path(), &run, config, &|| asked.replace(asked.get() + 1) == 8);
+            let mut trainer = trainer(folder.path(), config);
+            let stop = stop_after(&mut trainer, 9);
+            resume_with(trainer, &run, config, &stop);
             let path = run.join("checkpoints/000009").join(file);
             let mut content = fs::read(&path).unwrap();
             let middle = content.len() / 2;
@@ -290,7 +339,7 @@ fn every_kind_of_damage_to_the_newest_checkpoint_is_seen_and_the_one_before_it_t
             // an older folder with a younger time stamp is still older
             let time = fs::File::open(run.join("checkpoints/000004")).unwrap();
             time.set_modified(SystemTime::now() + Duration::from_secs(86_400)).unwrap();
-            let (end, from) = resume(folder.path(), &run, config, &|| false);
+            let (end, from) = resume(folder.path(), &run, config, &Stop::default());
             assert_eq!((end, from), (End::Finished, 8), "{file} {damage}");
             assert!(run.join("checkpoints/000009.damaged").is_dir());
             assert!(bytes(&run.join("checkpoints/000012")) == expected, "{file} {damage}");
@@ -305,7 +354,7 @@ fn the_newest_and_every_mth_checkpoint_are_kept() {
     let run = folder.path().join("run");
     let config =
         config(&["checkpoint.every=2", "checkpoint.keep_last=2", "checkpoint.keep_every=4", "train.updates=15"]);
-    trainer(folder.path(), &config).run(&mut create(&run, &config), &|| false).unwrap();
+    trainer(folder.path(), &config).run(&mut create(&run, &config), &Stop::default()).unwrap();
     let kept: Vec<u64> =
         checkpoint::list(&run.join("checkpoints")).unwrap().into_iter().map(|(update, _)| update).collect();
     // 14 and 15, the end, are the last two regular ones; 4, 8 and 12 are fourth ones
@@ -320,8 +369,9 @@ fn settings_may_change_on_the_way_and_a_rate_set_by_hand_is_the_rate() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     let before = config(&["log.every=1", "train.ema=0.9"]);
-    let asked = std::cell::Cell::new(0);
-    resume(folder.path(), &run, &before, &|| asked.replace(asked.get() + 1) == 5);
+    let mut begun = trainer(folder.path(), &before);
+    let stop = stop_after(&mut begun, 6);
+    resume_with(begun, &run, &before, &stop);
     let after = config(&["log.every=1", "train.batch=4", "train.learning_rate=5e-5", "train.spectral_norm=2.0"]);
     let changes = before.changes(&after);
     let paths: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
@@ -335,7 +385,7 @@ fn settings_may_change_on_the_way_and_a_rate_set_by_hand_is_the_rate() {
     let (mut sink, found) = RunFolder::resume(lock, &after, Environment::default(), &fingerprint).unwrap();
     assert_eq!(found.changes, changes);
     trainer.restore(&found.saved.unwrap()).unwrap();
-    assert_eq!(trainer.run(&mut sink, &|| false).unwrap(), End::Finished);
+    assert_eq!(trainer.run(&mut sink, &Stop::default()).unwrap(), End::Finished);
     let lines = metrics(&run);
     assert_eq!(lines[11]["images_seen"].as_u64(), Some(6 * 6 + 6 * 4));
     assert_eq!(lines[11]["lr"].as_f64(), Some(5e-5));

@@ -1,10 +1,12 @@
 //! Check that any number of ranks gives the bits of one, here with threads for ranks.
 
-use super::{Memory, config, create, images, options};
+use super::{Memory, config, create, images, options, stop_after};
 use crate::{End, Environment, Lock, Result, RunFolder, Sink, StepRecord, Team, TrainError, Trainer};
 use srm_config::Config;
+use srm_langevin::Stop;
 use std::path::Path;
-use std::sync::{Mutex, mpsc};
+use std::sync::{Mutex, OnceLock, mpsc};
+use std::time::Instant;
 
 /// A rank that is a thread: a channel from every rank to every other.
 struct Thread {
@@ -73,6 +75,20 @@ fn trainer(images: srm_data::ImageSet, config: &Config, fault: bool) -> Trainer 
 
 /// Train with so many ranks to the end, or until rank `stops` asks to stop at its third update.
 fn run(folder: &Path, config: &Config, ranks: usize, fault: bool, stops: Option<usize>) -> Vec<(End, Vec<StepRecord>)> {
+    run_until(folder, config, ranks, fault, |rank, trainer| match stops == Some(rank) {
+        true => stop_after(trainer, 3),
+        false => Stop::default(),
+    })
+}
+
+/// Train with so many ranks to the end, or until one asks to stop as `stop(rank, its trainer)` says.
+fn run_until(
+    folder: &Path,
+    config: &Config,
+    ranks: usize,
+    fault: bool,
+    stop: impl Fn(usize, &mut Trainer) -> Stop + Copy + Send,
+) -> Vec<(End, Vec<StepRecord>)> {
     let name = folder.join(format!("{ranks}"));
     std::thread::scope(|scope| {
         let ranks = threads(ranks).into_iter().map(|team| {
@@ -80,8 +96,7 @@ fn run(folder: &Path, config: &Config, ranks: usize, fault: bool, stops: Option<
             scope.spawn(move || {
                 let mut trainer = trainer(images, &config, fault);
                 let rank = team.rank;
-                let asked = std::cell::Cell::new(0);
-                let stop = || stops == Some(rank) && asked.replace(asked.get() + 1) == 2;
+                let stop = stop(rank, &mut trainer);
                 if rank > 0 {
                     trainer.join(Box::new(team)).unwrap();
                     let mut memory = Memory::default();
@@ -138,6 +153,27 @@ fn any_number_of_ranks_gives_the_same_bits_through_a_rollback() {
         }
         assert!(metrics(folder.path(), 1).iter().any(|line| line.contains("rollback")));
     }
+}
+
+#[test]
+fn a_stop_at_one_rank_in_the_middle_of_its_chains_drops_the_update_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&["log.every=1", "train.batch=14", "langevin.steps=300"]);
+    run(folder.path(), &config, 1, false, None);
+    let stop = |rank, trainer: &mut Trainer| match rank {
+        1 => {
+            // once update 4 is done, and update 5 under way
+            let (made, begun) = (stop_after(trainer, 4), OnceLock::new());
+            Stop::when(move || made.asked() && begun.get_or_init(Instant::now).elapsed().as_millis() > 20)
+        }
+        _ => Stop::default(),
+    };
+    let ended = run_until(folder.path(), &config, 2, false, stop);
+    let ends: Vec<&End> = ended.iter().map(|(end, _)| end).collect();
+    assert!(matches!(ends[0], End::Interrupted { .. }) && ends[0] == ends[1], "{ends:?}");
+    run(folder.path(), &config, 2, false, None);
+    assert!(weights(folder.path(), 1) == weights(folder.path(), 2));
+    assert_eq!(metrics(folder.path(), 1), metrics(folder.path(), 2));
 }
 
 #[test]
