@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use srm_config::is_positive_f32;
 
 use crate::arguments::Compute;
 
@@ -85,6 +86,6 @@ pub struct ChainsArguments {
 }
 
 fn positive(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite());
+    let number = text.parse().ok().filter(|&number| is_positive_f32(number));
     number.ok_or_else(|| "must be a number > 0".to_owned())
 }

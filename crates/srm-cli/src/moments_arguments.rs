@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use srm_config::{is_not_negative_f32, is_positive_f32};
 
 use crate::arguments::Compute;
 
@@ -76,11 +77,11 @@ pub struct MomentsArguments {
 }
 
 fn sigma(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|sigma: &f64| sigma.is_finite() && *sigma >= 0.0);
+    let number = text.parse().ok().filter(|&sigma| is_not_negative_f32(sigma));
     number.ok_or_else(|| "must be a number >= 0, in pixel units of a range from -1 to 1".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+    let number = text.parse().ok().filter(|&rate| is_positive_f32(rate));
     number.ok_or_else(|| "must be a number > 0".to_owned())
 }

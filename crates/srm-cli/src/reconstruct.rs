@@ -5,6 +5,7 @@ use std::{path::Path, time::Instant};
 use anyhow::{Context, Result, bail};
 use ndarray::Array4;
 use serde_json::json;
+use srm_config::is_positive_f32;
 use srm_data::{Gallery, read_gallery, write_npy};
 use srm_latent::{Progress, ReconstructOptions, Reconstruction};
 use srm_train::{Team, to_bytes};
@@ -87,11 +88,11 @@ fn interrupted() -> Result<()> {
 }
 
 fn check(arguments: &ReconstructArguments) -> Result<()> {
-    if arguments.step.is_some_and(|step| !(step > 0.0 && step.is_finite())) {
-        return Err(usage("--step must be a finite number > 0"));
+    if arguments.step.is_some_and(|step| !is_positive_f32(step)) {
+        return Err(usage("--step must be a number > 0 that f32 holds"));
     }
-    if arguments.observed_noise.is_some_and(|sigma| !(sigma > 0.0 && sigma.is_finite())) {
-        return Err(usage("--observed-noise must be a finite number > 0, in units of pixels in [-1, 1]"));
+    if arguments.observed_noise.is_some_and(|sigma| !is_positive_f32(sigma)) {
+        return Err(usage("--observed-noise must be a number > 0 that f32 holds, in units of pixels in [-1, 1]"));
     }
     Ok(())
 }

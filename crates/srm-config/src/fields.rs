@@ -145,12 +145,12 @@ impl<'a> Fields<'a> {
 
     /// Read a number > 0 that may be absent.
     pub(crate) fn optional_positive(&mut self, name: &'static str) -> Option<Option<f64>> {
-        self.read(name, Some(None), "must be a finite number > 0, or absent", |value| positive(value).map(Some))
+        self.read(name, Some(None), POSITIVE_OR_ABSENT, |value| positive(value).map(Some))
     }
 
     /// Read a number >= 0.
     pub(crate) fn not_negative(&mut self, name: &'static str, default: f64) -> Option<f64> {
-        self.read(name, Some(default), "must be a finite number >= 0", not_negative)
+        self.read(name, Some(default), NOT_NEGATIVE, not_negative)
     }
 
     /// Read a section that must be there.
@@ -226,14 +226,30 @@ pub(crate) fn one_or_more(value: &Value) -> Option<usize> {
     whole(value).filter(|&number| number >= 1).and_then(|number| usize::try_from(number).ok())
 }
 
-/// A finite number > 0.
-pub(crate) fn positive(value: &Value) -> Option<f64> {
-    value.as_f64().filter(|&number| number > 0.0 && number.is_finite())
+/// What [`positive`] asks for.
+pub(crate) const POSITIVE: &str = "must be a number > 0 that f32 holds, 1.2e-38 to 3.4e38";
+const POSITIVE_OR_ABSENT: &str = "must be a number > 0 that f32 holds, 1.2e-38 to 3.4e38, or absent";
+/// What [`not_negative`] asks for.
+pub(crate) const NOT_NEGATIVE: &str = "must be a number >= 0 that f32 holds, up to 3.4e38";
+
+/// Whether a number is > 0 and neither 0 nor infinite in f32, in which nets and chains compute.
+pub fn is_positive_f32(number: f64) -> bool {
+    (f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX)).contains(&number)
 }
 
-/// A finite number >= 0.
+/// Whether a number is >= 0 and not infinite in f32; what is too small for it counts as 0.
+pub fn is_not_negative_f32(number: f64) -> bool {
+    (0.0..=f64::from(f32::MAX)).contains(&number)
+}
+
+/// A number > 0 as [`is_positive_f32`] takes it.
+pub(crate) fn positive(value: &Value) -> Option<f64> {
+    value.as_f64().filter(|&number| is_positive_f32(number))
+}
+
+/// A number >= 0 as [`is_not_negative_f32`] takes it.
 pub(crate) fn not_negative(value: &Value) -> Option<f64> {
-    value.as_f64().filter(|&number| number >= 0.0 && number.is_finite())
+    value.as_f64().filter(|&number| is_not_negative_f32(number))
 }
 
 /// The value as JSON, cut to a length that fits a line.

@@ -34,6 +34,7 @@ pub use changes::Change;
 pub use config::{CheckpointConfig, Config, DataConfig, LogConfig, OnWriteError};
 pub use error::{ConfigError, Problem};
 pub use evaluate::EvaluateConfig;
+pub use fields::{is_not_negative_f32, is_positive_f32};
 pub use model::{Activation, Bank, Drift, EnergyConfig, Init, LangevinConfig};
 pub use raw::RawConfig;
 pub use schedule::Schedule;

@@ -3,7 +3,13 @@
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 
-use crate::{fields::Fields, raw};
+use crate::{
+    fields::{Fields, NOT_NEGATIVE, POSITIVE, not_negative, positive},
+    raw,
+};
+
+/// Chains per block at most, as `--block` takes them. A block is computed whole, whatever the batch.
+const LARGEST_BLOCK: usize = u16::MAX as usize;
 
 /// Nonlinearity between the convolutions. JSON: `{"leaky_relu": 0.2}`, `"relu"`, `"silu"`, `"softplus"` or `"gelu"`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -38,10 +44,7 @@ impl Activation {
                 "leaky_relu" => Some(Activation::default()),
                 _ => None,
             },
-            Value::Object(map) if map.len() == 1 => {
-                let slope = map.get("leaky_relu")?.as_f64()?;
-                (slope >= 0.0).then_some(Activation::LeakyRelu(slope))
-            }
+            Value::Object(map) if map.len() == 1 => not_negative(map.get("leaky_relu")?).map(Activation::LeakyRelu),
             _ => None,
         }
     }
@@ -155,7 +158,7 @@ pub struct LangevinConfig {
     /// Largest ‖f'(x)‖₂ per image in a step, > 0: a longer gradient is shortened to it. `None`, as in the paper: no clip.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_gradient: Option<f64>,
-    /// Chains that run together as one block, >= 1; `None`: chosen by the program, then written down.
+    /// Chains that run together as one block, 1 to 65,535; `None`: chosen by the program, then written down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block: Option<usize>,
 }
@@ -187,7 +190,9 @@ impl LangevinConfig {
         let drift = read_drift(fields);
         let init = fields.read("init", Some(Init::Uniform), Init::RULE, Init::from_value);
         let clip_gradient = fields.optional_positive("clip_gradient");
-        let block = fields.optional_count("block");
+        let block = fields.read("block", Some(None), "must be a whole number from 1 to 65535, or absent", |value| {
+            crate::fields::one_or_more(value).filter(|&block| block <= LARGEST_BLOCK).map(Some)
+        });
         Some(LangevinConfig { steps: steps?, drift: drift?, init: init?, clip_gradient: clip_gradient?, block: block? })
     }
 }
@@ -195,8 +200,6 @@ impl LangevinConfig {
 fn read_drift(fields: &mut Fields<'_>) -> Option<Drift> {
     let tempered = fields.has("gradient_scale") || fields.has("noise_std");
     let delta = fields.has("delta_tau");
-    let positive = crate::fields::positive;
-    let not_negative = crate::fields::not_negative;
     if tempered == delta && !fields.is_broken() {
         let found = if delta { "both forms are given" } else { "the step size is missing" };
         fields.problem(
@@ -205,9 +208,9 @@ fn read_drift(fields: &mut Fields<'_>) -> Option<Drift> {
             delta.then(|| "--set langevin.KEY=null removes a key".to_owned()),
         );
     }
-    let scale = fields.read_if(tempered, "gradient_scale", "must be a finite number > 0", positive);
-    let noise = fields.read_if(tempered, "noise_std", "must be a finite number >= 0, in pixel units", not_negative);
-    let delta_tau = fields.read_if(delta, "delta_tau", "must be a finite number > 0", positive);
+    let scale = fields.read_if(tempered, "gradient_scale", POSITIVE, positive);
+    let noise = fields.read_if(tempered, "noise_std", NOT_NEGATIVE, not_negative);
+    let delta_tau = fields.read_if(delta, "delta_tau", POSITIVE, positive);
     match (tempered, delta) {
         (true, false) => Some(Drift::Tempered { gradient_scale: scale?, noise_std: noise? }),
         (false, true) => Some(Drift::DeltaTau { delta_tau: delta_tau? }),

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::Value;
 
+use crate::fields::is_not_negative_f32;
+
 /// A value that follows the updates: piecewise linear between knots, constant outside them. Two knots at one update
 /// are a jump, where the later value holds. JSON: a number, or `[[update, value], …]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,19 +14,19 @@ pub struct Schedule {
 
 impl Schedule {
     /// What a schedule in JSON must look like.
-    pub(crate) const RULE: &'static str = "must be a number >= 0 or [[update, value], ...] with updates that never fall (at most two alike: a jump) and values >= 0";
+    pub(crate) const RULE: &'static str = "must be a number >= 0 or [[update, value], ...] with updates that never fall (at most two alike: a jump) and values >= 0 that f32 holds, up to 3.4e38";
 
     /// The same value at every update.
     pub fn constant(value: f64) -> Schedule {
         Schedule { knots: vec![(0, value)] }
     }
 
-    /// Knots `(update, value)` in order. `None` unless there is at least one, every value is finite and >= 0, the
+    /// Knots `(update, value)` in order. `None` unless there is at least one, every value is >= 0 and finite in f32, the
     /// updates never fall and at most two are alike.
     pub fn from_knots(mut knots: Vec<(u64, f64)>) -> Option<Schedule> {
         let ordered = knots.windows(2).all(|pair| pair[0].0 <= pair[1].0);
         let crowded = knots.windows(3).any(|three| three[0].0 == three[2].0);
-        let sound = knots.iter().all(|&(_, value)| value.is_finite() && value >= 0.0);
+        let sound = knots.iter().all(|&(_, value)| is_not_negative_f32(value));
         if knots.is_empty() || !ordered || crowded || !sound {
             return None;
         }

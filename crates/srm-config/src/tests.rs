@@ -101,7 +101,7 @@ fn every_problem_is_reported_at_once_with_path_value_rule_and_hint() {
         "data.count = 0: must be a whole number >= 1, or absent",
         "data.image = \"a.npy\": is no known key (did you mean data.images?)",
         "energy.size = 48: must be 32, 64 or 128 (pixels)",
-        "langevin.noise_std = \"small\": must be a finite number >= 0, in pixel units",
+        "langevin.noise_std = \"small\": must be a number >= 0 that f32 holds, up to 3.4e38",
         "langevin: both forms are given; give exactly one form",
         "train.steps = 4: is no known key (did you mean langevin.steps?)",
         "logs = {}: is no known key (did you mean log?)",
@@ -180,6 +180,45 @@ fn sections_alone_are_checked_too() {
     assert!(text.contains("langevin.steps = 0") && text.contains("langevin.start = \"x\""), "{text}");
 }
 
+#[test]
+fn numbers_that_f32_does_not_hold_are_refused_each_by_name() {
+    for key in [
+        "langevin.gradient_scale",
+        "langevin.noise_std",
+        "langevin.clip_gradient",
+        "train.learning_rate",
+        "train.data_noise",
+        "train.epsilon",
+        "train.f_l2",
+        "train.weight_decay",
+        "train.clip_parameter_gradient",
+        "train.spectral_norm",
+        "watch.extra_noise",
+    ] {
+        for value in ["1e39", "1e308", "-1e-9"] {
+            let text = load(&small(), &[&format!("{key}={value}")]).expect_err(key).to_string();
+            assert!(text.contains(key) && text.contains("f32 holds"), "{text}");
+        }
+    }
+    for key in ["langevin.gradient_scale", "train.epsilon", "train.spectral_norm"] {
+        let text = load(&small(), &[&format!("{key}=1e-50")]).expect_err(key).to_string();
+        assert!(text.contains(key) && text.contains("f32 holds"), "{text}");
+    }
+    assert!(load(&small(), &["train.learning_rate=[[0,1e-4],[9,1e39]]"]).is_err());
+    assert!(load(&small(), &[r#"energy.activation={"leaky_relu":1e39}"#]).is_err());
+    // nothing and next to nothing are no mistakes
+    for sound in ["train.learning_rate=1e-40", "train.learning_rate=0", "train.data_noise=1e-50"] {
+        assert!(load(&small(), &[sound]).is_ok(), "{sound}");
+    }
+}
+
+#[test]
+fn a_block_has_an_upper_limit() {
+    assert!(load(&small(), &["langevin.block=65535"]).is_ok());
+    let text = load(&small(), &["langevin.block=1000000"]).expect_err("too many").to_string();
+    assert!(text.contains("langevin.block = 1000000: must be a whole number from 1 to 65535, or absent"), "{text}");
+}
+
 /// A random but sound config: values from a small counter-based generator (splitmix64), so a failure repeats.
 fn random_config(seed: u64) -> Config {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -189,10 +228,10 @@ fn random_config(seed: u64) -> Config {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
     };
-    // any bit pattern of a positive finite f64: sign cleared, the top exponent bit cleared
+    // any mantissa of an f64, with an exponent from -100 to 99, which f32 holds
     let mut number = {
         let mut draw = draw;
-        move || (draw(), f64::from_bits((draw() & 0x3FFF_FFFF_FFFF_FFFF) | 1))
+        move || (draw(), f64::from_bits((draw() & 0x000F_FFFF_FFFF_FFFF) | (923 + draw() % 200) << 52))
     };
     let mut config = load(&small(), &[]).expect("sound");
     let (bits, real) = number();
@@ -212,7 +251,7 @@ fn random_config(seed: u64) -> Config {
         _ => Drift::DeltaTau { delta_tau: scale },
     };
     config.langevin.init = if bits % 3 == 0 { Init::Gaussian } else { Init::Uniform };
-    config.langevin.block = (bits % 5 > 1).then_some((bits >> 40) as usize + 1);
+    config.langevin.block = (bits % 5 > 1).then_some((bits >> 49) as usize + 1);
     config.train.seed = number().0;
     config.train.epsilon = number().1;
     config.train.betas = [number().1 % 1.0, number().1 % 1.0];

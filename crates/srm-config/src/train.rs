@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::{Schedule, fields::Fields};
+use crate::{
+    Schedule,
+    fields::{Fields, POSITIVE, positive},
+};
 
 /// Algorithm 1 and its ADAM. The stabilisers at the end are off by default: the default is the paper's method.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -56,7 +59,7 @@ impl TrainConfig {
             }
             .filter(|betas| betas.iter().all(|beta| (0.0..1.0).contains(beta)))
         });
-        let epsilon = fields.read("epsilon", Some(1e-8), "must be a finite number > 0", crate::fields::positive);
+        let epsilon = fields.read("epsilon", Some(1e-8), POSITIVE, positive);
         let ema = fields.read("ema", Some(None), "must be a number in [0, 1), or absent", |value| {
             value.as_f64().filter(|decay| (0.0..1.0).contains(decay)).map(Some)
         });

@@ -38,8 +38,10 @@ impl Adam {
         let exponent = i32::try_from(self.step).unwrap_or(i32::MAX);
         let (correction1, correction2) = (1.0 - beta1.powi(exponent), 1.0 - beta2.powi(exponent));
         // m̂ / (√v̂ + ε) = m / (√v scale + shift) with both corrections and the rate in scale and shift: two temporaries a tensor
-        let scale = correction1 / (correction2.sqrt() * rate);
-        let shift = self.epsilon * correction1 / rate;
+        // f32 holds both: at a tiny rate the quotient then falls to 0 by itself, and no 0 · ∞ or 0 / 0 makes a NaN
+        let held = |number: f64| number.clamp(f64::from(f32::MIN_POSITIVE), f64::from(f32::MAX));
+        let scale = held(correction1 / (correction2.sqrt() * rate));
+        let shift = held(self.epsilon * correction1 / rate);
         for (i, g) in gradients.iter().enumerate() {
             let _ = self.first[i].f_lerp_(g, 1.0 - beta1)?;
             let root = g.f_mul_scalar((1.0 - beta2).sqrt())?;
