@@ -8,6 +8,8 @@ use sha2::{Digest, Sha256};
 use srm_config::Config;
 use srm_data::{ImageSet, hex, synthetic, write_npy};
 
+use crate::memory;
+
 /// `data.images` that name a set the program makes itself.
 pub const SYNTHETIC: &str = "synthetic:";
 /// Images of a built-in set where `data.count` does not say.
@@ -75,6 +77,11 @@ pub fn open_file(path: &Path) -> Result<ImageSet> {
 fn make_synthetic(config: &Config) -> Result<ImageSet> {
     let (count, size, channels) =
         (config.data.count.unwrap_or(SYNTHETIC_COUNT), config.energy.size, config.energy.channels);
+    memory::check(
+        memory::of_images(&config.energy, count),
+        format!("data.count = {count} images"),
+        "lower data.count",
+    )?;
     let pixels = synthetic::blobs(count, size, channels, config.train.seed);
     let file = std::env::temp_dir().join(format!("srm-synthetic-{}.npy", std::process::id()));
     write_npy(&file, &ArrayView4::from_shape((count, size, size, channels), &pixels)?)?;

@@ -3,12 +3,16 @@
 use std::str::FromStr;
 
 use anyhow::Result;
-use srm_config::LangevinConfig;
+use srm_config::{EnergyConfig, LangevinConfig};
 use srm_energy::Precision;
 use srm_langevin::DEFAULT_CPU_BLOCK;
 use tch::{Cuda, Device};
 
-use crate::{arguments::Compute, failure::usage};
+use crate::{
+    arguments::Compute,
+    failure::usage,
+    memory::{self, Spread},
+};
 
 /// Chains a block on a GPU: the published batches of 64 and 100 are then one block.
 const DEFAULT_CUDA_BLOCK: usize = 128;
@@ -69,6 +73,18 @@ impl Machine {
     /// Chains a block: as asked, as trained, or the default.
     pub fn block(&self, asked: Option<u16>, trained: &LangevinConfig) -> usize {
         asked.map(usize::from).or(trained.block).unwrap_or(self.default_block())
+    }
+
+    /// Refuse chains that this machine cannot hold; `flag` asked for their number. A GPU says so by itself.
+    ///
+    /// # Errors
+    /// They need more memory than there is.
+    pub fn check_chains(&self, energy: &EnergyConfig, block: usize, count: usize, flag: &str) -> Result<()> {
+        let spread = Spread { threads: self.threads, block, count };
+        let need =
+            if self.device.is_cuda() { memory::of_images(energy, count) } else { memory::of_chains(energy, spread) };
+        let what = format!("{count} chains in blocks of {block}");
+        memory::check(need, what, &format!("lower {flag} or --block, or take fewer --threads"))
     }
 
     /// The device as --device takes it.

@@ -70,6 +70,7 @@ pub fn run(arguments: &SampleArguments, team: &dyn Team, output: &Output) -> Res
     let block = ranks::agree(team, || Ok(machine.block(arguments.block, &langevin)))?;
     let threads = machine.threads;
     let count = arguments.count as usize;
+    machine.check_chains(&energy, block, count, "--count")?;
 
     tch::set_num_threads(1); // the workers do the work
     let _guard = tch::no_grad_guard();

@@ -6,7 +6,7 @@ use anyhow::Result;
 use srm_config::{Change, Config, RawConfig};
 use tch::Device;
 
-use crate::{arguments::TrainArguments, failure::usage, machine::Machine};
+use crate::{arguments::TrainArguments, failure::usage, machine::Machine, memory};
 
 /// What `srm train` will do.
 pub struct Plan {
@@ -44,6 +44,12 @@ impl Plan {
             (None, Some(config)) => (source, config),
             (None, None) => load_default(source, device, &arguments.overrides)?,
         };
+        if let Some(block) =
+            config.langevin.block.as_mut().filter(|block| earlier.is_none() && **block > config.train.batch)
+        {
+            tracing::info!("langevin.block {block} is cut to the batch of {}", config.train.batch);
+            *block = config.train.batch; // a block is always computed whole
+        }
         // A block for every thread of every rank, as long as the batch has enough chains.
         let block = *config
             .langevin
@@ -51,6 +57,33 @@ impl Plan {
             .get_or_insert(machine.default_block().min(config.train.batch.div_ceil(machine.threads * ranks)));
         refuse(&earlier.map(|earlier| earlier.changes(&config)).unwrap_or_default())?;
         Ok(Plan { source, config, folder, machine, block })
+    }
+}
+
+impl Plan {
+    /// Bytes that a process of this run needs at least, besides the observed images.
+    pub fn memory(&self) -> f64 {
+        memory::of_training(&self.config, self.machine.threads, self.block)
+    }
+
+    /// Refuse a run that this machine cannot hold. A GPU says so by itself.
+    ///
+    /// # Errors
+    /// It needs more memory than there is.
+    pub fn fits(&self) -> Result<()> {
+        if self.machine.device.is_cuda() {
+            return Ok(());
+        }
+        let config = &self.config;
+        let what = format!(
+            "a net of energy.features {}, train.batch {} in blocks of {}",
+            config.energy.features, config.train.batch, self.block
+        );
+        memory::check(
+            self.memory(),
+            what,
+            "lower energy.features, train.batch or langevin.block, or take fewer --threads",
+        )
     }
 }
 
