@@ -24,7 +24,7 @@ pub enum DataError {
         reason: String,
     },
     /// A file is no image set.
-    #[error("{}: expected u8 [n, h, w, c] in C order, got {got}; `cargo xtask preprocess` makes such a file", path.display())]
+    #[error("{}: expected u8 [n, h, w, c] in C order, got {got}", path.display())]
     NotAnImageSet {
         /// The file.
         path: PathBuf,

@@ -20,6 +20,7 @@ mod identify;
 mod image_set;
 mod map;
 mod nearest;
+mod npy_header;
 mod picture;
 mod preprocess;
 pub mod random;
