@@ -95,7 +95,7 @@ fn examine(path: &Path) -> Result<()> {
             "{} is a web page that was saved as .zip (Google Drive shows one when the file's daily quota is used up); {BY_HAND}",
             path.display()
         ),
-        Some(Kind::Zip) => anyhow!("{error} ({bytes} of {PHOTOS_BYTES} bytes); {BY_HAND}"),
+        Some(Kind::Zip) => anyhow!("{error}; it has {bytes} of the {PHOTOS_BYTES} bytes of {PHOTOS}; {BY_HAND}"),
         _ => anyhow!("{error}; {BY_HAND}"),
     })?;
     ensure!(survey.pictures, "{} holds no photos but {}; {BY_HAND}", path.display(), survey.kind);
@@ -132,10 +132,10 @@ mod tests {
         fs::write(&path, "<!DOCTYPE html><html>Quota exceeded").unwrap();
         assert!(message(&path).contains("web page that was saved as .zip"));
         fs::write(&path, b"PK\x03\x04cut off").unwrap();
-        assert!(message(&path).contains("cut off (11 of 1443490838 bytes)"), "{}", message(&path));
+        assert!(message(&path).contains("it has 11 of the 1443490838 bytes"), "{}", message(&path));
         fs::write(&path, [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 7]).unwrap();
         assert!(message(&path).contains("holds no photos but IDX"), "{}", message(&path));
-        assert!(message(folder.path()).contains("has no pictures, only 1 .zip"), "{}", message(folder.path()));
+        assert!(message(folder.path()).contains("is a folder without pictures"), "{}", message(folder.path()));
     }
 
     #[test]

@@ -15,6 +15,8 @@ const ENDINGS: [&str; 17] = [
 ];
 /// Names that stand for all of one kind in [`LeftOut`].
 const EXAMPLES: usize = 3;
+/// Kinds that one line shows.
+const SHOWN: usize = 6;
 
 /// Files of one kind that were left out of a folder or archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,9 +37,18 @@ impl fmt::Display for LeftOut {
 }
 
 impl LeftOut {
-    /// All kinds in one line: `3 .gif (a.gif, b.gif, c.gif), 1 hidden (.x)`.
+    /// The kinds in one line, of many those with most files: `3 .gif (a.gif, b.gif, c.gif), 1 hidden (.x)`.
     pub fn text(kinds: &[Self]) -> String {
-        kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        let mut kinds: Vec<&Self> = kinds.iter().collect();
+        if kinds.len() > SHOWN {
+            kinds.sort_by_key(|kind| std::cmp::Reverse(kind.count));
+        }
+        let mut texts: Vec<String> = kinds.iter().take(SHOWN).map(ToString::to_string).collect();
+        match kinds.iter().skip(SHOWN).map(|kind| kind.count).sum::<usize>() {
+            0 => {}
+            others => texts.push(format!("{others} of {} other kinds", kinds.len() - SHOWN)),
+        }
+        texts.join(", ")
     }
 
     /// The line that helps where pictures of formats that are not read are among them.
