@@ -27,16 +27,15 @@ const MOST_UNPACKED: u64 = 64;
 /// Bytes to which a tar archive fills its entries up; of zeros, its end mark.
 const TAR_BLOCK: usize = 512;
 
+/// A zip in memory, which clones share.
+pub(crate) type Zip = ZipArchive<Cursor<Map>>;
 /// Picture entries of a zip: name, and index in the archive.
 pub(crate) type ZipEntries = Vec<(String, usize)>;
 /// Picture entries of a tar: name, and where the bytes lie.
 pub(crate) type TarEntries = Vec<(String, Range<usize>)>;
 
 /// The pictures of a zip by name, and what is left out.
-pub(crate) fn list_zip(
-    path: &Path,
-    map: Map,
-) -> Result<(ZipArchive<Cursor<Map>>, ZipEntries, Vec<LeftOut>), DataError> {
+pub(crate) fn list_zip(path: &Path, map: Map) -> Result<(Zip, ZipEntries, Vec<LeftOut>), DataError> {
     let not_a_source = |got: String| DataError::NotASource { path: path.to_owned(), got };
     let damaged = |error: ZipError| not_a_source(format!("a damaged or cut off zip archive ({error})"));
     let mut archive = ZipArchive::new(Cursor::new(map)).map_err(damaged)?;
@@ -56,11 +55,7 @@ pub(crate) fn list_zip(
 }
 
 /// Read an entry of a zip to its end, where the CRC is checked.
-pub(crate) fn read_entry(
-    archive: &mut ZipArchive<Cursor<Map>>,
-    index: usize,
-    buffer: &mut Vec<u8>,
-) -> Result<(), String> {
+pub(crate) fn read_entry(archive: &mut Zip, index: usize, buffer: &mut Vec<u8>) -> Result<(), String> {
     let read = match archive.by_index(index) {
         Ok(entry) => read_all(entry, buffer)?.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
@@ -80,7 +75,7 @@ pub(crate) fn read_all(file: impl Read, buffer: &mut Vec<u8>) -> Result<io::Resu
 }
 
 /// What an entry of a zip needs that srm does not have.
-fn foreign_entry(archive: &mut ZipArchive<Cursor<Map>>, index: usize) -> Option<String> {
+fn foreign_entry(archive: &mut Zip, index: usize) -> Option<String> {
     use CompressionMethod as Method;
     const NAMES: [(Method, &str); 9] = [
         (Method::DEFLATE64, "Deflate64"),

@@ -13,10 +13,8 @@ use crate::{
 use sha2::{Digest, Sha256};
 use std::{
     fs,
-    io::Cursor,
     path::{Path, PathBuf},
 };
-use zip::ZipArchive;
 
 /// Images in their order: by name in folders and archives, as stored in CIFAR-10 and IDX files.
 #[derive(Clone, Debug)]
@@ -35,7 +33,7 @@ pub(crate) enum Items {
     /// Name below the folder, and path.
     Files(Vec<(String, PathBuf)>),
     /// Name and index in the archive.
-    Zip(ZipArchive<Cursor<Map>>, ZipEntries),
+    Zip(archive::Zip, ZipEntries),
     /// The bytes in which the entries lie, name and place.
     Tar(Map, TarEntries),
     /// Raw pixels of one size.
