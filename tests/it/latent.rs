@@ -136,7 +136,8 @@ fn bad_input_is_refused_with_a_remedy() {
     reconstruct(text(&grey), &[]).failed_with(1, &["grey.npy", "1 channels, where the net has 3"]);
     let float = place.path().join("float.npy");
     write_npy(&float, "<f4", "(1, 32, 32, 3)", 12_288);
-    reconstruct(text(&float), &[]).failed_with(1, &["float.npy", "'<f4'"]);
+    reconstruct(text(&float), &[])
+        .failed_with(1, &["float.npy", "<f4 [1, 32, 32, 3]", "* 255.0).round().astype('u1')"]);
     reconstruct("no/such.npy", &[]).failed_with(1, &["no/such.npy", "do not exist"]);
     let empty = place.path().join("empty");
     fs::create_dir(&empty).expect("a writable folder");

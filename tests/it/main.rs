@@ -8,6 +8,7 @@ mod evaluate;
 mod faults;
 mod latent;
 mod moments;
+mod pictures;
 #[cfg(feature = "mpi")]
 mod ranks;
 mod report;

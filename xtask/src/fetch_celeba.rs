@@ -2,20 +2,21 @@
 
 use crate::{
     checksum::Checksum,
-    download::{Downloader, Patience, RemoteFile, is_web_page, with_mirror},
+    download::{Downloader, Patience, RemoteFile, with_mirror},
     preprocess, setup, workspace,
 };
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use srm_data::{Kind, identify};
 use std::{
-    fs::{self, File},
-    io::Read,
+    fs,
     path::{Path, PathBuf},
 };
 
 /// Options of `cargo xtask fetch-celeba`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The photos that you have: img_align_celeba.zip, whole or a part of it, or a folder with the .jpg files
+    /// The photos that you have, all or a part: img_align_celeba.zip, a folder of 000001.jpg … or .png, or a .zip, .tar or
+    /// .tar.gz of one
     #[arg(long, value_name = "ZIP|DIR")]
     from: Option<PathBuf>,
     /// A server of yours that has img_align_celeba.zip and list_eval_partition.txt; tried first
@@ -30,6 +31,7 @@ const PHOTOS: &str = "img_align_celeba.zip";
 const PHOTOS_MD5: &str = "00d2c5bc6d35e252742224ab0c1e8fcb";
 const PHOTOS_BYTES: u64 = 1_443_490_838;
 const PARTITION: &str = "list_eval_partition.txt";
+const PARTITION_CSV: &str = "list_eval_partition.csv";
 const PARTITION_MD5: &str = "d32c9cbf5e040fd4025c592c306e6668";
 /// All photos of the data set.
 const OFFICIAL_COUNT: usize = 202_599;
@@ -83,65 +85,43 @@ fn download(folder: &Path, mirror: Option<&str>) -> Result<PathBuf> {
     Ok(photos)
 }
 
-/// Look at what the user gave; a part of the data set is welcome, a web page or a broken archive is not.
+/// Look at what the user gave; a part of the data set is welcome, in any form of pictures, a web page or a broken archive
+/// is not.
 fn examine(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        let count = fs::read_dir(path)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter(|entry| is_photo(&entry.file_name().to_string_lossy()))
-            .count();
-        let below = path.join("img_align_celeba");
-        ensure!(
-            count > 0 || below.is_dir(),
-            "{} has no .jpg files; give the folder with 000001.jpg … or {PHOTOS}",
-            path.display()
-        );
-        return Ok(());
-    }
-    let mut beginning = Vec::new();
-    let file = File::open(path).with_context(|| format!("cannot read --from {}", path.display()))?;
-    file.take(512).read_to_end(&mut beginning)?;
-    if is_web_page(&beginning) {
-        bail!(
+    ensure!(path.exists(), "cannot read --from {}: there is no such file or folder", path.display());
+    let bytes = path.metadata().map_or(0, |data| data.len());
+    let survey = srm_data::survey(path).map_err(|error| match identify(path) {
+        Some(Kind::WebPage) => anyhow!(
             "{} is a web page that was saved as .zip (Google Drive shows one when the file's daily quota is used up); {BY_HAND}",
             path.display()
-        );
-    }
-    let archive = zip::ZipArchive::new(File::open(path)?).with_context(|| {
-        format!(
-            "{} is no zip archive or cut off ({} of {PHOTOS_BYTES} bytes); {BY_HAND}",
-            path.display(),
-            path.metadata().map_or(0, |data| data.len())
-        )
+        ),
+        Some(Kind::Zip) => anyhow!("{error}; it has {bytes} of the {PHOTOS_BYTES} bytes of {PHOTOS}; {BY_HAND}"),
+        _ => anyhow!("{error}; {BY_HAND}"),
     })?;
-    let count = archive.file_names().filter(|name| name.as_ref().is_ok_and(|name| is_photo(name))).count();
-    ensure!(count > 0, "{} has no .jpg files; {BY_HAND}", path.display());
-    if !Checksum::md5(PHOTOS_MD5).matches(path)? {
+    ensure!(survey.pictures, "{} holds no photos but {}; {BY_HAND}", path.display(), survey.kind);
+    if path.is_file() && !Checksum::md5(PHOTOS_MD5).matches(path)? {
         eprintln!(
-            "warning: {} is not the official archive (MD5 {PHOTOS_MD5}): it has {count} of {OFFICIAL_COUNT} photos; going on with these",
-            path.display()
+            "warning: {} is not the official archive (MD5 {PHOTOS_MD5}): it has {} of {OFFICIAL_COUNT} photos; going on with these",
+            path.display(),
+            survey.count
         );
     }
     Ok(())
 }
 
-fn is_photo(name: &str) -> bool {
-    name.to_ascii_lowercase().ends_with(".jpg")
-}
-
-/// The partition file beside the photos, in their folder, or downloaded; without one the split goes by number.
+/// The partition file in the photos' folder, beside it, or downloaded, as the authors have it or Kaggle; without one the
+/// split goes by number.
 fn partition(photos: &Path, folder: &Path) -> Option<PathBuf> {
     let beside = photos.parent().unwrap_or(Path::new("."));
-    let within = photos.join(PARTITION);
-    [within, beside.join(PARTITION), folder.join(PARTITION)].into_iter().find(|path| path.is_file())
+    let mut found =
+        [photos, beside, folder].into_iter().flat_map(|place| [PARTITION, PARTITION_CSV].map(|list| place.join(list)));
+    found.find(|path| path.is_file())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
+    use std::{fs::File, io::Write};
 
     #[test]
     fn what_is_no_archive_is_refused_with_its_cause() {
@@ -152,8 +132,10 @@ mod tests {
         fs::write(&path, "<!DOCTYPE html><html>Quota exceeded").unwrap();
         assert!(message(&path).contains("web page that was saved as .zip"));
         fs::write(&path, b"PK\x03\x04cut off").unwrap();
-        assert!(message(&path).contains("cut off (11 of 1443490838 bytes)"), "{}", message(&path));
-        assert!(message(folder.path()).contains("has no .jpg files"));
+        assert!(message(&path).contains("it has 11 of the 1443490838 bytes"), "{}", message(&path));
+        fs::write(&path, [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 7]).unwrap();
+        assert!(message(&path).contains("holds no photos but IDX"), "{}", message(&path));
+        assert!(message(folder.path()).contains("is a folder without pictures"), "{}", message(folder.path()));
     }
 
     #[test]
@@ -165,12 +147,16 @@ mod tests {
         zip.write_all(b"jpeg").unwrap();
         zip.finish().unwrap();
         examine(&path).unwrap();
+        let converted = folder.path().join("png");
+        fs::create_dir(&converted).unwrap();
+        fs::write(converted.join("000001.png"), b"png").unwrap();
+        examine(&converted).unwrap();
         let data = folder.path().join("data");
         assert_eq!(partition(&path, &data), None);
         fs::create_dir(&data).unwrap();
         fs::write(data.join(PARTITION), "").unwrap();
         assert_eq!(partition(&path, &data), Some(data.join(PARTITION)));
-        fs::write(folder.path().join(PARTITION), "").unwrap();
-        assert_eq!(partition(&path, &data), Some(folder.path().join(PARTITION)));
+        fs::write(folder.path().join(PARTITION_CSV), "").unwrap();
+        assert_eq!(partition(&path, &data), Some(folder.path().join(PARTITION_CSV)));
     }
 }

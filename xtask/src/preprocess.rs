@@ -3,7 +3,7 @@
 use crate::workspace;
 use anyhow::{Result, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
-use srm_data::{Background, Crop, Filter, Manifest, PreprocessOptions, Split};
+use srm_data::{Background, Crop, Filter, LeftOut, Manifest, PreprocessOptions, Split};
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -16,9 +16,11 @@ use std::{
 /// Options of `cargo xtask preprocess`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A folder or .zip of PNG, JPEG, PGM/PPM, BMP or WebP images; the binary version of CIFAR-10 (folder or .tar.gz);
-    /// IDX files (one or their folder, .gz or not)
-    #[arg(long, value_name = "DIR|ZIP|FILE")]
+    /// A folder, .zip, .tar or .tar.gz of PNG, JPEG, PBM to PAM, BMP or WebP pictures, or one picture; the binary version
+    /// of CIFAR-10 (folder or .tar.gz); IDX files (one or their folder, .gz or not). Each real file counts once, hidden
+    /// ones do not; what is left out is said at the end. GIF, TIFF and HEIC are not read: convert them to PNG. A picture
+    /// has at most 16384×16384 pixels and 1 GiB; those of a .tar.gz are unpacked in one go beside --out
+    #[arg(long, value_name = "DIR|ZIP|TAR|FILE")]
     input: PathBuf,
     /// The square to take: centerN (CelebA: center178, center140), box:x0,y0,x1,y1, square (the largest in the
     /// middle), none (the image is square), pad (zeros around, no resize)
@@ -30,10 +32,11 @@ pub struct Args {
     /// Resize filter, antialiased as in Pillow: box, bilinear, hamming, bicubic, lanczos
     #[arg(long, default_value_t = Filter::default())]
     filter: Filter,
-    /// Only train, valid or test: CelebA by list_eval_partition.txt, else by number; CIFAR-10 and IDX by file name
+    /// Only train, valid or test: CelebA by list_eval_partition.txt or .csv, else by number; CIFAR-10 and IDX by file name
     #[arg(long)]
     split: Option<Split>,
-    /// CelebA's list_eval_partition.txt; without it the one in or beside the input
+    /// CelebA's list_eval_partition.txt, or Kaggle's .csv; without it the one in or beside the input. A photo may have
+    /// another ending than in the list
     #[arg(long, value_name = "FILE")]
     partition: Option<PathBuf>,
     /// Only the first so many images; with --skip-bad the bad ones among them are left out
@@ -140,13 +143,19 @@ fn interrupts() -> &'static AtomicBool {
 }
 
 fn summary(manifest: &Manifest, out: &Path, seconds: f64) -> String {
-    let Manifest { count, size, channels, refused, .. } = manifest;
+    let Manifest { count, size, channels, refused, left_out, .. } = manifest;
     let rate = (count + refused.len()) as f64 / seconds.max(1e-3);
     let mut text =
         format!("{}: [{count}, {size}, {size}, {channels}], {seconds:.1} s, {rate:.0} images/s", workspace::shown(out));
     if let Some(first) = refused.first() {
         let list = workspace::shown(&Manifest::path_for(out));
         text += &format!("\nleft out: {}, for example {}: {}; all in {list}", refused.len(), first.name, first.reason);
+    }
+    if !left_out.is_empty() {
+        text += &format!("\nnot taken: {}", LeftOut::text(left_out));
+    }
+    if let Some(remedy) = LeftOut::conversion(left_out) {
+        text += &format!("\n{remedy}");
     }
     text
 }
@@ -210,6 +219,9 @@ mod tests {
         fs::create_dir(&photos).unwrap();
         fs::write(photos.join("a.ppm"), b"P6\n2 2\n255\n123456789012").unwrap();
         fs::write(photos.join("b.png"), b"").unwrap();
+        for name in ["c.gif", "d.tif", "._a.ppm", "e.jfif"] {
+            fs::write(photos.join(name), b"x").unwrap();
+        }
         let mut options = PreprocessOptions::new(&photos, Crop::None, 2, &out);
         let error = process(&options).unwrap_err().to_string();
         assert!(error.contains("b.png") && error.contains("--skip-bad") && !out.exists(), "{error}");
@@ -219,6 +231,11 @@ mod tests {
         options.skip_bad = true;
         let manifest = srm_data::preprocess(&options, &|_, _| true).unwrap();
         let text = summary(&manifest, &out, 0.5);
-        assert!(text.contains("[1, 2, 2, 3]") && text.contains("4 images/s") && text.contains("b.png"), "{text}");
+        assert!(text.contains("[1, 2, 2, 3]") && text.contains("6 images/s") && text.contains("b.png"), "{text}");
+        assert!(
+            text.contains("\nnot taken: 1 .gif (c.gif), 1 .tif (d.tif), 1 hidden (._a.ppm)\n.gif is not read"),
+            "{text}"
+        );
+        assert!(fs::read_to_string(Manifest::path_for(&out)).unwrap().contains("\"what\": \".tif\""));
     }
 }

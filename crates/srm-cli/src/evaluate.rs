@@ -8,7 +8,7 @@ use ndarray::Array4;
 use serde_json::{Value, json};
 use srm_config::Config;
 use srm_data::random::{Key, Purpose, permutation};
-use srm_data::{ImageSet, read_gallery, sha256_of_file};
+use srm_data::{ImageSet, sha256_of_file};
 use srm_eval::{FeatureNetwork, Moments, SPLITS, inception_score};
 use srm_langevin::SamplerOptions;
 use srm_train::Team;
@@ -16,7 +16,7 @@ use srm_train::Team;
 use crate::{
     arguments::EvaluateArguments,
     failure::Failure,
-    images::{digest, open_file, prepare_output, write_whole},
+    images::{digest, gallery, open_file, prepare_output, write_whole},
     interrupt,
     machine::Machine,
     output::Output,
@@ -202,13 +202,7 @@ fn scored(
 fn given(real: Option<&ImageSet>, path: &Path, count: Option<u32>) -> Result<(Array4<u8>, Value)> {
     let most = count.map_or(usize::MAX, |count| count as usize);
     let images = match real {
-        Some(images) => {
-            let gallery = read_gallery(path, images.height(), images.channels(), most)?;
-            if gallery.resized > 0 {
-                tracing::warn!("{} pictures were cut and resized to {} px", gallery.resized, images.height());
-            }
-            gallery.images
-        }
+        Some(images) => gallery(path, images.height(), images.channels(), most)?.images,
         None => {
             let set = ImageSet::open(path).context("with statistics as --data, --samples must be a .npy")?;
             let count = set.len().min(most);

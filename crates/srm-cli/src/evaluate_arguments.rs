@@ -31,7 +31,7 @@ pub struct EvaluateArguments {
     /// Of a run folder its newest checkpoint alone.
     #[arg(long, requires = "weights")]
     pub newest: bool,
-    /// Images to score instead: a .npy of u8 [n, h, w, c], or a folder of pictures.
+    /// Images to score instead: a .npy of u8 [n, h, w, c], or a folder, .zip or .tar(.gz) of pictures.
     #[arg(long, value_name = "X.npy|DIR")]
     pub samples: Option<PathBuf>,
     /// Real images, u8 [n, h, w, c], or their statistics, a .npz with mu and sigma (then the Fréchet distance alone).

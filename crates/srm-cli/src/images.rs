@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use ndarray::{Array4, ArrayView4};
 use sha2::{Digest, Sha256};
 use srm_config::Config;
-use srm_data::{ImageSet, hex, synthetic, write_npy};
+use srm_data::{Gallery, ImageSet, LeftOut, hex, read_gallery, synthetic, write_npy};
 
 use crate::memory;
 
@@ -71,6 +71,28 @@ pub fn open_file(path: &Path) -> Result<ImageSet> {
         bail!("the images {} do not exist; {}", path.display(), remedy(path));
     }
     Ok(ImageSet::open(path)?)
+}
+
+/// Read a few pictures or a `.npy` in the net's size, and say what was resized and what was not taken.
+///
+/// # Errors
+/// There is no such path, or what lies there cannot be used.
+pub fn gallery(path: &Path, size: usize, channels: usize, count: usize) -> Result<Gallery> {
+    if !path.exists() {
+        bail!("the images {} do not exist; give a .npy, a folder or archive of pictures, or a picture", path.display());
+    }
+    let gallery = read_gallery(path, size, channels, count)?;
+    if gallery.resized > 0 {
+        tracing::warn!(
+            "{} of {} images were not {size}×{size}: cut to the middle square and resized",
+            gallery.resized,
+            gallery.names.len()
+        );
+    }
+    if !gallery.left_out.is_empty() {
+        tracing::warn!("not taken of {}: {}", path.display(), LeftOut::text(&gallery.left_out));
+    }
+    Ok(gallery)
 }
 
 /// The built-in set, by way of a file that is gone again as soon as it is mapped.

@@ -181,7 +181,8 @@ pub struct InterpolateArguments {
 pub struct ReconstructArguments {
     #[command(flatten)]
     pub model: ModelArguments,
-    /// The images: u8 .npy [n, h, w, c], a folder of pictures, or one picture. Others than the net's size are resized.
+    /// The images: u8 .npy [n, h, w, c], a folder, .zip or .tar(.gz) of pictures, or one picture. Others than the net's
+    /// size are resized.
     #[arg(long, value_name = "X.npy|DIR|FILE")]
     pub images: PathBuf,
     /// Use only the first N images.

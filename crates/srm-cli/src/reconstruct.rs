@@ -2,11 +2,11 @@
 
 use std::{path::Path, time::Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use ndarray::Array4;
 use serde_json::json;
 use srm_config::is_positive_f32;
-use srm_data::{Gallery, read_gallery, write_npy};
+use srm_data::{Gallery, write_npy};
 use srm_latent::{Progress, ReconstructOptions, Reconstruction};
 use srm_train::{Team, to_bytes};
 use tch::Tensor;
@@ -16,7 +16,7 @@ use crate::{
     arguments::{MethodChoice, ReconstructArguments},
     failure::{Failure, usage},
     generator::Generator,
-    images::{digest, prepare_output},
+    images::{digest, gallery, prepare_output},
     interrupt,
     output::Output,
     ranks, shared, status,
@@ -45,7 +45,8 @@ pub fn run(arguments: &ReconstructArguments, team: &dyn Team, output: &Output) -
     let method = arguments.method.unwrap_or_else(|| MethodChoice::default_for(generator.run.has_curvature()));
     let options = options(arguments, method);
     let [c, h, _] = generator.image;
-    let gallery = open_images(arguments, h as usize, c as usize)?;
+    let most = arguments.count.map_or(usize::MAX, |count| count as usize);
+    let gallery = gallery(&arguments.images, h as usize, c as usize, most)?;
     let (count, target) = (gallery.names.len(), to_tensor(&gallery.images)?.f_to_device(generator.machine.device)?);
     ranks::same(team, "images", || Ok(format!("{count} images, {}", digest(&gallery.images))))?;
     let mask = arguments.mask.as_deref().map(|path| open_mask(path, count, generator.image)).transpose()?;
@@ -113,27 +114,10 @@ fn options(arguments: &ReconstructArguments, method: MethodChoice) -> Reconstruc
     }
 }
 
-fn open_images(arguments: &ReconstructArguments, size: usize, channels: usize) -> Result<Gallery> {
-    let path = &arguments.images;
-    if !path.exists() {
-        bail!("the images {} do not exist; give a .npy, a folder or a picture", path.display());
-    }
-    let count = arguments.count.map_or(usize::MAX, |count| count as usize);
-    let gallery = read_gallery(path, size, channels, count)?;
-    if gallery.resized > 0 {
-        tracing::warn!(
-            "{} of {} images were not {size}×{size}: cut to the middle square and resized",
-            gallery.resized,
-            gallery.names.len()
-        );
-    }
-    Ok(gallery)
-}
-
 /// 1 where the mask is white (128 and more), for one mask or one an image, `[n, c, h, w]`.
 fn open_mask(path: &Path, count: usize, [c, h, _]: [i64; 3]) -> Result<Tensor> {
     let masks =
-        read_gallery(path, h as usize, 1, count).with_context(|| format!("cannot read the mask {}", path.display()))?;
+        gallery(path, h as usize, 1, count).with_context(|| format!("cannot read the mask {}", path.display()))?;
     let found = masks.names.len();
     if found != 1 && found != count {
         return Err(usage(format!(

@@ -6,7 +6,7 @@ use anyhow::Result;
 use ndarray::Array4;
 use serde_json::{Value, json};
 use srm_config::LangevinConfig;
-use srm_data::{ImageSet, nearest, read_gallery, write_grid};
+use srm_data::{ImageSet, nearest, write_grid};
 use srm_energy::ConvNet;
 use srm_eval::{
     FeatureNetwork, FeatureSet, KernelDistance, Moments, Output as Features, PrecisionRecall, batches,
@@ -18,8 +18,8 @@ use srm_train::{Team, receive_tensor, send_tensor, to_bytes};
 use tch::Tensor;
 
 use crate::{
-    arguments::MethodChoice, failure, failure::Failure, interrupt, machine::Machine, neighbours::with_neighbours,
-    output::Output, reconstruct::to_tensor, shared, weights::Loaded,
+    arguments::MethodChoice, failure, failure::Failure, images::gallery, interrupt, machine::Machine,
+    neighbours::with_neighbours, output::Output, reconstruct::to_tensor, shared, weights::Loaded,
 };
 
 /// Images a subset and subsets of the kernel distance, as published.
@@ -252,7 +252,7 @@ pub fn reconstruction(
     output: &Output,
 ) -> Result<Value> {
     let energy = loaded.net.config();
-    let images = read_gallery(path, energy.size, energy.channels, count)?;
+    let images = gallery(path, energy.size, energy.channels, count)?;
     let target = to_tensor(&images.images)?.f_to_device(machine.device)?;
     let spread = SamplerOptions { threads: machine.threads, block };
     let options = ShortRunOptions { noise: Noise::Fixed(1), spread, keep_every: 1 };

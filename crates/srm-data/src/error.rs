@@ -1,5 +1,6 @@
 //! Name what can go wrong with images and their files.
 
+use crate::LeftOut;
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -24,11 +25,11 @@ pub enum DataError {
         reason: String,
     },
     /// A file is no image set.
-    #[error("{}: expected u8 [n, h, w, c] in C order, got {got}; `cargo xtask preprocess` makes such a file", path.display())]
+    #[error("{}: expected u8 [n, h, w, c] in C order, got {got}", path.display())]
     NotAnImageSet {
         /// The file.
         path: PathBuf,
-        /// What it holds instead.
+        /// What it holds instead, and the line that helps.
         got: String,
     },
     /// An option has a value that it cannot have.
@@ -42,7 +43,7 @@ pub enum DataError {
         expected: &'static str,
     },
     /// Images cannot be taken from there.
-    #[error("{} is {got}; --input takes a folder or .zip of images, the binary version of CIFAR-10 (.tar.gz or its folder), or IDX files (.gz or not)", path.display())]
+    #[error("{} is {got}; images come as a folder, .zip, .tar or .tar.gz of pictures, as the binary version of CIFAR-10 (.tar.gz or its folder), or as IDX files (.gz or not)", path.display())]
     NotASource {
         /// The input.
         path: PathBuf,
@@ -50,15 +51,19 @@ pub enum DataError {
         got: String,
     },
     /// A folder or archive has no images.
-    #[error("{}; images end with .png, .jpg, .jpeg, .pgm, .ppm, .pnm, .bmp or .webp", no_images(path, *others))]
+    #[error(
+        "{}; the names of pictures end with .png, .jpg, .jpeg, .jfif, .pgm, .ppm, .bmp, .webp or the like{}",
+        no_images(path, left_out),
+        conversion(left_out)
+    )]
     NoImagesIn {
         /// The folder or archive.
         path: PathBuf,
         /// Files of other kinds in it.
-        others: usize,
+        left_out: Vec<LeftOut>,
     },
     /// The images cannot be split as asked.
-    #[error("{} has no {split} split: {reason}; leave --split out, or give --partition list_eval_partition.txt", path.display())]
+    #[error("{} has no {split} split: {reason}; leave --split out, or give --partition list_eval_partition.txt (or .csv)", path.display())]
     NoSplit {
         /// The input.
         path: PathBuf,
@@ -68,12 +73,22 @@ pub enum DataError {
         reason: String,
     },
     /// A line of the partition list cannot be read.
-    #[error("{}:{line} is no partition line like `000001.jpg 0`; download the list again", path.display())]
+    #[error("{}:{line} is {text:?}, no partition line like `000001.jpg 0` or `000001.jpg,0` with 0 (train), 1 (valid) or 2 (test)", path.display())]
     BadPartition {
         /// The list.
         path: PathBuf,
         /// Line number, from 1.
         line: usize,
+        /// The line's beginning.
+        text: String,
+    },
+    /// The partition list is no text.
+    #[error("{} is no list of names and parts but {got}", path.display())]
+    NoPartition {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        got: String,
     },
     /// A colour image among grey ones.
     #[error("{name} is in colour, the images before it are grey; pass --channels 3, or --channels 1 to make all grey")]
@@ -105,7 +120,15 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
-    /// An image cannot be used.
+    /// A picture given by itself or among a few cannot be used.
+    #[error("{name}: {reason}")]
+    BadPicture {
+        /// The picture's name within its source.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// An image cannot be used by [`preprocess()`](crate::preprocess()), which can do without it.
     #[error("{name}: {reason}; remove it, or pass --skip-bad to go on without it")]
     BadImage {
         /// The image's name within its source.
@@ -143,12 +166,15 @@ pub enum DataError {
     },
 }
 
-fn no_images(path: &std::path::Path, others: usize) -> String {
-    match others {
-        0 => format!("{} is empty", path.display()),
-        1 => format!("{} has no images, only 1 other file", path.display()),
-        _ => format!("{} has no images, only {others} other files", path.display()),
+fn no_images(path: &std::path::Path, left_out: &[LeftOut]) -> String {
+    match left_out {
+        [] => format!("{} is empty", path.display()),
+        _ => format!("{} has no pictures, only {}", path.display(), LeftOut::text(left_out)),
     }
+}
+
+fn conversion(left_out: &[LeftOut]) -> String {
+    LeftOut::conversion(left_out).map_or_else(String::new, |remedy| format!("; {remedy}"))
 }
 
 impl DataError {

@@ -1,10 +1,9 @@
 //! Read a few pictures straight into memory, whatever their form and size.
 
-use crate::preprocess::{Background, Crop, Filter, Picture, Scaler};
-use crate::{DataError, ImageSet};
+use crate::preprocess::{Background, Crop, Filter, Picture, Scaler, Source};
+use crate::{DataError, ImageSet, Kind, LeftOut, identify};
 use ndarray::Array4;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Pictures in memory.
 pub struct Gallery {
@@ -14,31 +13,35 @@ pub struct Gallery {
     pub names: Vec<String>,
     /// How many had another size or shape, and were cut to the middle square and resized.
     pub resized: usize,
+    /// Files of the folder or archive that were not taken.
+    pub left_out: Vec<LeftOut>,
 }
 
-/// Read a picture file, a folder of them (in the order of names) or a `.npy` of u8 `[n, h, w, c]`, at most `count`.
+/// Read a `.npy` of u8 `[n, h, w, c]`, or whatever [`preprocess()`](crate::preprocess()) takes: a picture file, a folder
+/// or archive of them (in the order of names), raw images; at most `count`.
 ///
 /// Pictures of another size are cut to the middle square and resized (antialiased, bilinear). Grey pictures become RGB
 /// where the net wants it; a `.npy` of other channels is an error.
 ///
 /// # Errors
-/// [`DataError::Io`], [`DataError::NoImagesIn`], [`DataError::BadImage`], [`DataError::NotAnImageSet`],
-/// [`DataError::Channels`].
+/// [`DataError::Io`], [`DataError::NotASource`], [`DataError::NoImagesIn`], [`DataError::BadPicture`],
+/// [`DataError::NotAnImageSet`].
 pub fn read_gallery(path: &Path, size: usize, channels: usize, count: usize) -> Result<Gallery, DataError> {
-    if path.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("npy")) {
+    let named = path.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("npy"));
+    if named || matches!(identify(path), Some(Kind::Npy | Kind::Npz)) {
         return from_npy(path, size, channels, count);
     }
-    let files = if path.is_dir() { pictures_in(path)? } else { vec![path.to_owned()] };
-    let mut reader = Reader::new(size, channels);
     if channels == 4 {
         let reason = "pictures have no fourth channel; give a .npy of the net's size".to_owned();
-        return Err(DataError::BadImage { name: path.display().to_string(), reason });
+        return Err(DataError::BadPicture { name: path.display().to_string(), reason });
     }
-    for file in files.iter().take(count) {
-        let name = file.display().to_string();
-        let bytes = fs::read(file).map_err(DataError::io("read", file))?;
-        let picture = Picture::decode(&bytes, Background::White)
-            .map_err(|reason| DataError::BadImage { name: name.clone(), reason })?;
+    let mut source = Source::open(path, &std::env::temp_dir())?;
+    let mut reader = Reader::new(size, channels, std::mem::take(&mut source.left_out));
+    let (whole, mut buffer) = (path.is_file() && source.kind == "picture", Vec::new());
+    for index in 0..source.len().min(count) {
+        let name = if whole { path.to_owned() } else { path.join(source.name_of(index)) }.display().to_string();
+        let read = source.read(index, Background::White, &mut buffer);
+        let (picture, _) = read.map_err(|reason| DataError::BadPicture { name: name.clone(), reason })?;
         reader.take(picture.with_channels(channels), name)?;
     }
     reader.done()
@@ -50,30 +53,12 @@ fn from_npy(path: &Path, size: usize, channels: usize, count: usize) -> Result<G
         let got = format!("{} channels, where the net has {channels}", set.channels());
         return Err(DataError::NotAnImageSet { path: path.to_owned(), got });
     }
-    let mut reader = Reader::new(size, channels);
+    let mut reader = Reader::new(size, channels, Vec::new());
     for i in 0..set.len().min(count) {
         let picture = Picture { width: set.width(), height: set.height(), channels, pixels: set.image(i).to_vec() };
         reader.take(picture, format!("{} of {}", i, path.display()))?;
     }
     reader.done()
-}
-
-fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    const KINDS: [&str; 8] = ["png", "jpg", "jpeg", "pgm", "ppm", "pnm", "bmp", "webp"];
-    let (mut files, mut others) = (Vec::new(), 0);
-    for entry in fs::read_dir(folder).map_err(DataError::io("read", folder))? {
-        let path = entry.map_err(DataError::io("read", folder))?.path();
-        let kind = path.extension().map(|kind| kind.to_string_lossy().to_lowercase());
-        match kind.is_some_and(|kind| KINDS.contains(&kind.as_str())) {
-            true => files.push(path),
-            false => others += 1,
-        }
-    }
-    files.sort();
-    if files.is_empty() {
-        return Err(DataError::NoImagesIn { path: folder.to_owned(), others });
-    }
-    Ok(files)
 }
 
 /// Gathers pictures in one size.
@@ -84,12 +69,13 @@ struct Reader {
     pixels: Vec<u8>,
     names: Vec<String>,
     resized: usize,
+    left_out: Vec<LeftOut>,
 }
 
 impl Reader {
-    fn new(size: usize, channels: usize) -> Self {
+    fn new(size: usize, channels: usize, left_out: Vec<LeftOut>) -> Self {
         let scaler = Scaler::new(Crop::Square, Filter::default(), size, channels);
-        Self { size, channels, scaler, pixels: Vec::new(), names: Vec::new(), resized: 0 }
+        Self { size, channels, scaler, pixels: Vec::new(), names: Vec::new(), resized: 0, left_out }
     }
 
     fn take(&mut self, picture: Picture, name: String) -> Result<(), DataError> {
@@ -97,10 +83,10 @@ impl Reader {
             self.pixels.extend(&picture.pixels);
         } else if self.channels == 4 {
             let reason = format!("it is {}×{}, and four channels are not resized", picture.width, picture.height);
-            return Err(DataError::BadImage { name, reason });
+            return Err(DataError::BadPicture { name, reason });
         } else {
             let scaled = self.scaler.run(&picture);
-            self.pixels.extend(scaled.map_err(|reason| DataError::BadImage { name: name.clone(), reason })?);
+            self.pixels.extend(scaled.map_err(|reason| DataError::BadPicture { name: name.clone(), reason })?);
             self.resized += 1;
         }
         self.names.push(name);
@@ -110,6 +96,65 @@ impl Reader {
     fn done(self) -> Result<Gallery, DataError> {
         let shape = (self.names.len(), self.size, self.size, self.channels);
         let images = Array4::from_shape_vec(shape, self.pixels).expect("every picture has been brought to one size");
-        Ok(Gallery { images, names: self.names, resized: self.resized })
+        Ok(Gallery { images, names: self.names, resized: self.resized, left_out: self.left_out })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array4;
+    use std::fs;
+
+    fn pgm(level: u8) -> Vec<u8> {
+        [b"P5\n1 1\n255\n", &[level][..]].concat()
+    }
+
+    fn read(path: &Path) -> Result<Gallery, String> {
+        read_gallery(path, 1, 1, 9).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn folders_are_read_as_everywhere_and_a_picture_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in [("b.pgm", pgm(2)), ("a.JPE", pgm(1)), ("._b.pgm", vec![0; 9]), ("c.gif", vec![0; 9])] {
+            fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        let gallery = read(folder.path()).unwrap();
+        assert_eq!(gallery.images.as_slice(), Some(&[1, 2][..]));
+        assert_eq!(gallery.names[1], folder.path().join("b.pgm").display().to_string());
+        assert_eq!(LeftOut::text(&gallery.left_out), "1 .gif (c.gif), 1 hidden (._b.pgm)");
+        let one = folder.path().join("b.pgm");
+        let gallery = read(&one).unwrap();
+        assert_eq!((gallery.names, gallery.images.len()), (vec![one.display().to_string()], 1));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_without_advice_for_another_command() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ppm");
+        for (bytes, expected) in [
+            (&b"P6\n9999999 9999999\n255\n"[..], "a.ppm: it is damaged or cut off: it claims 9999999×9999999"),
+            (b"GIF89a", "a picture (GIF): this format is not read"),
+            (b"PAR1", "a Parquet table"),
+            (b"", "an empty file"),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let text = read(&path).err().unwrap();
+            assert!(text.contains(expected) && !text.contains("--skip-bad"), "{text}");
+        }
+        assert!(!read(folder.path()).err().unwrap().contains("--skip-bad"));
+    }
+
+    #[test]
+    fn arrays_are_told_by_their_content_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("samples.dat");
+        ndarray_npy::write_npy(&path, &Array4::<u8>::from_elem((2, 1, 1, 1), 7)).unwrap();
+        assert_eq!(read(&path).unwrap().images.as_slice(), Some(&[7, 7][..]));
+        ndarray_npy::write_npy(&path, &Array4::<u8>::zeros((2, 3, 8, 8))).unwrap();
+        assert!(read(&path).err().unwrap().contains(".transpose(0, 2, 3, 1)"));
+        fs::write(folder.path().join("x.npz"), "PK\x03\x04").unwrap();
+        assert!(read(&folder.path().join("x.npz")).is_err());
     }
 }

@@ -1,8 +1,6 @@
 //! Read an image set straight from the disk's pages: u8 `.npy` `[n, h, w, c]`, memory-mapped.
 
-use crate::{DataError, map::Map};
-use ndarray::ArrayView4;
-use ndarray_npy::{ViewNpyError, ViewNpyExt};
+use crate::{DataError, Kind, identify, map::Map, npy_header::NpyHeader};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
@@ -20,26 +18,41 @@ pub struct ImageSet {
 }
 
 impl ImageSet {
-    /// Open a `.npy` of u8 `[n, h, w, c]` in C order.
+    /// Open a `.npy` of u8 `[n, h, w, c]` in C order, c being 1, 3 or 4.
     ///
     /// # Errors
-    /// [`DataError::Io`] where it cannot be read, [`DataError::NotAnImageSet`] for another dtype or shape, or a file
-    /// that is cut off.
+    /// [`DataError::Io`] where it cannot be read, [`DataError::NotAnImageSet`] for another kind of file, type, order or
+    /// shape, with the line that helps, or for a file that is cut off.
     pub fn open(path: &Path) -> Result<Self, DataError> {
-        let map = Map::open(path)?;
         let wrong = |got: String| DataError::NotAnImageSet { path: path.to_owned(), got };
-        let (offset, shape) = {
-            let view = ArrayView4::<u8>::view_npy(map.as_ref()).map_err(|error| wrong(describe(&error)))?;
-            if !view.is_standard_layout() {
-                return Err(wrong("an array in Fortran order".into()));
-            }
-            let (n, h, w, c) = view.dim();
-            (view.as_ptr() as usize - map.as_ref().as_ptr() as usize, [n, h, w, c])
-        };
-        if shape.contains(&0) {
-            return Err(wrong(format!("shape {shape:?}, which holds no pixel")));
+        if let Some(kind) = identify(path).filter(|kind| *kind != Kind::Npy) {
+            return Err(wrong(kind.to_string()));
         }
-        Ok(Self { path: path.to_owned(), map, offset, len: shape[0], shape })
+        let map = Map::open(path)?;
+        let bytes = map.as_ref();
+        let damaged = || wrong("no .npy file, or one whose header is damaged".to_owned());
+        let header = NpyHeader::read(bytes).ok_or_else(damaged)?;
+        let numbers = bytes.get(header.offset..).unwrap_or_default();
+        if let Some(fault) = header.fault(path, numbers) {
+            return Err(wrong(fault));
+        }
+        let shape: [usize; 4] = header.shape[..].try_into().map_err(|_| damaged())?;
+        let claimed = shape.iter().try_fold(1_usize, |product, axis| product.checked_mul(*axis));
+        match claimed {
+            Some(0) => Err(wrong(format!("shape {shape:?}, which holds no pixel"))),
+            Some(claimed) if claimed == numbers.len() => {
+                Ok(Self { path: path.to_owned(), offset: header.offset, map, len: shape[0], shape })
+            }
+            Some(claimed) if claimed < numbers.len() => Err(wrong(format!(
+                "shape {shape:?} and {} bytes more than that: it is damaged, or several arrays in one file",
+                numbers.len() - claimed
+            ))),
+            claimed => {
+                let missing =
+                    claimed.map_or("more than there can be".to_owned(), |all| (all - numbers.len()).to_string());
+                Err(wrong(format!("shape {shape:?} in a file that is cut off: {missing} bytes are missing")))
+            }
+        }
     }
 
     /// Images in use.
@@ -98,15 +111,6 @@ impl ImageSet {
     }
 }
 
-fn describe(error: &ViewNpyError) -> String {
-    match error {
-        ViewNpyError::WrongDescriptor(descriptor) => format!("dtype {descriptor}"),
-        ViewNpyError::WrongNdim(_, ndim) => format!("{ndim} axes"),
-        ViewNpyError::MissingBytes(missing) => format!("a file that is cut off: {missing} bytes are missing"),
-        other => format!("no .npy file: {other}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,9 +139,9 @@ mod tests {
         let message = |path: &Path| ImageSet::open(path).unwrap_err().to_string();
         assert!(message(&path).contains("x.npy"));
         ndarray_npy::write_npy(&path, &Array4::<f32>::zeros((1, 2, 2, 1))).unwrap();
-        assert!(message(&path).contains("dtype '<f4'"), "{}", message(&path));
+        assert!(message(&path).contains("<f4 [1, 2, 2, 1]; in Python: numpy.save("), "{}", message(&path));
         ndarray_npy::write_npy(&path, &Array2::<u8>::zeros((4, 2))).unwrap();
-        assert!(message(&path).contains("2 axes"), "{}", message(&path));
+        assert!(message(&path).contains("u8 [4, 2]"), "{}", message(&path));
         ndarray_npy::write_npy(&path, &Array4::<u8>::zeros((0, 2, 2, 1))).unwrap();
         assert!(message(&path).contains("no pixel"), "{}", message(&path));
         ndarray_npy::write_npy(&path, &Array4::<u8>::zeros((9, 9, 9, 3))).unwrap();
@@ -145,8 +149,26 @@ mod tests {
         std::fs::write(&path, &bytes[..bytes.len() - 5]).unwrap();
         assert!(message(&path).contains("cut off: 5 bytes"), "{}", message(&path));
         std::fs::write(&path, "<html>").unwrap();
-        assert!(message(&path).contains("no .npy file"), "{}", message(&path));
+        assert!(message(&path).contains("a web page saved as a file"), "{}", message(&path));
+        std::fs::write(&path, [&bytes[..], b"12"].concat()).unwrap();
+        assert!(message(&path).contains("2 bytes more"), "{}", message(&path));
+        std::fs::write(&path, &bytes[..60]).unwrap();
+        assert!(message(&path).contains("header is damaged"), "{}", message(&path));
         std::fs::write(&path, "").unwrap();
-        assert!(!message(&path).is_empty());
+        assert!(message(&path).contains("0 bytes"), "{}", message(&path));
+        assert!(message(folder.path()).contains("a folder: `cargo xtask preprocess"), "{}", message(folder.path()));
+    }
+
+    #[test]
+    fn a_shape_beyond_all_bounds_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.npy");
+        for shape in ["(18446744073709551615, 9, 9, 3)", "(4294967296, 4294967296, 9, 3)", "(99999999, 64, 64, 3)"] {
+            let dict = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n");
+            let header = [b"\x93NUMPY\x01\0", &(dict.len() as u16).to_le_bytes()[..], dict.as_bytes(), b"12"].concat();
+            std::fs::write(&path, header).unwrap();
+            let message = ImageSet::open(&path).unwrap_err().to_string();
+            assert!(message.contains("cut off"), "{message}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use ndarray::Array4;
 use srm_config::Config;
-use srm_data::{ImageSet, read_gallery};
+use srm_data::ImageSet;
 use srm_latent::rhos;
 use srm_train::{Alone, to_bytes};
 use tch::Tensor;
@@ -17,6 +17,7 @@ use crate::{
     arguments::{MethodChoice, ModelArguments, NoiseChoice, ReportArguments},
     failure::{self, Failure},
     generator::Generator,
+    images::gallery,
     interrupt,
     machine::Machine,
     output::Output,
@@ -205,7 +206,7 @@ fn reconstruction(
 fn targets(arguments: &ReportArguments, generator: &Generator, data: Result<&ImageSet, &String>) -> Result<Array4<u8>> {
     let [c, h, w] = generator.image.map(|side| side as usize);
     if let Some(path) = &arguments.images {
-        return Ok(read_gallery(path, h, c, ROWS)?.images);
+        return Ok(gallery(path, h, c, ROWS)?.images);
     }
     let images = data.map_err(|reason| anyhow::anyhow!("no images to reconstruct: {reason}"))?;
     let count = images.len().min(ROWS);

@@ -1,8 +1,14 @@
 //! Decode one image file into 8 bits, grey or RGB, upright, without alpha.
 
-use crate::DataError;
-use image::{DynamicImage, ImageFormat, ImageResult, codecs::pnm::PnmDecoder, metadata::Orientation};
+use crate::{
+    BEGINNING, DataError, identify_bytes,
+    preprocess::header::{check_promise, check_webp, png_exif, whole_jpeg},
+};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, metadata::Orientation};
 use std::{fmt, io::Cursor, str::FromStr};
+
+/// Bytes that a decoder may ask for besides the picture: rows, and unpacked notes in the file.
+const DECODER_BYTES: u64 = 1 << 28;
 
 /// A decoded image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,31 +53,31 @@ impl fmt::Display for Background {
 }
 
 impl Picture {
-    /// Decode PNG, JPEG, PGM/PPM, BMP or WebP, whatever the file is called.
+    /// Decode PNG, JPEG, PBM to PAM, BMP or WebP, whatever the file is called.
     ///
-    /// 16 bits become 8 by rounding, alpha is laid over `background`, a JPEG's EXIF orientation is applied, of an
-    /// animation the first frame is taken. Fails with the reason, also for a JPEG that is cut off and for a PGM or PPM with more
-    /// bytes than its header says, which decoders let pass.
+    /// 16 bits become 8 by rounding, alpha is laid over `background`, the orientation in EXIF is applied, of an animation
+    /// the first frame is taken, what follows a JPEG's end is left alone. Fails with the reason, also for a JPEG that is
+    /// cut off and for a PGM or PPM with more bytes than its header says, which decoders let pass. What the header
+    /// promises is held against the file's length before room is made for it.
     pub(crate) fn decode(bytes: &[u8], background: Background) -> Result<Self, String> {
         if bytes.is_empty() {
             return Err("the file is empty (0 bytes)".into());
         }
-        let format = image::guess_format(bytes).ok().filter(|format| format.reading_enabled());
-        let format = format.ok_or("it is no PNG, JPEG, PGM/PPM, BMP or WebP image")?;
-        if format == ImageFormat::Jpeg && !jpeg_is_whole(bytes) {
-            return Err("the JPEG is cut off".into());
-        }
-        let decoded = match format {
-            ImageFormat::Pnm => decode_pnm(bytes),
-            _ => image::load_from_memory_with_format(bytes, format).map(|picture| (picture, 0)),
+        let Some(format) = image::guess_format(bytes).ok().filter(ImageFormat::reading_enabled) else {
+            return Err(match identify_bytes(&bytes[..bytes.len().min(BEGINNING)]) {
+                Some(kind) => format!("it is no PNG, JPEG, PGM/PPM, BMP or WebP picture but {kind}"),
+                None => "it is no PNG, JPEG, PGM/PPM, BMP or WebP picture".into(),
+            });
         };
-        let (mut picture, rest) = decoded.map_err(|error| format!("it is damaged ({error})"))?;
+        let bytes = match format {
+            ImageFormat::Jpeg => whole_jpeg(bytes).ok_or("the JPEG is cut off")?,
+            _ => bytes,
+        };
+        let (mut picture, orientation, rest) = decode_upto_its_end(bytes, format)?;
         if rest > 0 {
             return Err(format!("it is damaged ({rest} bytes more than its header says)"));
         }
-        if format == ImageFormat::Jpeg {
-            picture.apply_orientation(jpeg_orientation(bytes));
-        }
+        picture.apply_orientation(orientation);
         Ok(Self::flatten(picture, background))
     }
 
@@ -109,29 +115,44 @@ impl Picture {
     }
 }
 
-/// Decode PGM, PPM or PBM; also how many bytes follow beyond the line feed that some programs write at the end.
-fn decode_pnm(bytes: &[u8]) -> ImageResult<(DynamicImage, usize)> {
-    let mut cursor = Cursor::new(bytes);
-    let picture = DynamicImage::from_decoder(PnmDecoder::new(&mut cursor)?)?;
-    let rest = bytes.get(cursor.position() as usize..).unwrap_or_default();
-    let binary = matches!(bytes, [b'P', b'4'..=b'6', ..]);
-    let rest = if binary { rest.strip_suffix(b"\n").unwrap_or(rest) } else { rest.trim_ascii() };
-    Ok((picture, rest.len()))
-}
-
-/// The orientation in the EXIF segment (APP1) before the first scan.
-fn jpeg_orientation(bytes: &[u8]) -> Orientation {
-    let mut rest = bytes.get(2..).unwrap_or_default();
-    while let [0xFF, marker, high, low, ..] = *rest {
-        let length = usize::from(u16::from_be_bytes([high, low])); // its own two bytes included
-        let Some(segment) = rest.get(4..2 + length) else { break };
-        match (marker, segment.strip_prefix(b"Exif\0\0")) {
-            (0xE1, Some(exif)) => return Orientation::from_exif_chunk(exif).unwrap_or(Orientation::NoTransforms),
-            (0xDA, _) => break,
-            _ => rest = &rest[2 + length..],
-        }
+/// The picture, the orientation that its EXIF asks for, and in PBM to PAM how many bytes follow beyond the line feed
+/// that some programs write at the end.
+fn decode_upto_its_end(bytes: &[u8], format: ImageFormat) -> Result<(DynamicImage, Orientation, usize), String> {
+    if format == ImageFormat::WebP {
+        check_webp(bytes)?;
     }
-    Orientation::NoTransforms
+    let damaged = |error: ImageError| match error {
+        ImageError::Limits(_) => {
+            format!(
+                "it is damaged, or larger than what is read: its {} bytes claim a picture without bounds",
+                bytes.len()
+            )
+        }
+        error => format!("it is damaged ({error})"),
+    };
+    let mut cursor = Cursor::new(bytes);
+    let mut reader = ImageReader::with_format(&mut cursor, format);
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(DECODER_BYTES);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(damaged)?;
+    let (width, height) = decoder.dimensions();
+    check_promise(format, width, height, bytes.len())?;
+    let exif = match format {
+        ImageFormat::Png => png_exif(bytes).map(<[u8]>::to_vec),
+        _ => decoder.exif_metadata().ok().flatten(),
+    };
+    // some programs keep the mark that EXIF has in a JPEG
+    let exif = exif.as_deref().map(|exif| exif.strip_prefix(b"Exif\0\0").unwrap_or(exif));
+    let orientation = exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
+    let picture = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    let rest = bytes.get(cursor.position() as usize..).unwrap_or_default();
+    let rest = match bytes {
+        [b'P', b'4'..=b'7', ..] => rest.strip_suffix(b"\n").unwrap_or(rest),
+        [b'P', b'1'..=b'3', ..] => rest.trim_ascii(),
+        _ => &[],
+    };
+    Ok((picture, orientation, rest.len()))
 }
 
 /// Lay pixels of N channels, the last of them alpha, over `ground`: (c a + ground (255 - a)) / 255, rounded.
@@ -146,108 +167,5 @@ fn lay<const N: usize>(pixels: &[u8], ground: u32) -> Vec<u8> {
     pixels.iter().map(over).flat_map(|pixel| pixel.into_iter().take(N - 1)).collect()
 }
 
-/// Whether an end-of-image marker follows the last start of a scan: a JPEG that is cut off has none, and decoders fill
-/// the rest with grey. Within a scan the two bytes of a marker cannot stand together.
-fn jpeg_is_whole(bytes: &[u8]) -> bool {
-    let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xFF, marker]);
-    last(0xD9) > last(0xDA)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use image::{ExtendedColorType, GrayAlphaImage, ImageBuffer, Luma, Rgb, RgbImage, Rgba, RgbaImage};
-
-    fn encode(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
-        let mut file = Cursor::new(Vec::new());
-        picture.into().write_to(&mut file, format).unwrap();
-        file.into_inner()
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Picture, String> {
-        Picture::decode(bytes, Background::White)
-    }
-
-    fn colours() -> RgbImage {
-        RgbImage::from_fn(12, 8, |x, y| Rgb([(x * 20) as u8, (y * 30) as u8, 128]))
-    }
-
-    #[test]
-    fn every_format_decodes() {
-        let colours = colours();
-        for format in [ImageFormat::Png, ImageFormat::Pnm, ImageFormat::Bmp, ImageFormat::Jpeg, ImageFormat::WebP] {
-            let bytes = encode(colours.clone(), format);
-            let picture = decode(&bytes).unwrap();
-            assert_eq!((picture.width, picture.height, picture.channels), (12, 8, 3), "{format:?}");
-            let difference = picture.pixels.iter().zip(colours.as_raw()).map(|(a, b)| a.abs_diff(*b)).max();
-            let allowed = if format == ImageFormat::Jpeg { 40 } else { 0 }; // quality 75 on a steep colour ramp
-            assert!(difference.is_some_and(|difference| difference <= allowed), "{format:?} {difference:?}");
-        }
-        assert_eq!(decode(b"P2\n2 1\n255\n7 9\n").unwrap().pixels, [7, 9]);
-        let grey = encode(ImageBuffer::from_fn(4, 4, |x, _| Luma([x as u8])), ImageFormat::Jpeg);
-        assert_eq!(decode(&grey).unwrap().channels, 1);
-    }
-
-    #[test]
-    fn sixteen_bits_round_to_eight() {
-        let deep = ImageBuffer::from_fn(2, 1, |x, _| Luma([[128 + 257 * 7_u16, 129 + 257 * 7][x as usize]]));
-        let picture = decode(&encode(deep, ImageFormat::Png)).unwrap();
-        assert_eq!((picture.channels, picture.pixels), (1, vec![7, 8]));
-        let deep = ImageBuffer::from_pixel(1, 1, Rgb([65535_u16, 0, 257 * 9]));
-        assert_eq!(decode(&encode(deep, ImageFormat::Png)).unwrap().pixels, [255, 0, 9]);
-    }
-
-    #[test]
-    fn alpha_is_laid_over_the_background() {
-        let glass = RgbaImage::from_fn(3, 1, |x, _| Rgba([100, 0, 200, [0, 255, 51][x as usize]]));
-        for format in [ImageFormat::Png, ImageFormat::WebP] {
-            let bytes = encode(glass.clone(), format);
-            let white = decode(&bytes).unwrap();
-            assert_eq!(
-                (white.channels, &white.pixels[..3], &white.pixels[3..6]),
-                (3, &[255; 3][..], &[100, 0, 200][..])
-            );
-            assert_eq!(white.pixels[6..], [224, 204, 244]); // a fifth of the colour, four fifths of 255
-            assert_eq!(Picture::decode(&bytes, Background::Black).unwrap().pixels[6..], [20, 0, 40]);
-        }
-        let grey = GrayAlphaImage::from_raw(2, 1, vec![10, 255, 10, 0]).unwrap();
-        assert_eq!(decode(&encode(grey, ImageFormat::Png)).unwrap().pixels, [10, 255]);
-    }
-
-    #[test]
-    fn orientation_in_the_file_is_applied() {
-        let mut jpeg = Vec::new();
-        let wide: Vec<u8> = (0..16 * 8).map(|i| if i % 16 < 8 { 0 } else { 255 }).collect();
-        image::codecs::jpeg::JpegEncoder::new(&mut jpeg).encode(&wide, 16, 8, ExtendedColorType::L8).unwrap();
-        // an APP1 segment with one EXIF entry: orientation (0x0112), short, 6 = turn by 90° clockwise
-        let exif = b"\xFF\xE1\x00\x22Exif\0\0II\x2A\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
-        let turned = decode(&[&jpeg[..2], exif, &jpeg[2..]].concat()).unwrap();
-        assert_eq!((turned.width, turned.height), (8, 16));
-        assert!(turned.pixels[0] < 20 && turned.pixels[127] > 235); // the left half came to the top
-    }
-
-    #[test]
-    fn damage_is_found_and_named() {
-        for format in [ImageFormat::Png, ImageFormat::Pnm, ImageFormat::Bmp, ImageFormat::Jpeg, ImageFormat::WebP] {
-            let bytes = encode(colours(), format);
-            let reason = decode(&bytes[..bytes.len() * 2 / 3]).unwrap_err();
-            assert!(reason.contains("damaged") || reason.contains("cut off"), "{format:?}: {reason}");
-        }
-        assert!(decode(b"").unwrap_err().contains("0 bytes"));
-        assert!(decode(b"<html>quota</html>").unwrap_err().contains("no PNG"));
-        assert!(decode(b"GIF89a-------------").unwrap_err().contains("no PNG"));
-        assert!(decode(b"P5\n2 1\n255\nabc").unwrap_err().contains("1 bytes more"));
-        assert!(decode(b"P5\n2 1\n255\nab\x0B").unwrap_err().contains("1 bytes more"));
-        assert!(decode(b"P5\n2 1\n255\nab\n").is_ok());
-        assert!(decode(b"P5\r\n2 1\r\n255\r\nab").unwrap_err().contains("damaged"));
-    }
-
-    #[test]
-    fn channels_convert_both_ways() {
-        let red = Picture { width: 1, height: 1, channels: 3, pixels: vec![255, 0, 0] };
-        let grey = red.clone().with_channels(1);
-        assert_eq!((grey.channels, &grey.pixels[..]), (1, &[76][..])); // 0.299 · 255 = 76.2
-        assert_eq!(grey.with_channels(3).pixels, [76; 3]);
-        assert_eq!(red.clone().with_channels(3), red);
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Record beside a `.npy` where its images came from and what was done to them.
 
-use crate::DataError;
+use crate::{DataError, preprocess::LeftOut};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
@@ -32,6 +32,9 @@ pub struct Manifest {
     pub source: Origin,
     /// Images left out with `--skip-bad`.
     pub refused: Vec<Refused>,
+    /// Files of a folder or archive that were not taken, by their ending or the reason.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
     /// Version of srm.
     pub srm: String,
 }
@@ -41,7 +44,7 @@ pub struct Manifest {
 pub struct Origin {
     /// Name of the file or folder, without its path.
     pub name: String,
-    /// zip, folder, CIFAR-10 or IDX.
+    /// zip, tar, folder, picture, CIFAR-10 or IDX.
     pub kind: String,
     /// SHA-256 of the file. Of a folder: SHA-256 over the lines `sha256  name` of its images in use, as `sha256sum`
     /// prints them, sorted by name; an image that cannot be read has no line.

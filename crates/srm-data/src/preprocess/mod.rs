@@ -1,9 +1,13 @@
 //! Turn photos into an image set: read, crop, resize, write, and record what was done.
 
+mod archive;
 mod crop;
 mod decode;
+mod header;
+mod listing;
 mod manifest;
 mod output;
+mod partition;
 mod records;
 mod resize;
 mod source;
@@ -15,12 +19,15 @@ use crate::{DataError, picture::replace};
 pub use crop::Crop;
 pub use decode::Background;
 pub(crate) use decode::Picture;
+pub use listing::LeftOut;
 pub use manifest::{Manifest, Origin, Refused, hex, sha256_of_file};
 use output::Output;
 use rayon::prelude::*;
 pub use resize::Filter;
 pub(crate) use resize::Scaler;
-use source::{Items, Source};
+use source::Items;
+pub(crate) use source::Source;
+pub use source::{Survey, survey};
 pub use split::Split;
 use std::{
     io::Write,
@@ -35,14 +42,16 @@ use std::{
 const PROBES: usize = 32;
 /// Largest side of the finished images in pixels.
 const LARGEST: usize = 4096;
+/// Largest height and width of a picture that is read, where both are equal, in pixels: as many pixels it may have.
+const LARGEST_PICTURE: usize = 16_384;
 
 /// What to make of which images.
 #[derive(Clone, Debug)]
 pub struct PreprocessOptions {
-    /// A folder (with subfolders) or .zip of PNG, JPEG, PGM/PPM, BMP or WebP images; the binary version of CIFAR-10 as
-    /// folder or .tar.gz; IDX files, one or a folder of them, .gz or not.
+    /// A folder (with subfolders), .zip, .tar or .tar.gz of PNG, JPEG, PBM to PAM, BMP or WebP pictures, or one picture;
+    /// the binary version of CIFAR-10 as folder or .tar.gz; IDX files, one or a folder of them, .gz or not.
     pub input: PathBuf,
-    /// CelebA's list_eval_partition.txt; `None` looks in and beside the input.
+    /// CelebA's list_eval_partition.txt or .csv; `None` looks in and beside the input.
     pub partition: Option<PathBuf>,
     /// Only these images.
     pub split: Option<Split>,
@@ -156,7 +165,9 @@ pub fn preprocess(
 }
 
 fn open(options: &PreprocessOptions) -> Result<Source, DataError> {
-    let mut source = Source::open(&options.input)?;
+    // a packed archive is unpacked where there must be room for the images anyway
+    let scratch = options.out.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+    let mut source = Source::open(&options.input, scratch)?;
     if let Some(split) = options.split {
         split::choose(&mut source, split, &options.input, options.partition.as_deref())?;
     }
@@ -249,6 +260,7 @@ fn describe(
         split: options.split.map(|split| split.to_string()),
         source: Origin { name: source.name.clone(), kind: source.kind.to_owned(), sha256 },
         refused,
+        left_out: source.left_out.clone(),
         srm: env!("CARGO_PKG_VERSION").to_owned(),
     })
 }

@@ -1,14 +1,12 @@
 //! Read files of raw images of one size: CIFAR-10's binary version and IDX (MNIST, Fashion-MNIST), compressed or not.
 
-use crate::{DataError, preprocess::decode::Picture};
+use crate::{
+    DataError,
+    preprocess::{decode::Picture, listing::file_name},
+};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
-use std::{
-    fs,
-    io::Read,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, io::Read, path::Path, sync::Arc};
 
 /// First bytes of an IDX file of u8 images: type 8 (unsigned byte), three axes. See yann.lecun.com/exdb/mnist.
 pub(crate) const IDX_IMAGES: [u8; 4] = [0, 0, 8, 3];
@@ -17,6 +15,8 @@ pub(crate) const GZIP: [u8; 2] = [0x1F, 0x8B];
 /// A label, then 32 × 32 red, green and blue values. See www.cs.toronto.edu/~kriz/cifar.html, "binary version".
 const CIFAR_RECORD: usize = 1 + 3 * CIFAR_SIDE * CIFAR_SIDE;
 const CIFAR_SIDE: usize = 32;
+/// Bytes of raw images that are read into memory: five times the largest set in this form, EMNIST.
+const LARGEST: u64 = 3 << 30;
 
 /// The images of one file.
 #[derive(Clone, Debug)]
@@ -37,24 +37,14 @@ enum Layout {
 
 /// Whether a file of this name is one of CIFAR-10's six.
 pub(crate) fn is_cifar(name: &str) -> bool {
-    let file = name.rsplit('/').next().unwrap_or(name);
+    let file = file_name(name);
     file.ends_with(".bin") && (file.starts_with("data_batch_") || file.starts_with("test_batch"))
 }
 
 /// Whether a file of this name holds IDX images.
 pub(crate) fn is_idx(name: &str) -> bool {
-    let file = name.rsplit('/').next().unwrap_or(name);
+    let file = file_name(name);
     ["idx3-ubyte", "idx3-ubyte.gz"].iter().any(|ending| file.ends_with(ending))
-}
-
-/// The first four bytes of a file, unpacked; zeros where there are not as many.
-pub(crate) fn beginning(bytes: &[u8]) -> [u8; 4] {
-    let mut first = [0; 4];
-    let read = match bytes.starts_with(&GZIP) {
-        true => MultiGzDecoder::new(bytes).read_exact(&mut first),
-        false => (&mut &bytes[..]).read_exact(&mut first),
-    };
-    if read.is_ok() { first } else { [0; 4] }
 }
 
 /// The part that holds image `index` of all, and its index there.
@@ -71,43 +61,23 @@ pub(crate) fn locate(parts: &[Records], mut index: usize) -> (&Records, usize) {
 impl Records {
     /// Open an IDX file or one batch of CIFAR-10; what is compressed is unpacked in memory.
     pub(crate) fn open(path: &Path) -> Result<Self, DataError> {
-        let mut bytes = fs::read(path).map_err(DataError::io("read", path))?;
+        let file = fs::File::open(path).map_err(DataError::io("read", path))?;
+        let mut bytes = read_at_most(path, file)?.map_err(DataError::io("read", path))?;
         let digest = Sha256::digest(&bytes).into();
         if bytes.starts_with(&GZIP) {
-            let mut unpacked = Vec::new();
-            let done = MultiGzDecoder::new(&bytes[..]).read_to_end(&mut unpacked);
-            done.map_err(|error| damaged(path, &format!("a .gz that is damaged or cut off ({error})")))?;
-            bytes = unpacked;
+            let broken = |error| damaged(path, &format!("a .gz that is damaged or cut off ({error})"));
+            bytes = read_at_most(path, MultiGzDecoder::new(&bytes[..]))?.map_err(broken)?;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Self::new(path, name, bytes, digest)
     }
 
-    /// The batches of `cifar-10-binary.tar.gz`, by name.
-    pub(crate) fn open_tar(path: &Path) -> Result<Vec<Self>, DataError> {
-        let file = fs::File::open(path).map_err(DataError::io("read", path))?;
-        let broken = |error: std::io::Error| damaged(path, &format!("an archive that is damaged or cut off ({error})"));
-        let mut archive = tar::Archive::new(MultiGzDecoder::new(std::io::BufReader::new(file)));
-        let mut parts = Vec::new();
-        for entry in archive.entries().map_err(broken)? {
-            let mut entry = entry.map_err(broken)?;
-            let name = PathBuf::from(entry.path().map_err(broken)?);
-            let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if is_cifar(&name) {
-                let mut bytes = Vec::new();
-                entry.read_to_end(&mut bytes).map_err(broken)?;
-                let digest = Sha256::digest(&bytes).into();
-                parts.push(Self::new(path, name, bytes, digest)?);
-            }
-        }
-        parts.sort_by(|one, other| one.name.cmp(&other.name));
-        if parts.is_empty() {
-            return Err(damaged(
-                path,
-                "an archive without data_batch_1.bin …; the binary version of CIFAR-10 is needed",
-            ));
-        }
-        Ok(parts)
+    /// One batch of CIFAR-10 in an archive.
+    pub(crate) fn of_entry(archive: &Path, name: &str, entry: impl Read) -> Result<Self, DataError> {
+        let broken = |error| damaged(archive, &format!("an archive that is damaged or cut off ({error})"));
+        let bytes = read_at_most(archive, entry)?.map_err(broken)?;
+        let digest = Sha256::digest(&bytes).into();
+        Self::new(archive, file_name(name).to_owned(), bytes, digest)
     }
 
     fn new(path: &Path, name: String, bytes: Vec<u8>, digest: [u8; 32]) -> Result<Self, DataError> {
@@ -175,6 +145,16 @@ fn idx_layout(path: &Path, bytes: &[u8]) -> Result<(Layout, usize), DataError> {
     Ok((Layout::Idx { height, width }, count))
 }
 
+/// All bytes, or an error of ours beyond the largest file that is read, as a bomb has it.
+fn read_at_most(path: &Path, file: impl Read) -> Result<std::io::Result<Vec<u8>>, DataError> {
+    let mut bytes = Vec::new();
+    let read = file.take(LARGEST + 1).read_to_end(&mut bytes);
+    if bytes.len() as u64 > LARGEST {
+        return Err(damaged(path, &format!("raw images of more than {LARGEST} bytes, larger than what is read")));
+    }
+    Ok(read.map(|_| bytes))
+}
+
 fn damaged(path: &Path, got: &str) -> DataError {
     DataError::NotASource { path: path.to_owned(), got: got.to_owned() }
 }
@@ -182,6 +162,10 @@ fn damaged(path: &Path, got: &str) -> DataError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        map::Map,
+        preprocess::archive::{TarContent, list_tar},
+    };
     use flate2::{Compression, write::GzEncoder};
     use std::io::Write;
 
@@ -232,7 +216,8 @@ mod tests {
         }
         let path = folder.path().join("cifar-10-binary.tar.gz");
         fs::write(&path, pack(&tar.into_inner().unwrap())).unwrap();
-        let parts = Records::open_tar(&path).unwrap();
+        let map = Map::open(&path).unwrap();
+        let TarContent::Cifar(parts) = list_tar(&path, map, folder.path()).unwrap() else { panic!("no CIFAR-10") };
         let names: Vec<_> = parts.iter().map(|part| (part.name(), part.len())).collect();
         assert_eq!(names, [("data_batch_1.bin", 2), ("test_batch.bin", 1)]);
         let (part, index) = locate(&parts, 2);

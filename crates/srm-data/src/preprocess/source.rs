@@ -1,23 +1,20 @@
-//! Find the images of a folder, a zip archive, CIFAR-10 or IDX files, and read them one by one.
+//! Find the pictures of a folder or archive, CIFAR-10 or IDX files, and read them one by one.
 
 use crate::{
-    DataError,
+    DataError, Kind, identify,
     map::Map,
     preprocess::{
+        archive::{self, TarContent, TarEntries, ZipEntries},
         decode::{Background, Picture},
+        listing::{self, LeftOut, Tally},
         records::{self, Records},
     },
 };
 use sha2::{Digest, Sha256};
 use std::{
     fs,
-    io::{Cursor, Read},
     path::{Path, PathBuf},
 };
-use zip::ZipArchive;
-
-/// Endings of the image files that are read; the content decides the format.
-const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "pgm", "ppm", "pnm", "bmp", "webp"];
 
 /// Images in their order: by name in folders and archives, as stored in CIFAR-10 and IDX files.
 #[derive(Clone, Debug)]
@@ -27,6 +24,8 @@ pub(crate) struct Source {
     /// What it turned out to be.
     pub(crate) kind: &'static str,
     pub(crate) items: Items,
+    /// What is not taken of a folder or archive.
+    pub(crate) left_out: Vec<LeftOut>,
 }
 
 #[derive(Clone, Debug)]
@@ -34,25 +33,33 @@ pub(crate) enum Items {
     /// Name below the folder, and path.
     Files(Vec<(String, PathBuf)>),
     /// Name and index in the archive.
-    Zip(ZipArchive<Cursor<Map>>, Vec<(String, usize)>),
+    Zip(archive::Zip, ZipEntries),
+    /// The bytes in which the entries lie, name and place.
+    Tar(Map, TarEntries),
     /// Raw pixels of one size.
     Records(Vec<Records>),
 }
 
 impl Source {
-    /// Look at `input` and list what it holds.
-    pub(crate) fn open(input: &Path) -> Result<Self, DataError> {
+    /// Look at `input` and list what it holds. The pictures of a packed tar are unpacked into a nameless file in
+    /// `scratch`.
+    pub(crate) fn open(input: &Path, scratch: &Path) -> Result<Self, DataError> {
         let found = fs::metadata(input).map_err(DataError::io("read", input))?;
         let name = fs::canonicalize(input).unwrap_or_else(|_| input.to_owned());
         let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (kind, items) = if found.is_dir() { open_folder(input)? } else { open_file(input)? };
-        Ok(Self { name, kind, items })
+        let (kind, items, left_out) = if found.is_dir() { open_folder(input)? } else { open_file(input, scratch)? };
+        let source = Self { name, kind, items, left_out };
+        match source.len() {
+            0 => Err(DataError::NoImagesIn { path: input.to_owned(), left_out: source.left_out }),
+            _ => Ok(source),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
         match &self.items {
             Items::Files(files) => files.len(),
             Items::Zip(_, entries) => entries.len(),
+            Items::Tar(_, entries) => entries.len(),
             Items::Records(parts) => parts.iter().map(Records::len).sum(),
         }
     }
@@ -62,6 +69,7 @@ impl Source {
         match &mut self.items {
             Items::Files(files) => files.truncate(count),
             Items::Zip(_, entries) => entries.truncate(count),
+            Items::Tar(_, entries) => entries.truncate(count),
             Items::Records(parts) => {
                 let mut left = count;
                 for part in parts.iter_mut() {
@@ -72,11 +80,22 @@ impl Source {
         }
     }
 
+    /// Keep the pictures whose names satisfy `belongs`, and the files of raw images.
+    pub(crate) fn retain(&mut self, belongs: impl Fn(&str) -> bool) {
+        match &mut self.items {
+            Items::Files(files) => files.retain(|(name, _)| belongs(name)),
+            Items::Zip(_, entries) => entries.retain(|(name, _)| belongs(name)),
+            Items::Tar(_, entries) => entries.retain(|(name, _)| belongs(name)),
+            Items::Records(parts) => parts.retain(|part| belongs(part.name())),
+        }
+    }
+
     /// The image's name within the source.
     pub(crate) fn name_of(&self, index: usize) -> String {
         match &self.items {
             Items::Files(files) => files[index].0.clone(),
             Items::Zip(_, entries) => entries[index].0.clone(),
+            Items::Tar(_, entries) => entries[index].0.clone(),
             Items::Records(parts) => {
                 let (part, index) = records::locate(parts, index);
                 format!("{} image {index}", part.name())
@@ -95,17 +114,19 @@ impl Source {
         buffer.clear();
         match &mut self.items {
             Items::Files(files) => {
-                let mut file =
-                    fs::File::open(&files[index].1).map_err(|error| format!("it cannot be read ({error})"))?;
-                file.read_to_end(buffer).map_err(|error| format!("it cannot be read ({error})"))?;
+                let unread = |error| format!("it cannot be read ({error})");
+                let file = fs::File::open(&files[index].1).map_err(unread)?;
+                archive::read_all(file, buffer)?.map_err(unread)?;
                 let digest = Sha256::digest(&buffer);
                 Picture::decode(buffer, background).map(|picture| (picture, Some(digest.into())))
             }
-            Items::Zip(archive, entries) => {
-                let damaged = |error: &dyn std::fmt::Display| format!("the archive is damaged there ({error})");
-                let mut entry = archive.by_index(entries[index].1).map_err(|error| damaged(&error))?;
-                entry.read_to_end(buffer).map_err(|error| damaged(&error))?; // checks the CRC
+            Items::Zip(zip, entries) => {
+                archive::read_entry(zip, entries[index].1, buffer)?;
                 Picture::decode(buffer, background).map(|picture| (picture, None))
+            }
+            Items::Tar(map, entries) => {
+                let bytes = map.as_ref().get(entries[index].1.clone()).ok_or("the archive is cut off there")?;
+                Picture::decode(bytes, background).map(|picture| (picture, None))
             }
             Items::Records(parts) => {
                 let (part, index) = records::locate(parts, index);
@@ -115,90 +136,88 @@ impl Source {
     }
 }
 
-fn open_folder(folder: &Path) -> Result<(&'static str, Items), DataError> {
-    let mut files = Vec::new();
-    list(folder, "", &mut files)?;
-    files.sort();
+/// What [`preprocess()`](crate::preprocess()) would take of an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// zip, tar, folder, picture, CIFAR-10 or IDX.
+    pub kind: &'static str,
+    /// Whether it holds picture files rather than raw images of one size.
+    pub pictures: bool,
+    /// Images in it; none of them is decoded.
+    pub count: usize,
+    /// What is not taken.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Look at what [`preprocess()`](crate::preprocess()) would take of `input`. A packed tar is unpacked for a moment in the
+/// system's temporary folder.
+///
+/// # Errors
+/// [`DataError::Io`], [`DataError::NotASource`], [`DataError::NoImagesIn`].
+pub fn survey(input: &Path) -> Result<Survey, DataError> {
+    let source = Source::open(input, &std::env::temp_dir())?;
+    let pictures = !matches!(source.items, Items::Records(_));
+    Ok(Survey { kind: source.kind, pictures, count: source.len(), left_out: source.left_out })
+}
+
+/// What was found, its images, and what is left out.
+type Found = (&'static str, Items, Vec<LeftOut>);
+
+fn open_folder(folder: &Path) -> Result<Found, DataError> {
+    if identify(folder) == Some(Kind::Lmdb) {
+        return Err(DataError::NotASource { path: folder.to_owned(), got: Kind::Lmdb.to_string() });
+    }
+    let mut tally = Tally::default();
+    let mut files = listing::walk(folder, &mut tally)?;
     let unpacked = |name: &str| name.strip_suffix(".gz").is_some_and(|twin| folder.join(twin).is_file());
     let is_part = |name: &str| records::is_cifar(name) || (records::is_idx(name) && !unpacked(name));
     let parts: Vec<_> = files.iter().filter(|(name, _)| is_part(name)).collect();
     if !parts.is_empty() {
         let kind = if records::is_cifar(&parts[0].0) { "CIFAR-10" } else { "IDX" };
         let parts = parts.iter().map(|(_, path)| Records::open(path)).collect::<Result<_, _>>()?;
-        return Ok((kind, Items::Records(parts)));
+        return Ok((kind, Items::Records(parts), Vec::new()));
     }
-    let all = files.len();
-    files.retain(|(name, _)| is_image(name));
-    if files.is_empty() {
-        return Err(DataError::NoImagesIn { path: folder.to_owned(), others: all });
+    let first = files.first().cloned();
+    files.retain(|(name, _)| tally.takes(name));
+    if let Some((name, kind)) =
+        first.filter(|_| files.is_empty()).and_then(|(name, path)| Some((name, identify(&path)?)))
+        && kind != Kind::Text
+    {
+        let got = format!("a folder without pictures; {name} in it is {kind}");
+        return Err(DataError::NotASource { path: folder.to_owned(), got });
     }
-    Ok(("folder", Items::Files(files)))
+    Ok(("folder", Items::Files(files), tally.list()))
 }
 
-/// All files below `folder` with their names relative to it, hidden ones left out.
-fn list(folder: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) -> Result<(), DataError> {
-    for entry in fs::read_dir(folder).map_err(DataError::io("read", folder))? {
-        let entry = entry.map_err(DataError::io("read", folder))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with('.') {
-            continue;
-        }
-        // follows links; one that leads nowhere is listed as a file and refused on reading
-        match fs::metadata(entry.path()) {
-            Ok(data) if data.is_dir() => list(&entry.path(), &format!("{prefix}{name}/"), files)?,
-            _ => files.push((format!("{prefix}{name}"), entry.path())),
-        }
-    }
-    Ok(())
-}
-
-fn is_image(name: &str) -> bool {
-    let file = name.rsplit('/').next().unwrap_or(name);
-    let ending = file.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
-    !file.starts_with('.') && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
-}
-
-fn open_file(path: &Path) -> Result<(&'static str, Items), DataError> {
+fn open_file(path: &Path, scratch: &Path) -> Result<Found, DataError> {
     let not_a_source = |got: String| DataError::NotASource { path: path.to_owned(), got };
-    let map = Map::open(path)?;
-    let bytes = map.as_ref();
-    if bytes.is_empty() {
-        return Err(not_a_source("an empty file (0 bytes)".into()));
-    }
-    if bytes.starts_with(b"PK") {
-        let damaged =
-            |error: zip::result::ZipError| not_a_source(format!("a damaged or cut off zip archive ({error})"));
-        let archive = ZipArchive::new(Cursor::new(map)).map_err(damaged)?;
-        let mut entries = Vec::new();
-        for (index, name) in archive.file_names().enumerate() {
-            let name = name.map_err(damaged)?;
-            if is_image(&name) && !name.starts_with("__MACOSX/") {
-                entries.push((name.into_owned(), index));
-            }
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let kind = identify(path);
+    match kind {
+        Some(Kind::Empty | Kind::WebPage | Kind::LfsPointer) => {}
+        _ if records::is_cifar(&name) => {
+            return Ok(("CIFAR-10", Items::Records(vec![Records::open(path)?]), Vec::new()));
         }
-        entries.sort();
-        if entries.is_empty() {
-            return Err(DataError::NoImagesIn { path: path.to_owned(), others: archive.len() });
+        _ if records::is_idx(&name) || kind == Some(Kind::Idx) => {
+            return Ok(("IDX", Items::Records(vec![Records::open(path)?]), Vec::new()));
         }
-        return Ok(("zip", Items::Zip(archive, entries)));
+        Some(Kind::Zip) => {
+            let (archive, entries, left_out) = archive::list_zip(path, Map::open(path)?)?;
+            return Ok(("zip", Items::Zip(archive, entries), left_out));
+        }
+        Some(Kind::Tar) => {
+            return Ok(match archive::list_tar(path, Map::open(path)?, scratch)? {
+                TarContent::Cifar(parts) => ("CIFAR-10", Items::Records(parts), Vec::new()),
+                TarContent::Pictures(map, entries, left_out) => ("tar", Items::Tar(map, entries), left_out),
+            });
+        }
+        // whatever it holds: reading says what is wrong with it
+        _ if matches!(kind, Some(Kind::Picture(_))) || (kind.is_none() && listing::is_picture(&name)) => {
+            return Ok(("picture", Items::Files(vec![(name, path.to_owned())]), Vec::new()));
+        }
+        _ => {}
     }
-    let beginning = String::from_utf8_lossy(&bytes[..bytes.len().min(256)]).trim_start().to_ascii_lowercase();
-    if beginning.starts_with("<!doctype") || beginning.starts_with("<html") {
-        return Err(not_a_source(
-            "a web page, perhaps what a server sent instead of the data; download it again".into(),
-        ));
-    }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    if records::is_idx(&name) || records::beginning(bytes) == records::IDX_IMAGES {
-        return Ok(("IDX", Items::Records(vec![Records::open(path)?])));
-    }
-    if bytes.starts_with(&records::GZIP) {
-        return Ok(("CIFAR-10", Items::Records(Records::open_tar(path)?)));
-    }
-    if records::is_cifar(&name) {
-        return Ok(("CIFAR-10", Items::Records(vec![Records::open(path)?])));
-    }
-    Err(not_a_source("something else".into()))
+    Err(not_a_source(kind.map_or_else(|| "no file of a known kind".to_owned(), |kind| kind.to_string())))
 }
 
 #[cfg(test)]
@@ -214,7 +233,8 @@ mod tests {
         for name in ["c.JPG", "b/a.png", "a.webp", ".hidden.png", "notes.txt"] {
             fs::write(folder.path().join(name), b"x").unwrap();
         }
-        let mut source = Source::open(folder.path()).unwrap();
+        let open = |path: &Path| Source::open(path, folder.path());
+        let mut source = open(folder.path()).unwrap();
         let names = |source: &Source| (0..source.len()).map(|i| source.name_of(i)).collect::<Vec<_>>();
         assert_eq!(names(&source), ["a.webp", "b/a.png", "c.JPG"]);
         source.truncate(2);
@@ -227,14 +247,14 @@ mod tests {
             zip.write_all(b"x").unwrap();
         }
         zip.finish().unwrap();
-        let source = Source::open(&path).unwrap();
+        let source = open(&path).unwrap();
         assert_eq!((source.kind, names(&source)), ("zip", vec!["d/1.jpg".to_owned(), "d/2.jpg".to_owned()]));
     }
 
     #[test]
     fn what_holds_no_images_says_what_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        let message = |path: &Path| Source::open(path).unwrap_err().to_string();
+        let message = |path: &Path| Source::open(path, folder.path()).unwrap_err().to_string();
         assert!(message(folder.path()).contains("is empty"), "{}", message(folder.path()));
         assert!(message(&folder.path().join("gone")).contains("cannot read"));
         let path = folder.path().join("x.zip");
@@ -242,11 +262,12 @@ mod tests {
             ("", "0 bytes"),
             ("<!DOCTYPE html>", "web page"),
             ("PK\x03\x04", "cut off zip"),
-            ("words", "something else"),
+            ("words", "a text file"),
+            ("\x07\x07", "no file of a known kind"),
         ] {
             fs::write(&path, content).unwrap();
             assert!(message(&path).contains(expected), "{}", message(&path));
         }
-        assert!(message(folder.path()).contains("1 other file"), "{}", message(folder.path()));
+        assert!(message(folder.path()).contains("only 1 .zip (x.zip)"), "{}", message(folder.path()));
     }
 }

@@ -2,9 +2,17 @@
 
 use crate::{
     DataError,
-    preprocess::source::{Items, Source},
+    preprocess::{
+        listing::file_name,
+        partition::PartitionList,
+        source::{Items, Source},
+    },
 };
-use std::{collections::HashMap, fmt, fs, path::Path, str::FromStr};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 /// A part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +51,8 @@ impl fmt::Display for Split {
 
 /// Keep the images of `split`.
 ///
-/// CIFAR-10 and IDX go by file name. Photos go by `partition`, else by list_eval_partition.txt in or beside `input`,
-/// else by CelebA's numbers.
+/// CIFAR-10 and IDX go by file name. Photos go by `partition`, else by list_eval_partition.txt or .csv in or beside
+/// `input`, else by CelebA's numbers.
 pub(crate) fn choose(
     source: &mut Source,
     split: Split,
@@ -52,59 +60,33 @@ pub(crate) fn choose(
     partition: Option<&Path>,
 ) -> Result<(), DataError> {
     let no_split = |reason: &str| DataError::NoSplit { path: input.to_owned(), split, reason: reason.to_owned() };
-    match &mut source.items {
-        Items::Records(parts) => {
-            parts.retain(|part| match split {
-                Split::Train => part.name().starts_with("train") || part.name().starts_with("data_batch"),
-                Split::Valid => false,
-                Split::Test => part.name().starts_with("t10k") || part.name().starts_with("test"),
-            });
+    if let Items::Records(_) = &source.items {
+        source.retain(|name| match split {
+            Split::Train => name.starts_with("train") || name.starts_with("data_batch"),
+            Split::Valid => false,
+            Split::Test => name.starts_with("t10k") || name.starts_with("test"),
+        });
+        return if source.len() == 0 { Err(no_split("it has no such file")) } else { Ok(()) };
+    }
+    match find_list(input, partition) {
+        Some(path) => {
+            let list = PartitionList::read(&path)?;
+            source.retain(|name| list.part_of(name) == Some(split));
         }
-        Items::Files(files) => {
-            let belongs = membership(split, input, partition)?;
-            files.retain(|(name, _)| belongs(name));
-        }
-        Items::Zip(_, entries) => {
-            let belongs = membership(split, input, partition)?;
-            entries.retain(|(name, _)| belongs(name));
-        }
+        None => source.retain(|name| number(file_name(name)).and_then(by_number) == Some(split)),
     }
     match source.len() {
-        0 if source.kind == "folder" || source.kind == "zip" => {
-            Err(no_split("no photo is listed in list_eval_partition.txt or numbered as CelebA's are"))
-        }
-        0 => Err(no_split("it has no such file")),
+        0 => Err(no_split("no photo is listed in list_eval_partition.txt or numbered as CelebA's are")),
         _ => Ok(()),
     }
 }
 
-/// Whether an image of this name belongs to the split.
-type Membership = Box<dyn Fn(&str) -> bool>;
-
-fn membership(split: Split, input: &Path, partition: Option<&Path>) -> Result<Membership, DataError> {
-    const LIST: &str = "list_eval_partition.txt";
+/// The list given, else one in or beside the input: as the authors have it, or Kaggle.
+fn find_list(input: &Path, partition: Option<&Path>) -> Option<PathBuf> {
+    const LISTS: [&str; 2] = ["list_eval_partition.txt", "list_eval_partition.csv"];
     let beside = input.parent().unwrap_or(Path::new("."));
-    let found = [input.join(LIST), beside.join(LIST)].into_iter().find(|path| path.is_file());
-    let file_name = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
-    let Some(path) = partition.or(found.as_deref()) else {
-        return Ok(Box::new(move |name| {
-            number(&file_name(name)).is_some_and(|number| by_number(number) == Some(split))
-        }));
-    };
-    let text = fs::read_to_string(path).map_err(DataError::io("read", path))?;
-    let mut members = HashMap::new();
-    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let wrong = || DataError::BadPartition { path: path.to_owned(), line: i + 1 };
-        let (name, part) = line.trim().split_once(char::is_whitespace).ok_or_else(wrong)?;
-        let part = match part.trim() {
-            "0" => Split::Train,
-            "1" => Split::Valid,
-            "2" => Split::Test,
-            _ => return Err(wrong()),
-        };
-        members.insert(name.to_owned(), part);
-    }
-    Ok(Box::new(move |name| members.get(&file_name(name)) == Some(&split)))
+    let mut found = [input, beside].into_iter().flat_map(|folder| LISTS.map(|list| folder.join(list)));
+    partition.map(Path::to_owned).or_else(|| found.find(|path| path.is_file()))
 }
 
 /// 7 for `000007.jpg`.
@@ -120,9 +102,10 @@ fn by_number(number: u32) -> Option<Split> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn names(folder: &Path, split: Split, partition: Option<&Path>) -> Result<Vec<String>, DataError> {
-        let mut source = Source::open(folder)?;
+        let mut source = Source::open(folder, folder)?;
         choose(&mut source, split, folder, partition)?;
         Ok((0..source.len()).map(|i| source.name_of(i)).collect())
     }

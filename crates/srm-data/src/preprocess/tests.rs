@@ -106,6 +106,71 @@ fn a_bad_image_is_named_or_left_out() {
 }
 
 #[test]
+fn a_picture_that_promises_300_terabytes_is_a_bad_one() {
+    let (folder, options) = folder(2);
+    let bomb = b"P6\n9999999 9999999\n255\n";
+    fs::write(options.input.join("0.ppm"), bomb).unwrap();
+    let message = go(&options).unwrap_err().to_string();
+    assert!(message.contains("0.ppm: it is damaged or cut off: it claims 9999999×9999999 pixels"), "{message}");
+    let options = PreprocessOptions { skip_bad: true, ..options };
+    assert_eq!(go(&options).unwrap().refused[0].name, "0.ppm");
+    assert_eq!(reds(&options), [0, 10]);
+
+    let path = folder.path().join("x.zip");
+    let mut zip = ZipWriter::new(File::create(&path).unwrap());
+    for (name, bytes) in [("0.ppm", bomb.to_vec()), ("1.png", fs::read(options.input.join("1.png")).unwrap())] {
+        zip.start_file(name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(&bytes).unwrap();
+    }
+    zip.finish().unwrap();
+    let options = PreprocessOptions { input: path, ..options };
+    assert_eq!((go(&options).unwrap().refused.len(), reds(&options)), (1, vec![10]));
+}
+
+#[test]
+fn what_is_left_out_stands_in_the_manifest() {
+    let (_folder, options) = folder(2);
+    for name in ["a.gif", "b.tif", ".hidden.png"] {
+        fs::write(options.input.join(name), b"x").unwrap();
+    }
+    std::os::unix::fs::symlink(".", options.input.join("all")).unwrap();
+    let manifest = go(&options).unwrap();
+    assert_eq!((manifest.count, reds(&options)), (2, vec![0, 10]));
+    let text = LeftOut::text(&manifest.left_out);
+    assert_eq!(text, "1 .gif (a.gif), 1 .tif (b.tif), 1 hidden (.hidden.png), 1 links to folders taken already (all)");
+    assert_eq!(Manifest::of(&options.out), Some(manifest));
+}
+
+#[test]
+fn converted_photos_split_by_the_list_of_the_originals_in_every_archive() {
+    let (folder, options) = folder(3);
+    let list = folder.path().join("list_eval_partition.csv");
+    fs::write(&list, "\u{feff}image_id,partition\r\n0.jpg,0\r\n1.jpg,1\r\n2.jpg,0\r\n").unwrap();
+    let (zip, tar) = (folder.path().join("x.zip"), folder.path().join("x.tar.gz"));
+    let mut zips = ZipWriter::new(File::create(&zip).unwrap());
+    let packed = flate2::write::GzEncoder::new(File::create(&tar).unwrap(), flate2::Compression::fast());
+    let mut tars = tar::Builder::new(packed);
+    for i in 0..3 {
+        let file = options.input.join(format!("{i}.png"));
+        zips.start_file(format!("img\\{i}.png"), SimpleFileOptions::default()).unwrap();
+        zips.write_all(&fs::read(&file).unwrap()).unwrap();
+        tars.append_path_with_name(&file, format!("img/{i}.png")).unwrap();
+    }
+    zips.finish().unwrap();
+    tars.into_inner().unwrap().finish().unwrap();
+    for input in [options.input.clone(), zip, tar.clone()] {
+        let options = PreprocessOptions { input, split: Some(Split::Train), ..options.clone() };
+        go(&options).unwrap();
+        assert_eq!(reds(&options), [0, 20]);
+    }
+    let options = PreprocessOptions { input: tar.clone(), ..options };
+    let manifest = go(&options).unwrap();
+    assert_eq!((manifest.source.kind.as_str(), reds(&options)), ("tar", vec![0, 10, 20]));
+    assert_eq!(manifest.source.sha256, sha256_of_file(&tar).unwrap());
+    assert_eq!(fs::read_dir(options.out.parent().unwrap()).unwrap().count(), 2);
+}
+
+#[test]
 fn grey_stays_grey_unless_asked() {
     let (_folder, options) = folder(0);
     for i in 0..40 {
