@@ -15,3 +15,4 @@ mod sample;
 mod survive;
 mod tensorboard;
 mod train;
+mod weights;
