@@ -197,7 +197,7 @@ pub struct SampleArguments {
 }
 
 /// Which net of a weights file that holds several.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Key {
     /// Of a weights file with several nets the one under this name, as the error lists them: ema, state_dict.ebm.
     #[arg(long, value_name = "NAME", requires = "weights")]

@@ -14,7 +14,7 @@ use tch::Tensor;
 use super::{folder::RunFiles, pictures::Picture};
 use crate::{
     animation::in_rows,
-    arguments::{MethodChoice, ModelArguments, NoiseChoice, ReportArguments},
+    arguments::{Key, MethodChoice, ModelArguments, NoiseChoice, ReportArguments},
     failure::{self, Failure},
     generator::Generator,
     interrupt,
@@ -92,6 +92,7 @@ pub fn make(
     let machine = Machine::open(&arguments.compute)?;
     let model = ModelArguments {
         weights: checkpoint,
+        key: Key::default(),
         noise: NoiseChoice::Fixed,
         steps: None,
         config: None,
