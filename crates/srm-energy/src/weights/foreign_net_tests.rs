@@ -3,8 +3,10 @@
 use super::*;
 use std::path::PathBuf;
 
-/// A net of one feature at 32 px: name, shape and values of each tensor.
-type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
+/// Name, shape and values.
+type Named = (String, Vec<usize>, Vec<f32>);
+/// The tensors of a file.
+type Tensors = Vec<Named>;
 
 /// Numbers without a pattern in [-1, 1), from the name.
 fn values(name: &str, count: usize) -> Vec<f32> {
@@ -14,7 +16,7 @@ fn values(name: &str, count: usize) -> Vec<f32> {
     (0..count).map(value).collect()
 }
 
-fn tensor(name: &str, shape: &[usize]) -> (String, Vec<usize>, Vec<f32>) {
+fn tensor(name: &str, shape: &[usize]) -> Named {
     (name.to_owned(), shape.to_vec(), values(name, shape.iter().product()))
 }
 
@@ -137,7 +139,7 @@ fn where_no_net_is_the_first_names_are_shown() {
 
 /// The parts of each weight in place of the weight, by `part(name, shape)`, the biases as they are.
 fn parted(part: impl Fn(&str, &[usize]) -> Tensors) -> Tensors {
-    let one = |(name, shape, values): (String, Vec<usize>, Vec<f32>)| match name.strip_suffix(".weight") {
+    let one = |(name, shape, values): Named| match name.strip_suffix(".weight") {
         Some(layer) => part(layer, &shape),
         None => vec![(name, shape, values)],
     };
@@ -153,7 +155,7 @@ fn expected(parts: &Tensors, compute: impl Fn(&[&Vec<f32>], usize) -> Vec<f32>) 
         let values: Vec<_> = own.iter().map(|(.., values)| values).collect();
         (name.to_owned(), shape.clone(), compute(&values, shape[0]))
     };
-    let one = |(name, shape, values): (String, Vec<usize>, Vec<f32>)| {
+    let one = |(name, shape, values): Named| {
         if name.ends_with("weight") { of(&name, shape) } else { (name, shape, values) }
     };
     net().into_iter().map(one).collect()
@@ -184,7 +186,7 @@ fn a_spectral_norm_gives_the_weight_over_sigma() {
         });
         // the sum of at most 512 products in f32 cancels down to a hundredth at worst
         assert_holds(&load(&parts, None).unwrap(), &divided, 1e-4);
-        let broken = |change: &dyn Fn(&mut (String, Vec<usize>, Vec<f32>))| {
+        let broken = |change: &dyn Fn(&mut Named)| {
             let mut parts = parts.clone();
             parts.iter_mut().for_each(change);
             refused(&parts, None)
