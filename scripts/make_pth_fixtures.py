@@ -66,7 +66,7 @@ def shared(state):
 
 
 class Stranger:
-    """A class that a reader without code execution must refuse."""
+    """A class that a reader without code execution must pass over."""
 
 
 def main(folder):

@@ -59,6 +59,16 @@ fn a_run_folder_gives_a_line_for_each_checkpoint() {
     assert!(done.stdout.contains("Fréchet (random-conv)") && !done.stdout.contains("FID"), "{}", done.stdout);
 }
 
+/// A zip by whose only entry, an empty one, a TorchScript archive is known.
+fn script_without_content() -> Vec<u8> {
+    let name = b"net/constants.pkl";
+    let length = (name.len() as u16).to_le_bytes();
+    let local = [&b"PK\x03\x04\x14\0"[..], &[0; 20], &length, &[0; 2], name].concat();
+    let entry = [&b"PK\x01\x02\x14\0\x14\0"[..], &[0; 20], &length, &[0; 16], name].concat();
+    let place = [(entry.len() as u32).to_le_bytes(), (local.len() as u32).to_le_bytes()].concat();
+    [&local[..], &entry, b"PK\x05\x06\0\0\0\0\x01\0\x01\0", &place, &[0; 2]].concat()
+}
+
 #[test]
 fn bad_input_says_what_is_wrong_and_what_helps() {
     let (run, _) = smoke();
@@ -79,6 +89,9 @@ fn bad_input_says_what_is_wrong_and_what_helps() {
     let wrong = file("net.pt");
     fs::write(&wrong, "no archive").expect("written");
     let data = ["--data", text(&real), "--samples", text(&real), "--features", text(&wrong)];
+    fails(1, &data, &["net.pt", "neither", "TorchScript"]);
+    // what a zip with a program in it lacks, it is told one by one
+    fs::write(&wrong, script_without_content()).expect("written");
     fails(1, &data, &["net.json", "manifest", "dimension"]);
     fs::write(file("net.json"), r#"{"input": [-1, 1], "dimension": 8}"#).expect("written");
     fails(1, &data, &["net.pt", "TorchScript"]);

@@ -16,3 +16,4 @@ mod sample;
 mod survive;
 mod tensorboard;
 mod train;
+mod weights;

@@ -146,6 +146,7 @@ pub struct TrainArguments {
 #[command(after_help = r#"Examples:
   srm sample --weights runs/fashion32 --out samples.png --chain chain.png
   srm sample --weights net.pth --config configs/cifar10.json --count 5000 --out samples.npy
+  srm sample --weights last.ckpt --key state_dict.ema --config configs/cifar10.json --out samples.png
   srm sample --weights runs/celeba32-cpu --out faces.png --nearest data/celeba/celeba_32_center178_train.npy
   srm sample --weights runs/smoke --count 16 --out samples.png --json
     {"command":"sample","weights":"runs/smoke/checkpoints/000030/weights.safetensors","count":16,"seed":1,"steps":10,
@@ -153,9 +154,11 @@ pub struct TrainArguments {
      "animate":null,"nearest":null}
     (one line; with --nearest: {"data":FILE,"indices":[...],"distances":[...]})"#)]
 pub struct SampleArguments {
-    /// Weights: a .safetensors, .pth or .pt file, or a run folder (then its newest checkpoint).
+    /// Weights: a .safetensors file or one of torch.save, a run folder (then its newest checkpoint), a checkpoint, or a hub's folder.
     #[arg(long, value_name = "FILE|RUN")]
     pub weights: PathBuf,
+    #[command(flatten)]
+    pub key: Key,
     /// Images to draw.
     #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub count: u32,
@@ -191,6 +194,14 @@ pub struct SampleArguments {
     /// Print one JSON object on stdout and nothing else there.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Which net of a weights file that holds several.
+#[derive(Debug, Default, Args)]
+pub struct Key {
+    /// Of a weights file with several nets the one under this name, as the error lists them: ema, state_dict.ebm.
+    #[arg(long, value_name = "NAME", requires = "weights")]
+    pub key: Option<String>,
 }
 
 #[derive(Debug, Args)]

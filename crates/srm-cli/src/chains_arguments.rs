@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use srm_config::is_positive_f32;
 
-use crate::arguments::Compute;
+use crate::arguments::{Compute, Key};
 
 #[derive(Debug, Args)]
 #[command(after_help = r#"Examples:
@@ -24,9 +24,11 @@ use crate::arguments::Compute;
      "long":null,"metropolis":{"steps":20,"acceptance":0.1, ...},"left_out":["training: ..."],"files":["f.svg", ...],"seconds":2.1}
     (one line, and the same in OUT/chains.json)"#)]
 pub struct ChainsArguments {
-    /// Weights: a .safetensors, .pth or .pt file, or a run folder (then its newest checkpoint, and gap and gradient over training).
+    /// Weights: a .safetensors file or one of torch.save, or a run folder (then its newest checkpoint, and gap and gradient over training).
     #[arg(long, value_name = "FILE|RUN")]
     pub weights: PathBuf,
+    #[command(flatten)]
+    pub key: Key,
     /// Folder for chains.json, charts (.svg), pictures (.png) and saved chains.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,

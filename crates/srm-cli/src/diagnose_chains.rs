@@ -49,7 +49,7 @@ pub fn run(arguments: &ChainsArguments, output: &Output) -> Result<()> {
     prepare_output(&report)?;
     let config = arguments.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
     let machine = Machine::open(&arguments.compute)?;
-    let loaded = weights::load(&arguments.weights, config.as_ref(), arguments.steps, &machine)?;
+    let loaded = weights::load(&arguments.weights, &arguments.key, config.as_ref(), arguments.steps, &machine)?;
     let sha256 = sha256_of_file(&loaded.file)?;
     let bench = Bench::new(arguments, output, &machine, &loaded)?;
     interrupt::watch(output.clone())?;

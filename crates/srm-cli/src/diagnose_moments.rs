@@ -83,7 +83,7 @@ impl Subject {
     /// As for every command that takes --weights; images of another shape.
     pub fn open(arguments: &MomentsArguments, path: &Path, images: &ImageSet, machine: &Machine) -> Result<Subject> {
         let given = arguments.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
-        let loaded = weights::load(path, given.as_ref(), arguments.steps, machine)?;
+        let loaded = weights::load(path, &arguments.key, given.as_ref(), arguments.steps, machine)?;
         let energy = loaded.net.config();
         let (size, channels) = (energy.size, energy.channels);
         let shape = [images.height(), images.width(), images.channels()];

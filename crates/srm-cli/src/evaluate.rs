@@ -34,7 +34,9 @@ const FEW: usize = 10_000;
 /// # Errors
 /// Bad usage, images, weights or a feature network that cannot be used, chains that blow up.
 pub fn run(arguments: &EvaluateArguments, team: &dyn Team, output: &Output) -> Result<()> {
-    let run = arguments.weights.as_ref().filter(|path| path.is_dir()).map(|run| run.join("evaluation.json"));
+    // a file more in a checkpoint would look like damage, and a hub's folder is not ours
+    let run = arguments.weights.as_ref().filter(|path| path.join("checkpoints").is_dir());
+    let run = run.map(|run| run.join("evaluation.json"));
     let report = arguments.out.clone().or(run);
     let outputs = [report.as_ref(), arguments.save_stats.as_ref(), arguments.nearest.as_ref()];
     for path in outputs.into_iter().flatten().filter(|_| team.rank() == 0) {
@@ -160,7 +162,7 @@ fn scored(
         false => {
             let config = arguments.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
             let file = ranks::agree(team, || weights::locate(candidate))?;
-            Some(weights::load(&file, config.as_ref(), arguments.steps, machine)?)
+            Some(weights::load(&file, &arguments.key, config.as_ref(), arguments.steps, machine)?)
         }
     };
     let block = |loaded: &Loaded| ranks::agree(team, || Ok(machine.block(None, &loaded.langevin)));

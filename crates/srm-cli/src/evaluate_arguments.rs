@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::arguments::Compute;
+use crate::arguments::{Compute, Key};
 
 #[derive(Debug, Args)]
 #[command(after_help = r#"Examples:
@@ -25,9 +25,11 @@ use crate::arguments::Compute;
      with --reconstruct: {"images":FILE,"count":32,"iterations":200,"mean_mse":0.004,"worst_mse":0.012,"moved":0.7} per pixel
      on the [-1, 1] scale)"#)]
 pub struct EvaluateArguments {
-    /// Weights whose samples are scored: a .safetensors or .pth file, or a run folder (then each of its checkpoints).
+    /// Weights whose samples are scored: a .safetensors file or one of torch.save, or a run folder (then each of its checkpoints).
     #[arg(long, value_name = "FILE|RUN", required_unless_present_any = ["samples", "self_check", "save_stats"], conflicts_with = "samples")]
     pub weights: Option<PathBuf>,
+    #[command(flatten)]
+    pub key: Key,
     /// Of a run folder its newest checkpoint alone.
     #[arg(long, requires = "weights")]
     pub newest: bool,

@@ -37,7 +37,7 @@ impl Generator {
         let config = model.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
         let machine = Machine::open(&model.compute)?;
         let file = ranks::agree(team, || weights::locate(&model.weights))?;
-        let loaded = weights::load(&file, config.as_ref(), model.steps, &machine)?;
+        let loaded = weights::load(&file, &model.key, config.as_ref(), model.steps, &machine)?;
         ranks::same(team, "weights", || Ok(sha256_of_file(&loaded.file)?))?;
         let langevin = loaded.langevin;
         tch::set_num_threads(1); // the workers do the work

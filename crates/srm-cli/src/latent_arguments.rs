@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use srm_latent::{Latent, Method, ReconstructOptions};
 
-use crate::arguments::Compute;
+use crate::arguments::{Compute, Key};
 
 /// Which net, and how its chains run.
 #[derive(Debug, Args)]
 pub struct ModelArguments {
-    /// Weights: a .safetensors, .pth or .pt file, or a run folder (then its newest checkpoint).
+    /// Weights: a .safetensors file or one of torch.save, a run folder (then its newest checkpoint), a checkpoint, or a hub's folder.
     #[arg(long, value_name = "FILE|RUN")]
     pub weights: PathBuf,
+    #[command(flatten)]
+    pub key: Key,
     /// Noise of the chains: none, or that of --seed.
     #[arg(long, value_enum, default_value = "fixed")]
     pub noise: NoiseChoice,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use srm_config::{is_not_negative_f32, is_positive_f32};
 
-use crate::arguments::Compute;
+use crate::arguments::{Compute, Key};
 
 #[derive(Debug, Args)]
 #[command(after_help = r#"Examples:
@@ -24,9 +24,11 @@ use crate::arguments::Compute;
      "warnings":[],"seconds":9.5,"out":"moments"}
     (one line)"#)]
 pub struct MomentsArguments {
-    /// Weights: a .safetensors or .pth file, or a run folder (then each of its checkpoints; with --frozen the newest).
+    /// Weights: a .safetensors file or one of torch.save, or a run folder (then each of its checkpoints; with --frozen the newest).
     #[arg(long, value_name = "FILE|RUN", required_unless_present = "toy", conflicts_with = "toy")]
     pub weights: Option<PathBuf>,
+    #[command(flatten)]
+    pub key: Key,
     /// Of a run folder its newest checkpoint alone.
     #[arg(long, requires = "weights")]
     pub newest: bool,

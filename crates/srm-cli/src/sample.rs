@@ -58,7 +58,7 @@ pub fn run(arguments: &SampleArguments, team: &dyn Team, output: &Output) -> Res
     }
     let machine = Machine::open(&arguments.compute)?;
     let file = ranks::agree(team, || weights::locate(&arguments.weights))?;
-    let loaded = weights::load(&file, config.as_ref(), arguments.steps, &machine)?;
+    let loaded = weights::load(&file, &arguments.key, config.as_ref(), arguments.steps, &machine)?;
     ranks::same(team, "weights", || Ok(sha256_of_file(&loaded.file)?))?;
     let (net, langevin) = (loaded.net, loaded.langevin);
     if matches!(langevin.init, Init::Data | Init::Persistent(_)) {

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use srm_config::{Config, EnergyConfig, LangevinConfig};
-use srm_energy::{ConvNet, load_weights};
+use srm_energy::{ConvNet, load_weights_at};
 use srm_train::RunFolder;
 use tch::Device;
 
-use crate::machine::Machine;
+use crate::{arguments::Key, machine::Machine};
 
 /// A net and how to run its chains.
 pub struct Loaded {
@@ -18,22 +18,22 @@ pub struct Loaded {
     pub langevin: LangevinConfig,
 }
 
-/// Load a weights file or a run folder's newest checkpoint. A config, where given, sets the Langevin settings and must
-/// describe the same net; `steps` wins over both.
+/// Load a weights file or a run folder's newest checkpoint; of a file with several nets that at `key`. A config, where
+/// given, sets the Langevin settings and must describe the same net; `steps` wins over both.
 ///
 /// # Errors
 /// There is no such file, it is damaged, it belongs to another net, or nothing says how to run its chains.
-pub fn load(path: &Path, config: Option<&Config>, steps: Option<u32>, machine: &Machine) -> Result<Loaded> {
-    let mut loaded = load_as_trained(path, config, machine.device)?;
+pub fn load(path: &Path, key: &Key, config: Option<&Config>, steps: Option<u32>, machine: &Machine) -> Result<Loaded> {
+    let mut loaded = load_as_trained(path, key, config, machine.device)?;
     if let Some(steps) = steps {
         loaded.langevin.steps = steps as usize;
     }
     Ok(Loaded { net: loaded.net.in_precision(machine.precision)?, ..loaded })
 }
 
-fn load_as_trained(path: &Path, config: Option<&Config>, device: Device) -> Result<Loaded> {
+fn load_as_trained(path: &Path, key: &Key, config: Option<&Config>, device: Device) -> Result<Loaded> {
     let file = locate(path)?;
-    let weights = load_weights(&file, device).context("cannot load the weights")?;
+    let weights = load_weights_at(&file, key.key.as_deref(), device).context("cannot load the weights")?;
     let Some(config) = config else {
         let Some(langevin) = weights.langevin else {
             bail!(
@@ -83,15 +83,15 @@ fn shape(energy: &EnergyConfig) -> String {
 /// # Errors
 /// The folder cannot be read.
 pub fn checkpoints(path: &Path, newest: bool) -> Result<Vec<PathBuf>> {
-    let checkpoints = path.join("checkpoints");
-    if newest || !checkpoints.is_dir() {
+    if newest || !path.is_dir() || path.join("weights.safetensors").is_file() {
         return Ok(vec![path.to_owned()]);
     }
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(&checkpoints)? {
+    for entry in std::fs::read_dir(checkpoint_folder(path))? {
         let checkpoint = entry?.path();
-        // the best is one of the others, or was
-        if checkpoint.join("weights.safetensors").is_file() && !checkpoint.ends_with("best") {
+        // the best is one of the others, or was; `latest` may be a link to one
+        let is_name = |name| checkpoint.ends_with(name);
+        if checkpoint.join("weights.safetensors").is_file() && !is_name("best") && !is_name(LATEST) {
             found.push(checkpoint);
         }
     }
@@ -102,27 +102,79 @@ pub fn checkpoints(path: &Path, newest: bool) -> Result<Vec<PathBuf>> {
     }
 }
 
-/// The weights file of a path: itself, a checkpoint's, or the newest checkpoint's of a run folder; of a checkpoint the
-/// averaged weights where it has some.
+/// What names the newest checkpoint in a run folder: a file with its name, in a copy also a link to it.
+const LATEST: &str = "latest";
+/// Weights as a folder of a model hub has them (huggingface_hub and diffusers, `constants.py`).
+const HUB: [&str; 3] = ["model.safetensors", "diffusion_pytorch_model.safetensors", "pytorch_model.bin"];
+/// Endings that weights files have.
+const ENDINGS: [&str; 5] = ["safetensors", "pth", "pt", "ckpt", "bin"];
+
+/// The weights file of a path. Of a file: itself, or what run folders' `latest` points to. Of a folder: a checkpoint's, the
+/// newest checkpoint's of a run folder or of its folder `checkpoints`, that of a model hub's folder, or the only one in it. Of
+/// a checkpoint of ours the averaged weights where it has some.
 ///
 /// # Errors
-/// There is none.
+/// There is none, or several.
 pub fn locate(path: &Path) -> Result<PathBuf> {
     if path.is_file() {
-        return Ok(path.to_owned());
+        return Ok(pointed_at(path).unwrap_or_else(|| path.to_owned()));
     }
     if !path.is_dir() {
-        bail!("the weights {} do not exist; give a .safetensors or .pth file, or a run folder", path.display());
+        bail!(
+            "the weights {} do not exist; give a .safetensors or .pth file, a run folder, or a folder with such a file",
+            path.display()
+        );
     }
     if path.join("weights.safetensors").is_file() {
         return Ok(RunFolder::weights_of(path));
     }
-    let newest = if path.join("checkpoints").is_dir() { RunFolder::newest_checkpoint(path)? } else { None };
-    match newest {
-        Some(checkpoint) => Ok(RunFolder::weights_of(&checkpoint)),
-        None => bail!(
-            "{} holds no checkpoint; give a run folder of `srm train` that has written one, or a weights file",
+    let folder = checkpoint_folder(path);
+    if let Some(checkpoint) = RunFolder::newest_checkpoint(&folder)? {
+        return Ok(RunFolder::weights_of(&checkpoint));
+    }
+    if let Some(file) = HUB.iter().map(|name| path.join(name)).find(|file| file.is_file()) {
+        return Ok(file);
+    }
+    match &weights_files(&folder)?[..] {
+        [file] => Ok(file.clone()),
+        [] => bail!(
+            "{} holds no checkpoint and no weights file; give a run folder of `srm train` that has written one, or a \
+             .safetensors or .pth file",
             path.display()
         ),
+        several => {
+            let names: Vec<_> = several.iter().take(8).map(|file| file.display().to_string()).collect();
+            bail!("{} holds several weights files; give one of them: {}", path.display(), names.join(", "))
+        }
     }
+}
+
+/// Where the checkpoints of a run folder lie; of any other folder, itself.
+fn checkpoint_folder(path: &Path) -> PathBuf {
+    let inside = path.join("checkpoints");
+    if inside.is_dir() { inside } else { path.to_owned() }
+}
+
+/// The weights of the checkpoint that a file `latest` names.
+fn pointed_at(file: &Path) -> Option<PathBuf> {
+    if !file.ends_with(LATEST) || file.metadata().ok()?.len() > 64 {
+        return None;
+    }
+    let name = std::fs::read_to_string(file).ok()?;
+    let checkpoint = file.parent()?.join(name.trim());
+    checkpoint.join("weights.safetensors").is_file().then(|| RunFolder::weights_of(&checkpoint))
+}
+
+/// The files in a folder whose endings are those of weights, in order.
+fn weights_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let file = entry?.path();
+        let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        if file.is_file() && ENDINGS.contains(&ending) {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
 }

@@ -59,12 +59,44 @@ pub enum EnergyError {
     },
     /// The tensors of a file without our metadata are no net of ours.
     #[error(
-        "the tensors are no net of this program: {layers} layers f.N.weight; 32 px has 5, 64 px 6, 128 px 7, the first \
-         of shape [features, channels, 3, 3]; give the state_dict of the published class"
+        "its tensors are no net of this program: {layers} layers of one module N.weight, N.bias; 32 px has 5, 64 px 6, 128 px \
+         7, the first of shape [features, channels, 3, 3]; the file holds {found}; give the state_dict of the published class"
     )]
     UnknownNet {
-        /// Weights `f.N.weight` found.
+        /// Layers found in the module that has most.
         layers: usize,
+        /// The first names in the file, with their shapes.
+        found: String,
+    },
+    /// A parameter is stored in parts that are none of PyTorch's spectral norm, weight norm or pruning.
+    #[error(
+        "`{name}` is stored as {found}, no form of spectral_norm, weight_norm or prune that is known; in PyTorch remove the \
+         parametrisation and save the state_dict again"
+    )]
+    UnknownForm {
+        /// The parameter.
+        name: String,
+        /// Names of the parts.
+        found: String,
+    },
+    /// The σ by which a spectral norm divides is no divisor.
+    #[error("`{name}` has the spectral norm {sigma}, by which nothing can be divided; the vectors u and v are damaged")]
+    SpectralNorm {
+        /// The parameter.
+        name: String,
+        /// uᵀ W v.
+        sigma: f64,
+    },
+    /// A value that the net needs is of a class that is not made from a file.
+    #[error(
+        "`{name}` is a value of {class}, which is not made from a file, for safety; in PyTorch save plain tensors: \
+         torch.save(net.state_dict(), path)"
+    )]
+    Stranger {
+        /// Its name.
+        name: String,
+        /// `module.name` of the class or function.
+        class: String,
     },
     /// Something is wrong with a tensor of a file.
     #[error("{}: {source}", path.display())]
@@ -90,25 +122,52 @@ pub enum EnergyError {
         /// What was found.
         reason: String,
     },
-    /// A `.pth` file names a class or function that a state_dict does not need.
-    #[error(
-        "{}: names {global}, which is not loaded for safety; in PyTorch write the weights alone: \
-         torch.save(net.state_dict(), path)", path.display()
-    )]
-    RefusedGlobal {
+    /// A file of another kind.
+    #[error("{}: is {what}, no weights; {remedy}", path.display())]
+    OtherFile {
         /// The file.
         path: PathBuf,
-        /// `module.name`.
-        global: String,
+        /// What it is.
+        what: String,
+        /// What helps.
+        remedy: String,
     },
-    /// A `.pth` file holds none or several state_dicts.
-    #[error(
-        "{}: holds {found}; in PyTorch write the weights alone: torch.save(net.state_dict(), path)", path.display()
-    )]
-    NoStateDict {
+    /// A file holds several nets.
+    #[error("{}: holds several nets, at {nets}; choose one with --key NAME", path.display())]
+    SeveralNets {
         /// The file.
         path: PathBuf,
-        /// What was found.
+        /// Their keys.
+        nets: String,
+    },
+    /// A file holds nothing under a key.
+    #[error("{}: has no net at the key `{key}`; it has {nets}", path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+        /// What was asked for.
+        key: String,
+        /// Keys of its nets, or its first names.
+        nets: String,
+    },
+    /// A file lacks the tensor by which a network is known.
+    #[error("{}: has no tensor `{name}`; it holds {found}", path.display())]
+    NoTensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// The first names in the file, with their shapes.
+        found: String,
+    },
+    /// A file holds the tensor by which a network is known more than once.
+    #[error("{}: has `{name}` several times, after {found}; give a file that holds one network", path.display())]
+    SeveralTensors {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// What stands before it.
         found: String,
     },
     /// libtorch refused.

@@ -29,7 +29,8 @@ pub use analytic::{GaussianMixture, Quadratic};
 pub use convnet::{ConvNet, layer_shapes};
 pub use error::EnergyError;
 pub use precision::Precision;
-pub use weights::{Weights, load_weights, read_state_dict, save_weights};
+pub use pth::is_torch_script;
+pub use weights::{Weights, load_weights, load_weights_at, read_state_dict, save_weights};
 
 use tch::{Device, Tensor};
 

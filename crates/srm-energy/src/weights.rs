@@ -3,21 +3,28 @@
 //! One metadata key, `srm`, holds canonical JSON with sorted keys and neither time, path nor host, and the tensors lie in
 //! plain NCHW order: equal weights are equal files.
 
+mod archive;
 mod file;
-mod state;
+mod foreign;
+mod layers;
+mod names;
+mod net;
+mod number;
+mod parameter;
 
-use crate::pth::{is_pth, read_pth};
 use crate::{ConvNet, EnergyError, Result, Trainable};
+use archive::{Archive, summary};
 use file::{read, write_whole};
+use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
-use serde_json::Value;
+use serde_json::Value as Json;
 use srm_config::{EnergyConfig, LangevinConfig};
 use std::collections::HashMap;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
-pub(crate) use state::{Number, float_tensor, layer_of, published_name};
+pub(crate) use archive::{Entry, Value};
+pub(crate) use number::{Number, float_tensor};
 
 /// The metadata key of our files.
 const KEY: &str = "srm";
@@ -50,7 +57,10 @@ pub fn save_weights(path: &Path, net: &ConvNet, langevin: Option<&LangevinConfig
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         tensors.push((name, shape, bytes));
     }
-    let damaged = |source: safetensors::SafeTensorError| damaged(path, source);
+    let damaged = |source: safetensors::SafeTensorError| EnergyError::DamagedFile {
+        path: path.to_owned(),
+        reason: format!("its tensors cannot be written: {source}"),
+    };
     let views = tensors
         .iter()
         .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
@@ -60,92 +70,78 @@ pub fn save_weights(path: &Path, net: &ConvNet, langevin: Option<&LangevinConfig
     write_whole(path, &safetensors::serialize(views, Some(metadata)).map_err(damaged)?)
 }
 
-/// Read a net from a file, recognised by its content: safetensors, or a PyTorch state_dict (`.pth`, `.pt`) in the zip or
-/// the older format, alone or in a dict with other things; no code of the file runs.
-///
-/// A file without our metadata is a plain state_dict: the shape of the net is read off its tensors, the activation is
-/// assumed to be the published one, LeakyReLU 0.2 (enijkamp/short_run, train_cifar10_minimal.py). Tensors of f16, bf16
-/// and f64 become f32.
+/// [`load_weights_at`] of a file with one net.
 ///
 /// # Errors
-/// All name the file: [`EnergyError::Io`], [`EnergyError::DamagedFile`], [`EnergyError::Metadata`],
-/// [`EnergyError::RefusedGlobal`], [`EnergyError::NoStateDict`], [`EnergyError::InFile`] around a tensor that is missing,
-/// too many, of another shape or kind.
+/// As there.
 pub fn load_weights(path: &Path, device: Device) -> Result<Weights> {
-    let (tensors, metadata) = read_any(path)?;
-    let in_file = |source| in_file(path, source);
-    let (energy, langevin) = match metadata {
-        Some(text) => {
-            parse_metadata(&text).map_err(|reason| EnergyError::Metadata { path: path.to_owned(), reason })?
-        }
-        None => (state::infer_config(&tensors).map_err(in_file)?, None),
-    };
-    state::refuse_extra(&energy, &tensors).map_err(in_file)?;
-    let net = ConvNet::from_tensors(&energy, &tensors, device).map_err(in_file)?;
+    load_weights_at(path, None, device)
+}
+
+/// Read a net from a file, recognised by its content: safetensors, or what torch.save writes (`.pth`, `.pt`, `.ckpt`,
+/// `.bin`) in the zip or the older format; no code of the file runs.
+///
+/// The net is a run of layers `N.weight`, `N.bias` of the right shapes, wherever it stands: in dicts, lists and modules
+/// beside others, under whatever prefix (`module.`, `_orig_mod.`, `ebm.`). `key` chooses where several stand: a dotted name
+/// as the error lists them, or the beginning of one. A parameter under PyTorch's spectral norm, weight norm or pruning is
+/// what an evaluation in PyTorch would use: W/σ, g v/‖v‖, W · mask. Values of classes that are not read are passed over,
+/// unless they stand among the layers.
+///
+/// A file without our metadata does not say its activation, which is assumed to be the published one, LeakyReLU 0.2
+/// (enijkamp/short_run, train_cifar10_minimal.py). Tensors of f16, bf16 and f64 become f32.
+///
+/// # Errors
+/// All name the file: [`EnergyError::Io`], [`EnergyError::DamagedFile`], [`EnergyError::OtherFile`],
+/// [`EnergyError::Metadata`], [`EnergyError::SeveralNets`], [`EnergyError::NoKey`], [`EnergyError::InFile`] around a tensor
+/// that is missing, too many, of another shape or kind.
+pub fn load_weights_at(path: &Path, key: Option<&str>, device: Device) -> Result<Weights> {
+    load_bytes(path, &read(path)?, key, device)
+}
+
+/// The net in the bytes of the file `path`.
+pub(crate) fn load_bytes(path: &Path, bytes: &[u8], key: Option<&str>, device: Device) -> Result<Weights> {
+    let mut archive = Archive::open(path, bytes)?;
+    let metadata = archive.metadata.as_deref().map(parse_metadata).transpose();
+    let metadata = metadata.map_err(|reason| EnergyError::Metadata { path: path.to_owned(), reason })?;
+    let (config, langevin) = metadata.map_or((None, None), |(energy, langevin)| (Some(energy), langevin));
+    let (energy, tensors) = net::read_net(&mut archive, key, config.as_ref())?;
+    let net = ConvNet::from_tensors(&energy, &tensors, device)?;
     Ok(Weights { net, langevin })
 }
 
-/// Read the tensors of a weights file, of any format that [`load_weights`] knows and of any net.
+/// Read the tensors of the one network in a file that has a tensor of the name `known`, whatever stands before that name;
+/// the formats are those of [`load_weights_at`].
 ///
-/// Values are f32 on the CPU. Names are the published ones, `f.0.weight`, …: a leading `module.` is dropped and
-/// `0.weight` becomes `f.0.weight`; names of other nets stay. Sorted by layer.
+/// Values are f32 on the CPU, under the names that follow what stands before `known`, sorted by them; counters, as batch
+/// normalisation has them, are left out.
 ///
 /// # Errors
-/// As [`load_weights`], without those of the net.
-pub fn read_state_dict(path: &Path) -> Result<Vec<(String, Tensor)>> {
-    Ok(read_any(path)?.0)
-}
-
-/// The tensors of a file of any format, with the text of our metadata if it has one.
-fn read_any(path: &Path) -> Result<(Named, Option<String>)> {
+/// All name the file: [`EnergyError::Io`], [`EnergyError::DamagedFile`], [`EnergyError::OtherFile`],
+/// [`EnergyError::NoTensor`], [`EnergyError::SeveralNets`], [`EnergyError::InFile`] around a tensor of another kind.
+pub fn read_state_dict(path: &Path, known: &str) -> Result<Vec<(String, Tensor)>> {
     let bytes = read(path)?;
-    match is_pth(&bytes) {
-        true => Ok((state::published_names(read_pth(path, &bytes)?), None)),
-        false => read_safetensors(path, &bytes),
+    let mut archive = Archive::open(path, &bytes)?;
+    let is_prefix = |prefix: &&str| prefix.is_empty() || prefix.ends_with('.');
+    let prefixes = archive.entries.iter().filter_map(|entry| entry.name.strip_suffix(known)).filter(is_prefix);
+    let prefixes: Vec<String> = prefixes.map(str::to_owned).collect();
+    let path = path.to_owned();
+    let prefix = match &prefixes[..] {
+        [prefix] => prefix,
+        [] => {
+            let (name, found) = (known.to_owned(), summary(&archive.entries));
+            return Err(EnergyError::NoTensor { path, name, found });
+        }
+        _ => return Err(EnergyError::SeveralTensors { path, name: known.to_owned(), found: prefixes.join(", ") }),
+    };
+    let mut named = Named::new();
+    for index in 0..archive.entries.len() {
+        let entry = &archive.entries[index];
+        let Some(name) = entry.name.strip_prefix(prefix).filter(|_| !entry.is_counter()) else { continue };
+        let name = name.to_owned();
+        named.push((name, archive.float(index)?));
     }
-}
-
-/// The tensors of a safetensors file under the published names, with the text of our metadata if it has one.
-fn read_safetensors(path: &Path, bytes: &[u8]) -> Result<(Named, Option<String>)> {
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|source| damaged(path, source))?;
-    let text = header.metadata().as_ref().and_then(|map| map.get(KEY).cloned());
-    let archive = SafeTensors::deserialize(bytes).map_err(|source| damaged(path, source))?;
-    let mut tensors = Vec::new();
-    for (name, view) in archive.iter().filter(|(name, _)| !is_counter(name)) {
-        let tensor = float_tensor(name, number(view.dtype()), view.shape(), view.data());
-        tensors.push((name.to_owned(), tensor.map_err(|source| in_file(path, source))?));
-    }
-    Ok((state::published_names(tensors), text))
-}
-
-/// Whether this is batch normalisation's count of batches: an integer beside the weights that no evaluation uses.
-pub(crate) fn is_counter(name: &str) -> bool {
-    name.ends_with(".num_batches_tracked")
-}
-
-fn number(kind: Dtype) -> Number {
-    match kind {
-        Dtype::F32 => Number::F32,
-        Dtype::F64 => Number::F64,
-        Dtype::F16 => Number::F16,
-        Dtype::BF16 => Number::BF16,
-        Dtype::I64 => Number::Other("i64", 8),
-        Dtype::I32 => Number::Other("i32", 4),
-        Dtype::U8 => Number::Other("u8", 1),
-        Dtype::BOOL => Number::Other("bool", 1),
-        _ => Number::Other("another kind of number", 0),
-    }
-}
-
-fn in_file(path: &Path, source: EnergyError) -> EnergyError {
-    EnergyError::InFile { path: path.to_owned(), source: Box::new(source) }
-}
-
-fn damaged(path: &Path, source: safetensors::SafeTensorError) -> EnergyError {
-    EnergyError::DamagedFile {
-        path: path.to_owned(),
-        reason: format!("neither a whole safetensors nor a .pth file: {source}"),
-    }
+    named.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(named)
 }
 
 /// Our metadata as one line of JSON with sorted keys.
@@ -159,7 +155,7 @@ fn metadata(energy: &EnergyConfig, langevin: Option<&LangevinConfig>) -> String 
 }
 
 fn parse_metadata(text: &str) -> std::result::Result<(EnergyConfig, Option<LangevinConfig>), String> {
-    let tree: Value = serde_json::from_str(text).map_err(|problem| format!("is no JSON: {problem}"))?;
+    let tree: Json = serde_json::from_str(text).map_err(|problem| format!("is no JSON: {problem}"))?;
     let section = |name: &str| tree.get(name).filter(|value| !value.is_null()).cloned();
     let energy = section("energy").ok_or("has no `energy`")?;
     let energy = serde_json::from_value(energy).map_err(|problem| format!("has a wrong `energy`: {problem}"))?;
@@ -173,5 +169,7 @@ fn parse_metadata(text: &str) -> std::result::Result<(EnergyConfig, Option<Lange
     }
 }
 
+#[cfg(test)]
+mod foreign_net_tests;
 #[cfg(test)]
 mod tests;

@@ -64,6 +64,8 @@ impl Inception {
     pub const DIMENSION: usize = 2048;
     /// Logits of one image. ImageNet has 1000 classes; the file of 2015 has a few outputs that stand for none.
     pub const CLASSES: usize = 1008;
+    /// A tensor that its weights have and those of other networks do not.
+    pub const KNOWN_BY: &str = "Conv2d_1a_3x3.conv.weight";
 
     /// The network with the tensors of `pt_inception-2015-12-05-6726825d.pth`, under the names that they have there:
     /// `Conv2d_1a_3x3.conv.weight`, `Conv2d_1a_3x3.bn.running_mean`, …, `fc.weight`, `fc.bias`. Others are ignored.

@@ -5,7 +5,7 @@ use crate::{EvalError, Inception, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use srm_data::hex;
-use srm_energy::read_state_dict;
+use srm_energy::{is_torch_script, read_state_dict};
 use std::path::{Path, PathBuf};
 use tch::{CModule, Device, IValue, Kind, Tensor};
 
@@ -64,7 +64,8 @@ pub struct Output {
 }
 
 impl FeatureNetwork {
-    /// `random-conv`, Inception's weights as `.pth` or `.safetensors`, or a TorchScript `.pt` with its manifest.
+    /// `random-conv`, Inception's weights as torch.save or safetensors has them, under whatever prefix, or a TorchScript file
+    /// with its manifest. Which of them a file is, its content says, not its ending.
     ///
     /// # Errors
     /// [`EvalError::File`] for a file of another kind, [`EvalError::MissingTensor`], [`EvalError::TensorShape`].
@@ -84,7 +85,7 @@ impl FeatureNetwork {
         })?;
         let sha256 = Some(hex(&Sha256::digest(&bytes)));
         let file = Some(path.to_owned());
-        if path.extension().is_some_and(|kind| kind == "pt") {
+        if is_torch_script(&bytes) {
             let manifest = manifest(path)?;
             let module = CModule::load_data_on_device(&mut bytes.as_slice(), device)
                 .map_err(|error| wrong(format!("is no TorchScript file: {}", first_line(&error.to_string()))))?;
@@ -93,7 +94,9 @@ impl FeatureNetwork {
             let identity = Identity { name: "torchscript", is_fid, dimension, file, sha256, input };
             return Ok(Self { kind: Net::Script(module, manifest), device, identity });
         }
-        let tensors = read_state_dict(path).map_err(|error| wrong(error.to_string()))?;
+        let tensors = read_state_dict(path, Inception::KNOWN_BY).map_err(|error| {
+            wrong(format!("cannot be a feature network: {error}; give Inception's weights (`cargo xtask fetch-inception`), or a TorchScript file with its manifest"))
+        })?;
         let net = Inception::from_tensors(&tensors, device)?;
         let (dimension, input) = (Inception::DIMENSION, ([-1.0, 1.0], Some(299)));
         let identity = Identity { name: "inception", is_fid: true, dimension, file, sha256, input };

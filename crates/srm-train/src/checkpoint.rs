@@ -25,6 +25,8 @@ use std::path::{Path, PathBuf};
 /// The layout of `state.json`.
 const FORMAT: u32 = 1;
 const BEST: &str = "best";
+/// A tensor by which a net is known.
+const FIRST: &str = "f.0.weight";
 const TEMPORARY: &str = ".writing";
 /// Prefixes of a checkpoint that is being replaced, and of one that is being deleted.
 const REPLACED: &str = ".replaced-";
@@ -196,9 +198,9 @@ pub(crate) fn read(path: &Path) -> Result<(Saved, StateFile)> {
     let ema = path.join("ema.safetensors");
     let saved = Saved {
         state: state.state.clone(),
-        weights: read_state_dict(&path.join("weights.safetensors"))?,
+        weights: read_state_dict(&path.join("weights.safetensors"), FIRST)?,
         optimizer: tensor_file::load(&path.join("optimizer.safetensors"))?,
-        ema: if ema.is_file() { Some(read_state_dict(&ema)?) } else { None },
+        ema: if ema.is_file() { Some(read_state_dict(&ema, FIRST)?) } else { None },
         bank,
     };
     Ok((saved, state))

@@ -210,12 +210,14 @@ impl RunFolder {
         })
     }
 
-    /// The newest checkpoint of a run folder to draw samples with; damaged ones are passed over with a warning.
+    /// The newest checkpoint of a run folder, or in a folder of checkpoints, to draw samples with; damaged ones are passed over
+    /// with a warning.
     ///
     /// # Errors
     /// [`TrainError::Io`] where the folder cannot be read.
-    pub fn newest_checkpoint(run: &Path) -> Result<Option<PathBuf>> {
-        let (newest, damaged) = checkpoint::newest_weights(&run.join("checkpoints"))?;
+    pub fn newest_checkpoint(folder: &Path) -> Result<Option<PathBuf>> {
+        let inside = folder.join("checkpoints");
+        let (newest, damaged) = checkpoint::newest_weights(if inside.is_dir() { &inside } else { folder })?;
         warn_of(&damaged);
         Ok(newest)
     }

@@ -14,7 +14,7 @@ use tch::Tensor;
 use super::{folder::RunFiles, pictures::Picture};
 use crate::{
     animation::in_rows,
-    arguments::{MethodChoice, ModelArguments, NoiseChoice, ReportArguments},
+    arguments::{Key, MethodChoice, ModelArguments, NoiseChoice, ReportArguments},
     failure::{self, Failure},
     generator::Generator,
     images::gallery,
@@ -93,6 +93,7 @@ pub fn make(
     let machine = Machine::open(&arguments.compute)?;
     let model = ModelArguments {
         weights: checkpoint,
+        key: Key::default(),
         noise: NoiseChoice::Fixed,
         steps: None,
         config: None,

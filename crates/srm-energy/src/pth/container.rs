@@ -1,7 +1,7 @@
 //! Find the pickle and the raw storages in a file: a zip (since PyTorch 1.6) or the older stream of pickles.
 
 use super::pickle::{self, Object, Pickle, Storage};
-use super::{Read, damaged};
+use super::{Problem, Read, damaged};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{Cursor, Read as _};
@@ -11,6 +11,9 @@ use zip::ZipArchive;
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 /// The older format's version: torch/serialization.py, PROTOCOL_VERSION.
 const VERSION: i128 = 1001;
+
+/// An entry that `torch.jit.save` writes and `torch.save` does not.
+const SCRIPT: &str = "constants.pkl";
 
 /// An opened file: the program has run, the storages wait.
 pub(super) struct Container<'a> {
@@ -48,10 +51,23 @@ fn open_zip(bytes: &[u8]) -> Read<Container<'_>> {
         Ok(archive) => archive,
         Err(problem) => return damaged(format!("not a whole zip: {problem}")),
     };
-    let mut names = archive.file_names().flatten().map(|name| name.into_owned());
-    let program = names.find(|name| name.rsplit('/').next() == Some("data.pkl"));
-    drop(names);
-    let Some(program) = program else { return damaged("a zip without data.pkl, not written by torch.save") };
+    if find(&archive, SCRIPT).is_some() {
+        return Err(Problem::Other(
+            "a TorchScript program".to_owned(),
+            "in PyTorch write its weights alone: torch.save(torch.jit.load(path).state_dict(), \"net.pth\")",
+        ));
+    }
+    let Some(program) = find(&archive, "data.pkl") else {
+        return Err(match archive.file_names().flatten().any(|name| name.ends_with(".npy")) {
+            true => Problem::Other(
+                "a numpy archive (.npz)".to_owned(),
+                "write its arrays as tensors: torch.save(dict, \"net.pth\")",
+            ),
+            false => {
+                Problem::Other("a zip that torch.save did not write".to_owned(), "unpack it and give the weights in it")
+            }
+        });
+    };
     let prefix = program.trim_end_matches("data.pkl").to_owned();
     // Neither compression nor entries that overlap may blow a small file up.
     let mut budget = 16 * bytes.len() as u64;
@@ -61,6 +77,17 @@ fn open_zip(bytes: &[u8]) -> Read<Container<'_>> {
     }
     let pickle = pickle::run(&entry(&mut archive, &program, &mut budget)?)?;
     Ok(Container { pickle, storages: Storages::Zip { archive, prefix, budget } })
+}
+
+/// Whether a zip is an archive of `torch.jit.save`.
+pub(super) fn is_torch_script(bytes: &[u8]) -> bool {
+    ZipArchive::new(Cursor::new(bytes)).is_ok_and(|archive| find(&archive, SCRIPT).is_some())
+}
+
+/// The full name of the entry that is called `name` in whatever folder.
+fn find(archive: &ZipArchive<Cursor<&[u8]>>, name: &str) -> Option<String> {
+    let mut names = archive.file_names().flatten().map(|name| name.into_owned());
+    names.find(|full| full.rsplit('/').next() == Some(name))
 }
 
 /// All bytes of an entry, its checksum verified.
@@ -90,7 +117,10 @@ fn open_stream(bytes: &[u8]) -> Read<Container<'_>> {
         Ok(pickle)
     };
     if !matches!(next()?.object(), Object::Int(MAGIC)) {
-        return damaged("a pickle, but not written by torch.save");
+        return Err(Problem::Other(
+            "a pickle that torch.save did not write".to_owned(),
+            "write it by torch.save(state_dict, path)",
+        ));
     }
     if !matches!(next()?.object(), Object::Int(VERSION)) {
         return damaged("an unknown version of PyTorch's older format");

@@ -1,6 +1,6 @@
 //! Check that files made to break the reader are refused: no panic, and no memory far above the file's size.
 
-use super::tests::{bare_stream, message, stream};
+use super::tests::{bare_stream, message, read_pth, stream};
 
 /// A text as the pickle writes it.
 fn text(content: &str) -> Vec<u8> {
@@ -43,7 +43,7 @@ fn strides_that_overflow_are_harmless() {
     // One element: the stride is never taken, whatever it is.
     let most = b"\x8a\x09\xff\xff\xff\xff\xff\xff\xff\xff\x00";
     let one = tensor(&storage("FloatStorage", b"K\x08"), b"K\x05", b"K\x01", most);
-    let read = super::read_pth(std::path::Path::new("x.pth"), &stream(&[b"}", &text("w")[..], &one, b"s"].concat()));
+    let read = read_pth(&stream(&[b"}", &text("w")[..], &one, b"s"].concat()));
     assert_eq!(read.unwrap()[0].1.double_value(&[0]), 5.0);
 }
 
@@ -52,7 +52,7 @@ fn copies_do_not_multiply() {
     const TIMES: usize = 100_000;
     // A list of 50,000 numbers, and torch.Size of it again and again: 40 GB of copies from 600 kB.
     let list = [&b"]q\x00("[..], &b"K\x01".repeat(50_000), b"e0ctorch\nSize\nq\x01h\x00\x85q\x020"].concat();
-    refused(&bare_stream(&[&list[..], b"0", &b"h\x01h\x02R0".repeat(TIMES), b"N"].concat()), "no dict of tensors");
+    refused(&bare_stream(&[&list[..], b"0", &b"h\x01h\x02R0".repeat(TIMES), b"N"].concat()), "holds nothing");
     // The same with OrderedDict of pairs.
     let pairs =
         [&b"]q\x00("[..], &b"NN\x86".repeat(20_000), b"e0ccollections\nOrderedDict\nq\x01h\x00\x85q\x020"].concat();
@@ -72,4 +72,35 @@ fn copies_do_not_multiply() {
     refused(&stream(&short), "more than 10000 tensors");
     // A global with a name of 500 kB does not fill the screen.
     refused(&bare_stream(&[&text("os")[..], &long, b"\x93"].concat()), "a name of 500000 bytes");
+}
+
+#[test]
+fn ways_through_shared_dicts_do_not_multiply() {
+    // Eight levels of dicts, each a hundred times in the one above: 10^16 ways to one tensor from 4 kB.
+    let made = tensor(&storage("FloatStorage", b"K\x08"), b"K\x00", b"K\x08", b"K\x01");
+    let mut program = [&b"}"[..], &text("w"), &made, b"sq\x00"].concat();
+    for _ in 0..7 {
+        let members: Vec<u8> = (0..100u8).flat_map(|key| [b'K', key, b'h', 0]).collect();
+        program = [&program[..], b"0}(", &members, b"uq\x00"].concat();
+    }
+    let file = stream(&program);
+    assert!(file.len() < 4096);
+    let begun = std::time::Instant::now();
+    refused(&file, "16 times the file's size");
+    assert!(begun.elapsed().as_secs() < 10);
+}
+
+#[test]
+fn calls_that_hold_themselves_end() {
+    // _rebuild_from_type_v2(f, t, l, s) where the list l is its own arguments: never followed into itself.
+    let program =
+        b"]q\x00(ctorch._tensor\n_rebuild_from_type_v2\nNh\x00Ne0ctorch._tensor\n_rebuild_from_type_v2\nh\x00R";
+    refused(&bare_stream(program), "an object of torch._tensor._rebuild_from_type_v2");
+}
+
+#[test]
+fn names_of_strangers_do_not_multiply() {
+    let name = text(&"n".repeat(200));
+    let program = [&name[..], b"q\x000", &b"h\x00h\x00\x930".repeat(100_000), b"N"].concat();
+    refused(&bare_stream(&program), "16 times the file's size");
 }

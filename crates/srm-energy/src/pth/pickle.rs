@@ -1,14 +1,16 @@
-//! Run the pickle program of a state_dict: fixed opcodes, fixed classes, no code.
+//! Run the pickle program of a weights file: fixed opcodes, fixed classes, no code.
 //!
-//! Objects lie in one list and name each other by index, so that neither a deep, a cyclic nor a much-shared structure
-//! costs recursion or copies. Opcodes: CPython, Lib/pickletools.py.
+//! A class or function that is not on the list is a [`Object::Stranger`]: so is what a call of it would give, and whatever
+//! the program then puts into it is dropped. Objects lie in one list and name each other by index, so that neither a deep,
+//! a cyclic nor a much-shared structure costs recursion or copies. Opcodes: CPython, Lib/pickletools.py.
 
 mod build;
 mod stack;
 
-use super::{Problem, Read, damaged};
+use super::{Read, damaged};
 use crate::weights::Number;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 /// A bound on objects in one pickle; a state_dict of our largest net has under a thousand.
 const MOST_OBJECTS: usize = 1_000_000;
@@ -18,11 +20,14 @@ const MOST_NAME: usize = 200;
 /// Index of an object.
 pub(super) type Id = usize;
 
-/// The classes and functions that may be named.
+/// The classes and functions whose calls are followed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Class {
     OrderedDict,
+    DefaultDict,
     RebuildTensor,
+    /// `(function, class, its arguments, state)`: a tensor of a subclass, or one with attributes.
+    RebuildFromType,
     RebuildParameter,
     Size,
     Storage(Number),
@@ -63,6 +68,8 @@ pub(super) enum Object {
     Class(Class),
     Storage(Storage),
     Tensor(Record),
+    /// A class or function that is not followed, by `module.name`, or a value made by one.
+    Stranger(Rc<str>),
 }
 
 /// What a program left: all objects, and the one on top of the stack at STOP.
@@ -127,35 +134,42 @@ impl<'a> Machine<'a> {
         let opcode = self.take(1)?[0];
         match opcode {
             b'.' => return Ok(false),
-            0x80 => drop(self.take(1)?),                                   // PROTO
-            0x95 => drop(self.take(8)?),                                   // FRAME
-            b'(' => self.marks.push(self.stack.len()),                     // MARK
-            b'0' => drop(self.pop()?),                                     // POP
-            b'1' => drop(self.pop_to_mark()?),                             // POP_MARK
-            b'2' => self.stack.push(self.peek()?),                         // DUP
-            b'N' => self.push(Object::None)?,                              // NONE
-            0x88 => self.push(Object::Bool(true))?,                        // NEWTRUE
-            0x89 => self.push(Object::Bool(false))?,                       // NEWFALSE
-            b'J' => self.push_int(4, true)?,                               // BININT
-            b'K' => self.push_int(1, false)?,                              // BININT1
-            b'M' => self.push_int(2, false)?,                              // BININT2
-            0x8a => self.push_long()?,                                     // LONG1
-            b'G' => self.push_skipped(8)?,                                 // BINFLOAT
-            b'C' => self.push_counted(1, false)?,                          // SHORT_BINBYTES
-            b'B' => self.push_counted(4, false)?,                          // BINBYTES
-            b'U' | 0x8c => self.push_counted(1, true)?,                    // SHORT_BINSTRING, SHORT_BINUNICODE
-            b'T' | b'X' => self.push_counted(4, true)?,                    // BINSTRING, BINUNICODE
-            0x8d => self.push_counted(8, true)?,                           // BINUNICODE8
-            b'q' => self.put(1)?,                                          // BINPUT
-            b'r' => self.put(4)?,                                          // LONG_BINPUT
-            0x94 => drop(self.memo.insert(self.memo.len(), self.peek()?)), // MEMOIZE
-            b'h' => self.fetch(1)?,                                        // BINGET
-            b'j' => self.fetch(4)?,                                        // LONG_BINGET
-            b'}' => self.push(Object::Dict(Vec::new()))?,                  // EMPTY_DICT
-            b']' | b')' => self.push(Object::Sequence(Vec::new()))?,       // EMPTY_LIST, EMPTY_TUPLE
-            b't' | b'l' => {
-                let items = self.pop_to_mark()?; // TUPLE, LIST
+            0x80 => drop(self.take(1)?),                                    // PROTO
+            0x95 => drop(self.take(8)?),                                    // FRAME
+            b'(' => self.marks.push(self.stack.len()),                      // MARK
+            b'0' => drop(self.pop()?),                                      // POP
+            b'1' => drop(self.pop_to_mark()?),                              // POP_MARK
+            b'2' => self.stack.push(self.peek()?),                          // DUP
+            b'N' => self.push(Object::None)?,                               // NONE
+            0x88 => self.push(Object::Bool(true))?,                         // NEWTRUE
+            0x89 => self.push(Object::Bool(false))?,                        // NEWFALSE
+            b'J' => self.push_int(4, true)?,                                // BININT
+            b'K' => self.push_int(1, false)?,                               // BININT1
+            b'M' => self.push_int(2, false)?,                               // BININT2
+            0x8a => self.push_long(1)?,                                     // LONG1
+            0x8b => self.push_long(4)?,                                     // LONG4
+            b'G' => self.push_skipped(8)?,                                  // BINFLOAT
+            b'C' => self.push_counted(1, false)?,                           // SHORT_BINBYTES
+            b'B' => self.push_counted(4, false)?,                           // BINBYTES
+            0x8e | 0x96 => self.push_counted(8, false)?,                    // BINBYTES8, BYTEARRAY8
+            b'U' | 0x8c => self.push_counted(1, true)?,                     // SHORT_BINSTRING, SHORT_BINUNICODE
+            b'T' | b'X' => self.push_counted(4, true)?,                     // BINSTRING, BINUNICODE
+            0x8d => self.push_counted(8, true)?,                            // BINUNICODE8
+            b'q' => self.put(1)?,                                           // BINPUT
+            b'r' => self.put(4)?,                                           // LONG_BINPUT
+            0x94 => drop(self.memo.insert(self.memo.len(), self.peek()?)),  // MEMOIZE
+            b'h' => self.fetch(1)?,                                         // BINGET
+            b'j' => self.fetch(4)?,                                         // LONG_BINGET
+            b'}' => self.push(Object::Dict(Vec::new()))?,                   // EMPTY_DICT
+            b']' | b')' | 0x8f => self.push(Object::Sequence(Vec::new()))?, // EMPTY_LIST, EMPTY_TUPLE, EMPTY_SET
+            b't' | b'l' | 0x91 => {
+                let items = self.pop_to_mark()?; // TUPLE, LIST, FROZENSET
                 self.push(Object::Sequence(items))?;
+            }
+            b'd' => {
+                let items = self.pop_to_mark()?; // DICT
+                self.push(Object::Dict(Vec::new()))?;
+                self.set(items)?;
             }
             0x85..=0x87 => {
                 let count = usize::from(opcode - 0x84); // TUPLE1, TUPLE2, TUPLE3
@@ -167,8 +181,8 @@ impl<'a> Machine<'a> {
                 let item = self.pop()?; // APPEND
                 self.append(vec![item])?;
             }
-            b'e' => {
-                let items = self.pop_to_mark()?; // APPENDS
+            b'e' | 0x90 => {
+                let items = self.pop_to_mark()?; // APPENDS, ADDITEMS
                 self.append(items)?;
             }
             b's' => {
@@ -182,18 +196,22 @@ impl<'a> Machine<'a> {
             }
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?); // GLOBAL
-                self.push_class(&module, &name)?;
+                self.push_global(&module, &name)?;
             }
             0x93 => {
                 let (name, module) = (self.pop_text()?, self.pop_text()?); // STACK_GLOBAL
-                self.push_class(&module, &name)?;
+                self.push_global(&module, &name)?;
             }
-            b'R' => self.reduce()?,             // REDUCE
-            b'Q' => self.persistent_storage()?, // BINPERSID
-            b'b' => drop(self.pop()?),          // BUILD: attributes such as _metadata, of no use here
+            b'R' | 0x81 => self.reduce()?, // REDUCE, NEWOBJ
+            0x92 => {
+                self.pop()?; // NEWOBJ_EX: arguments by keyword, which no class on the list has
+                self.reduce()?;
+            }
+            b'Q' => self.persistent()?, // BINPERSID
+            b'b' => drop(self.pop()?),  // BUILD: attributes such as _metadata, of no use here
             _ => {
                 let at = self.at - 1;
-                return damaged(format!("pickle opcode 0x{opcode:02x} at byte {at} is none that a state_dict needs"));
+                return damaged(format!("pickle opcode 0x{opcode:02x} at byte {at} is none that torch.save writes"));
             }
         }
         Ok(true)
@@ -245,8 +263,8 @@ impl<'a> Machine<'a> {
         self.push(Object::Int(number))
     }
 
-    fn push_long(&mut self) -> Read<()> {
-        match self.count(1)? {
+    fn push_long(&mut self, width: usize) -> Read<()> {
+        match self.count(width)? {
             width @ 0..=16 => self.push_int(width, true),
             width => self.push_skipped(width),
         }
@@ -263,13 +281,6 @@ impl<'a> Machine<'a> {
         match std::str::from_utf8(bytes) {
             Ok(content) if text => self.push(Object::Text(content.to_owned())),
             _ => self.push(Object::Other),
-        }
-    }
-
-    fn push_class(&mut self, module: &str, name: &str) -> Read<()> {
-        match build::class(module, name) {
-            Some(class) => self.push(Object::Class(class)),
-            None => Err(Problem::Refused(format!("{module}.{name}"))),
         }
     }
 }

@@ -1,162 +1,145 @@
-//! Pick the one dict of tensors and copy each tensor out of its storage.
+//! Find every tensor of a file under the dotted name that leads to it, and read those that are asked for.
 
 use super::container::Container;
-use super::pickle::{Id, Object, Pickle, Record, Storage, short};
+use super::pickle::{Id, Object, Pickle, short};
+use super::strided::row_major;
 use super::{Problem, Read, damaged};
-use crate::weights::{float_tensor, is_counter, layer_of, published_name};
+use crate::weights::{Entry, Value, float_tensor};
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use tch::Tensor;
 
-/// Levels of dicts within dicts that are searched.
-const DEEPEST: usize = 4;
+/// Levels of dicts and lists within each other that are searched.
+const DEEPEST: usize = 8;
 /// A bound on tensors in all dicts of a file.
 const MOST_TENSORS: usize = 10_000;
+/// Bytes of names that a file may have whatever its size: a few tensors in few bytes have long names.
+const FREE_NAMES: usize = 1 << 16;
 
-/// A dict with tensors in it, and the keys that lead there.
-struct Candidate {
-    path: String,
-    tensors: Vec<(String, Id)>,
-    /// Whether every name is one of our nets'.
-    ours: bool,
+/// The tensors of an opened file, read one by one.
+pub(super) struct Reader<'a> {
+    file: Container<'a>,
+    /// Storages that have been read, by name.
+    storages: HashMap<String, Cow<'a, [u8]>>,
+    /// Bytes that tensors may still take.
+    budget: usize,
 }
 
-/// The tensors of the file's state_dict as f32. Memory: at most 16 times the file's size.
-pub(super) fn tensors(file: &mut Container<'_>, file_size: usize) -> Read<Vec<(String, Tensor)>> {
-    let chosen = choose(&file.pickle)?;
-    let mut storages: HashMap<String, Cow<'_, [u8]>> = HashMap::new();
-    let mut budget = 16 * file_size;
-    let mut tensors = Vec::new();
-    for (name, id) in chosen.tensors.into_iter().filter(|(name, _)| !is_counter(name)) {
-        let Object::Tensor(record) = &file.pickle.objects[id] else { continue };
-        let Object::Storage(storage) = &file.pickle.objects[record.storage] else {
+impl<'a> Reader<'a> {
+    /// The file's tensors, and strangers, by name; memory for the tensors read later: at most 16 times the file's size.
+    pub(super) fn new(file: Container<'a>, file_size: usize) -> Read<(Self, Vec<Entry>)> {
+        if let Object::Stranger(class) = file.pickle.object() {
+            return Err(Problem::Other(
+                format!("an object of {class}, whose code is not run"),
+                "in PyTorch write its weights alone: torch.save(net.state_dict(), path)",
+            ));
+        }
+        let budget = 16 * file_size;
+        let mut search = Search {
+            pickle: &file.pickle,
+            within: Vec::new(),
+            visits: FREE_NAMES + budget,
+            names: FREE_NAMES + budget,
+            tensors: 0,
+            found: Vec::new(),
+        };
+        search.collect(file.pickle.top, "")?;
+        let found = search.found;
+        Ok((Self { file, storages: HashMap::new(), budget }, found))
+    }
+
+    /// The values of an entry as f32.
+    pub(super) fn float(&mut self, entry: &Entry) -> Read<Tensor> {
+        let (Object::Tensor(record), name) = (&self.file.pickle.objects[entry.object], &entry.name) else {
+            return damaged(format!("`{}` is no tensor", entry.name));
+        };
+        let Object::Storage(storage) = &self.file.pickle.objects[record.storage] else {
             return damaged(format!("tensor `{name}` has no storage"));
         };
         let (record, storage) = (record.clone(), storage.clone());
-        if !storages.contains_key(&storage.key) {
-            storages.insert(storage.key.clone(), file.storage(&storage)?);
+        if !self.storages.contains_key(&storage.key) {
+            self.storages.insert(storage.key.clone(), self.file.storage(&storage)?);
         }
-        let bytes = row_major(&name, &record, &storage, &storages[&storage.key], &mut budget)?;
-        let tensor = float_tensor(&name, storage.number, &record.shape, &bytes).map_err(Problem::Tensor)?;
-        tensors.push((name, tensor));
-    }
-    Ok(tensors)
-}
-
-/// The only dict with tensors, or the only one whose names are those of our nets.
-fn choose(pickle: &Pickle) -> Read<Candidate> {
-    let mut search = Search { pickle, seen: HashSet::new(), tensors: 0, found: Vec::new() };
-    search.collect(pickle.top, String::new(), 0)?;
-    let mut found = search.found;
-    if found.iter().any(|candidate| candidate.ours) {
-        found.retain(|candidate| candidate.ours);
-    }
-    match (found.len(), found.pop()) {
-        (1, Some(candidate)) => Ok(candidate),
-        (_, None) => Err(Problem::NoStateDict("no dict of tensors".to_owned())),
-        (_, Some(last)) => {
-            let paths: Vec<_> = found.iter().chain([&last]).take(8).map(|candidate| candidate.path.clone()).collect();
-            Err(Problem::NoStateDict(format!("several dicts of tensors: {}", paths.join(", "))))
-        }
+        let bytes = row_major(name, &record, &storage, &self.storages[&storage.key], &mut self.budget)?;
+        float_tensor(name, storage.number, &record.shape, &bytes).map_err(Problem::Tensor)
     }
 }
 
-/// All dicts with tensors in them.
+/// A walk through dicts and lists.
 struct Search<'a> {
     pickle: &'a Pickle,
-    seen: HashSet<Id>,
+    /// The dicts and lists that the walk is in: one that holds itself is not entered again.
+    within: Vec<Id>,
+    /// Members that may still be looked at: few dicts that hold each other often make many ways.
+    visits: usize,
+    /// Bytes that names may still take.
+    names: usize,
     tensors: usize,
-    found: Vec<Candidate>,
+    found: Vec<Entry>,
 }
 
 impl Search<'_> {
-    fn collect(&mut self, id: Id, path: String, depth: usize) -> Read<()> {
-        let objects = &self.pickle.objects;
-        let Object::Dict(pairs) = &objects[id] else { return Ok(()) };
-        if depth > DEEPEST || !self.seen.insert(id) {
+    /// Everything in a dict or list, whose name is `path`.
+    fn collect(&mut self, id: Id, path: &str) -> Read<()> {
+        if self.within.len() >= DEEPEST || self.within.contains(&id) {
             return Ok(());
         }
-        let mut tensors = Vec::new();
-        for &(key, value) in pairs {
-            if !matches!(objects[value], Object::Tensor(_) | Object::Dict(_)) {
-                continue;
+        self.within.push(id);
+        let pickle = self.pickle;
+        match &pickle.objects[id] {
+            Object::Dict(pairs) => {
+                for &(key, value) in pairs {
+                    match &pickle.objects[key] {
+                        Object::Text(key) => self.member(path, key, value)?,
+                        Object::Int(key) => self.member(path, &key.to_string(), value)?,
+                        _ => {}
+                    }
+                }
             }
-            let name = match &objects[key] {
-                Object::Text(text) => short(text)?.to_owned(),
-                Object::Int(number) => number.to_string(),
-                _ => continue,
-            };
-            if matches!(objects[value], Object::Dict(_)) {
-                let path = if path.is_empty() { name } else { format!("{path}.{name}") };
-                self.collect(value, path, depth + 1)?;
-                continue;
+            Object::Sequence(items) => {
+                for (index, &value) in items.iter().enumerate() {
+                    self.member(path, &index.to_string(), value)?;
+                }
             }
-            self.tensors += 1;
-            if self.tensors > MOST_TENSORS {
-                return damaged(format!("the file has more than {MOST_TENSORS} tensors, far more than a state_dict"));
-            }
-            tensors.push((name, value));
+            _ => {}
         }
-        if !tensors.is_empty() {
-            let ours = tensors.iter().all(|(name, _)| layer_of(&published_name(name)).is_some());
-            let path = if path.is_empty() { "the outermost".to_owned() } else { path };
-            self.found.push(Candidate { path, tensors, ours });
-        }
+        self.within.pop();
         Ok(())
     }
-}
 
-/// The tensor's bytes in row-major order.
-fn row_major(name: &str, record: &Record, storage: &Storage, whole: &[u8], budget: &mut usize) -> Read<Vec<u8>> {
-    let width = storage.number.width();
-    if storage.numel.checked_mul(width).is_none_or(|needed| needed > whole.len()) {
-        let Storage { key, numel, .. } = storage;
-        return damaged(format!("storage {key} has {} bytes for {numel} elements", whole.len()));
-    }
-    let outside = || damaged(format!("tensor `{name}` reaches outside its storage"));
-    let Record { offset, shape, strides, .. } = record;
-    if shape.len() != strides.len() {
-        return damaged(format!("tensor `{name}` has {} sizes and {} strides", shape.len(), strides.len()));
-    }
-    let (first, numel) = storage.view.unwrap_or((0, storage.numel));
-    if first.checked_add(numel).is_none_or(|end| end > storage.numel) {
-        return outside();
-    }
-    let Some(count) = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size)) else { return outside() };
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    let reach = shape.iter().zip(strides).try_fold(*offset, |reach, (&size, &stride)| {
-        (size - 1).checked_mul(stride).and_then(|step| reach.checked_add(step))
-    });
-    if reach.is_none_or(|reach| reach >= numel) {
-        return outside();
-    }
-    // f32 whatever the kind in the file, and the bytes themselves
-    let Some(left) = count.checked_mul(4 + width).and_then(|cost| budget.checked_sub(cost)) else {
-        return damaged("the tensors need more than 16 times the file's size");
-    };
-    *budget = left;
-
-    let mut bytes = Vec::with_capacity(count * width);
-    let mut index = vec![0usize; shape.len()];
-    let mut at = first + offset;
-    loop {
-        bytes.extend_from_slice(&whole[at * width..(at + 1) * width]);
-        // the next index, like an odometer; beyond an axis' end `at` may wrap around, and comes back
-        let mut axis = shape.len();
-        loop {
-            if axis == 0 {
-                return Ok(bytes);
-            }
-            axis -= 1;
-            index[axis] += 1;
-            at = at.wrapping_add(strides[axis]);
-            if index[axis] < shape[axis] {
-                break;
-            }
-            at = at.wrapping_sub(strides[axis].wrapping_mul(shape[axis]));
-            index[axis] = 0;
+    /// One member of the dict or list `path`.
+    fn member(&mut self, path: &str, key: &str, id: Id) -> Read<()> {
+        let object = &self.pickle.objects[id];
+        let Some(left) = self.visits.checked_sub(1) else { return damaged("the dicts hold each other too often") };
+        self.visits = left;
+        if !matches!(object, Object::Dict(_) | Object::Sequence(_) | Object::Tensor(_) | Object::Stranger(_)) {
+            return Ok(());
         }
+        let key = match (short(key), object) {
+            (Ok(key), _) => key,
+            (Err(problem), Object::Tensor(_)) => return Err(problem),
+            (Err(_), _) => return Ok(()), // a text and what belongs to it, no module
+        };
+        let Some(left) = self.names.checked_sub(path.len() + key.len()) else {
+            return damaged("the names in it need more than 16 times the file's size");
+        };
+        self.names = left;
+        let name = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+        let value = match object {
+            Object::Tensor(record) => match &self.pickle.objects[record.storage] {
+                Object::Storage(storage) => Value::Tensor { shape: record.shape.clone(), number: storage.number },
+                Object::Stranger(class) => Value::Stranger(class.clone()),
+                _ => return damaged(format!("tensor `{name}` has no storage")),
+            },
+            Object::Stranger(class) => Value::Stranger(class.clone()),
+            _ => return self.collect(id, &name),
+        };
+        self.tensors += usize::from(matches!(value, Value::Tensor { .. }));
+        if self.tensors > MOST_TENSORS {
+            return damaged(format!("the file has more than {MOST_TENSORS} tensors, far more than a state_dict"));
+        }
+        let own = name.len() - key.len();
+        self.found.push(Entry { name, own, value, object: id });
+        Ok(())
     }
 }

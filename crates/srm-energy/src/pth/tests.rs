@@ -3,6 +3,7 @@
 //! The fixtures are made by scripts/make_pth_fixtures.py; every one holds the same values by a formula.
 
 use super::*;
+use crate::weights::load_bytes;
 use crate::{Energy, Trainable, load_weights, read_state_dict};
 use srm_config::{Activation, EnergyConfig};
 use std::io::{Cursor, Read as _, Write as _};
@@ -52,8 +53,17 @@ fn assert_expected(tensors: &[(String, Tensor)], context: &str) {
     }
 }
 
+/// All tensors of a file, under all keys that lead to them.
+pub(super) fn read_pth(bytes: &[u8]) -> Result<Vec<(String, Tensor)>> {
+    let (mut file, entries) = PthFile::open(Path::new("x.pth"), bytes)?;
+    let tensors = entries.iter().filter(|entry| entry.tensor().is_ok());
+    tensors.map(|entry| Ok((entry.name.clone(), file.float(entry)?))).collect()
+}
+
+/// Why a file gives no net.
 pub(super) fn message(bytes: &[u8]) -> String {
-    read_pth(Path::new("x.pth"), bytes).expect_err("the file is bad").to_string()
+    let loaded = read_pth(bytes).and_then(|_| load_bytes(Path::new("x.pth"), bytes, None, Device::Cpu));
+    loaded.err().expect("the file is bad").to_string()
 }
 
 #[test]
@@ -72,19 +82,19 @@ fn every_form_of_torch_save_gives_the_same_net() {
         "shared",
         "protocol4",
         "counter",
+        "stranger", // an object of a class of its maker's beside the weights
     ];
     for kind in kinds {
         for format in ["pth", "legacy.pth"] {
             let name = format!("{kind}.{format}");
-            let tensors = read_state_dict(&fixture(&name)).unwrap();
-            assert_expected(&tensors, &name);
-            let names: Vec<_> = tensors.iter().map(|(name, _)| name.as_str()).collect();
-            assert_eq!(names, NAMES, "{name}");
             let weights = load_weights(&fixture(&name), Device::Cpu).unwrap();
             let config = EnergyConfig { size: 32, channels: 1, features: 1, activation: Activation::LeakyRelu(0.2) };
             assert_eq!(*weights.net.config(), config, "{name}");
             assert!(weights.langevin.is_none(), "{name}");
-            assert_expected(&weights.net.named_parameters(), &name);
+            let tensors = weights.net.named_parameters();
+            assert_expected(&tensors, &name);
+            let names: Vec<_> = tensors.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names, NAMES, "{name}");
             let f = weights.net.f(&Tensor::zeros([2, 1, 32, 32], (Kind::Float, Device::Cpu))).unwrap();
             assert_eq!(f.size(), [2]);
         }
@@ -94,16 +104,38 @@ fn every_form_of_torch_save_gives_the_same_net() {
 #[test]
 fn what_cannot_be_loaded_is_named() {
     for format in ["pth", "legacy.pth"] {
-        let text = message(&bytes(&format!("stranger.{format}")));
-        assert!(
-            text.contains("names __main__.Stranger") && text.contains("torch.save(net.state_dict(), path)"),
-            "{text}"
-        );
         let text = message(&bytes(&format!("two.{format}")));
-        assert!(text.contains("several dicts of tensors: model, ema"), "{text}");
+        assert!(text.contains("several nets, at model, ema; choose one with --key NAME"), "{text}");
         let text = message(&bytes(&format!("integers.{format}")));
         assert!(text.contains("tensor `f.0.weight` holds i64"), "{text}");
     }
+}
+
+#[test]
+fn a_key_chooses_among_several_nets() {
+    for format in ["pth", "legacy.pth"] {
+        let file = bytes(&format!("two.{format}"));
+        let at = |key| load_bytes(Path::new("x.pth"), &file, Some(key), Device::Cpu);
+        for key in ["model", "ema", "ema.f"] {
+            assert_expected(&at(key).unwrap().net.named_parameters(), key);
+        }
+        for key in ["mod", "model.f.0", "emas", ""] {
+            let text = at(key).err().expect("no such net").to_string();
+            assert!(text.contains(&format!("no net at the key `{key}`; it has model, ema")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_state_dict_is_read_by_the_name_of_one_tensor() {
+    let read = |name: &str, known| read_state_dict(&fixture(name), known);
+    let tensors = read("optimizer.pth", "f.0.weight").unwrap();
+    assert_eq!(tensors.len(), 10, "the optimizer's are left out");
+    assert_eq!(values(&tensors[1].1), expected(0), "{}", tensors[1].0);
+    let text = read("plain.pth", "fc.weight").unwrap_err().to_string();
+    assert!(text.contains("no tensor `fc.weight`; it holds f.0.weight [1, 1, 3, 3], f.0.bias [1]"), "{text}");
+    let text = read("two.pth", "f.0.weight").unwrap_err().to_string();
+    assert!(text.contains("several times, after model., ema."), "{text}");
 }
 
 #[test]
@@ -111,7 +143,7 @@ fn a_file_cut_off_anywhere_is_an_error() {
     for name in ["plain.pth", "plain.legacy.pth", "protocol4.legacy.pth"] {
         let whole = bytes(name);
         for length in 0..whole.len() {
-            let read = read_pth(Path::new("x.pth"), &whole[..length]);
+            let read = read_pth(&whole[..length]);
             assert!(read.is_err(), "{name} cut to {length} of {} bytes was read", whole.len());
         }
     }
@@ -138,7 +170,7 @@ fn flipped_bytes_never_panic_and_a_zip_notices_them() {
                 let at = random(&mut state) as usize % damaged.len();
                 damaged[at] = random(&mut state) as u8;
             }
-            match read_pth(Path::new("x.pth"), &damaged) {
+            match read_pth(&damaged) {
                 Err(_) => refused += 1,
                 // Checksums cover program and storages: what is read is right.
                 Ok(tensors) if !name.contains("legacy") => assert_expected(&tensors, name),
@@ -160,7 +192,7 @@ fn flipped_bytes_of_the_program_never_panic() {
         let at = 15 + random(&mut state) as usize % (damaged.len() - 15);
         damaged[at] = random(&mut state) as u8;
         damaged.extend_from_slice(&whole[program.len()..]);
-        let _ = read_pth(Path::new("x.pth"), &damaged);
+        let _ = read_pth(&damaged);
     }
 }
 
@@ -195,7 +227,7 @@ fn tensor_program(elements: &[u8], view: &[u8], offset: &[u8], size: &[u8], stri
 
 #[test]
 fn offsets_strides_and_views_of_the_older_format() {
-    let read = |program: &[u8]| read_pth(Path::new("x.pth"), &stream(program)).map(|tensors| values(&tensors[0].1));
+    let read = |program: &[u8]| read_pth(&stream(program)).map(|tensors| values(&tensors[0].1));
     assert_eq!(read(&tensor_program(b"K\x08", b"N", b"K\x01", b"K\x03", b"K\x02")).unwrap(), [1.0, 3.0, 5.0]);
     // A view that begins at element 2 of the storage and has 4.
     let view = b"(X\x01\x00\x00\x00vK\x02K\x04t";
@@ -225,21 +257,21 @@ fn hostile_tensors_are_refused() {
 fn hostile_programs_are_refused() {
     let nested = [&[b')'][..], &vec![0x85; 500_000]].concat();
     let bombs: [(Vec<u8>, &str); 9] = [
-        (nested, "no dict of tensors"),
+        (nested, "holds nothing"),
         (vec![b'}'; 1_000_001], "more than 1000000 objects"),
-        (b"cos\nsystem\nX\x02\x00\x00\x00ls\x85R".to_vec(), "names os.system"),
-        (b"X\x08\x00\x00\x00builtinsX\x04\x00\x00\x00eval\x93".to_vec(), "names builtins.eval"),
+        (b"cos\nsystem\nX\x02\x00\x00\x00ls\x85R".to_vec(), "is an object of os.system, whose code is not run"),
+        (b"X\x08\x00\x00\x00builtinsX\x04\x00\x00\x00eval\x93".to_vec(), "is an object of builtins.eval"),
         (b"\x8d\xff\xff\xff\xff\xff\xff\xff\xffab".to_vec(), "the pickle is cut off"),
-        (b"}q\x00X\x01\x00\x00\x00ah\x00s".to_vec(), "no dict of tensors"), // a dict that holds itself
+        (b"}q\x00X\x01\x00\x00\x00ah\x00s".to_vec(), "holds nothing"), // a dict that holds itself
         (b"0".to_vec(), "takes more than it has"),
         (b"(0".to_vec(), "takes more than it has"),
-        (b"ccollections\nOrderedDict\n)\x81".to_vec(), "opcode 0x81"),
+        (b"\x82\x01".to_vec(), "opcode 0x82"), // EXT1, a global by number
     ];
     for (program, part) in bombs {
         let text = message(&bare_stream(&program));
         assert!(text.contains(part), "expected `{part}` in: {text}");
     }
-    assert!(message(b"\x80\x02K\x01.").contains("not written by torch.save"));
+    assert!(message(b"\x80\x02K\x01.").contains("a pickle that torch.save did not write"));
     assert!(message(b"PK\x03\x04").contains("not a whole zip"));
 }
 
@@ -262,12 +294,33 @@ fn repacked(whole: &[u8], change: impl Fn(&str, Vec<u8>) -> Vec<u8>) -> Vec<u8> 
 #[test]
 fn a_compressed_zip_is_read_within_bounds() {
     let whole = bytes("plain.pth");
-    let same = read_pth(Path::new("x.pth"), &repacked(&whole, |_, content| content)).unwrap();
+    let same = read_pth(&repacked(&whole, |_, content| content)).unwrap();
     assert_expected(&same, "deflated");
     let bomb = repacked(&whole, |name, content| if name.ends_with("data/0") { vec![0; 50_000_000] } else { content });
     assert!(bomb.len() < 1_000_000 && message(&bomb).contains("more than 16 times its size"));
     let swapped = |name: &str, content| if name.ends_with("byteorder") { b"big".to_vec() } else { content };
     assert!(message(&repacked(&whole, swapped)).contains("big-endian"));
+}
+
+#[test]
+fn zips_of_others_are_named() {
+    let zip = |names: &[&str]| {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        for name in names {
+            zip.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    };
+    let script = zip(&["net/data.pkl", "net/code/__torch__.py", "net/constants.pkl"]);
+    assert!(is_torch_script(&script) && !is_torch_script(&bytes("plain.pth")) && !is_torch_script(b"PK\x03\x04"));
+    for (file, parts) in [
+        (script, ["is a TorchScript program", "torch.jit.load(path).state_dict()"]),
+        (zip(&["mu.npy", "sigma.npy"]), ["is a numpy archive (.npz)", "torch.save(dict"]),
+        (zip(&["x.png"]), ["is a zip that torch.save did not write", "unpack it"]),
+    ] {
+        let text = message(&file);
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    }
 }
 
 #[test]

@@ -56,7 +56,11 @@ fn grey_levels(name: &str, shape: [i64; 4]) -> Tensor {
 }
 
 fn fixture() -> Vec<(String, Tensor)> {
-    read_state_dict(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/inception.safetensors")).unwrap()
+    read_state_dict(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/inception.safetensors"),
+        "Conv2d_1a_3x3.values",
+    )
+    .unwrap()
 }
 
 fn numbers(tensor: &Tensor) -> Vec<f64> {

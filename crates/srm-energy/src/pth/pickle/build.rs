@@ -1,40 +1,80 @@
-//! Make the objects of the allowed classes: dicts, storages, tensors.
+//! Make the objects of the classes that are followed, dicts, storages and tensors, and strangers of all others.
 
 use super::{Class, Id, Machine, Object, Record, Storage, short};
 use crate::pth::{Read, damaged};
 use crate::weights::Number;
 
-/// The allow-list. Sources: torch/_utils.py, torch/storage.py, torch/serialization.py (PyTorch 2.11).
-pub(super) fn class(module: &str, name: &str) -> Option<Class> {
-    let number = match (module, name) {
-        ("collections", "OrderedDict") => return Some(Class::OrderedDict),
-        ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => return Some(Class::RebuildTensor),
-        ("torch._utils", "_rebuild_parameter") => return Some(Class::RebuildParameter),
-        ("torch", "Size") => return Some(Class::Size),
-        ("torch" | "torch.cuda", "FloatStorage") => Number::F32,
-        ("torch" | "torch.cuda", "DoubleStorage") => Number::F64,
-        ("torch" | "torch.cuda", "HalfStorage") => Number::F16,
-        ("torch" | "torch.cuda", "BFloat16Storage") => Number::BF16,
-        ("torch" | "torch.cuda", "LongStorage") => Number::Other("i64", 8),
-        ("torch" | "torch.cuda", "IntStorage") => Number::Other("i32", 4),
-        ("torch" | "torch.cuda", "ShortStorage") => Number::Other("i16", 2),
-        ("torch" | "torch.cuda", "CharStorage") => Number::Other("i8", 1),
-        ("torch" | "torch.cuda", "ByteStorage") => Number::Other("u8", 1),
-        ("torch" | "torch.cuda", "BoolStorage") => Number::Other("bool", 1),
-        _ => return None,
+/// What a global stands for: a class on the list, or a stranger. Sources of the list: torch/_utils.py, torch/_tensor.py,
+/// torch/storage.py, torch/serialization.py (PyTorch 2.11).
+fn global(module: &str, name: &str) -> Object {
+    let class = match (module, name) {
+        ("collections", "OrderedDict") => Some(Class::OrderedDict),
+        ("collections", "defaultdict") => Some(Class::DefaultDict),
+        ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Some(Class::RebuildTensor),
+        ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Some(Class::RebuildParameter),
+        ("torch._tensor", "_rebuild_from_type_v2") => Some(Class::RebuildFromType),
+        ("torch", "Size") => Some(Class::Size),
+        ("torch" | "torch.cuda" | "torch.storage", name) => storage(name).map(Class::Storage),
+        _ => None,
     };
-    Some(Class::Storage(number))
+    class.map_or_else(|| Object::Stranger(format!("{module}.{name}").into()), Object::Class)
+}
+
+/// The numbers of a class of storages.
+fn storage(name: &str) -> Option<Number> {
+    Some(match name {
+        "FloatStorage" => Number::F32,
+        "DoubleStorage" => Number::F64,
+        "HalfStorage" => Number::F16,
+        "BFloat16Storage" => Number::BF16,
+        "LongStorage" => Number::Other("i64", 8),
+        "IntStorage" => Number::Other("i32", 4),
+        "ShortStorage" => Number::Other("i16", 2),
+        "CharStorage" => Number::Other("i8", 1),
+        "ByteStorage" => Number::Other("u8", 1),
+        "BoolStorage" => Number::Other("bool", 1),
+        "ComplexFloatStorage" => Number::Other("complex64", 8),
+        "ComplexDoubleStorage" => Number::Other("complex128", 16),
+        "QInt8Storage" => Number::Other("qint8", 1),
+        "QUInt8Storage" => Number::Other("quint8", 1),
+        "QInt32Storage" => Number::Other("qint32", 4),
+        "UntypedStorage" => Number::Other("untyped bytes", 1),
+        _ => return None,
+    })
 }
 
 impl Machine<'_> {
-    /// Call an allowed class.
+    pub(super) fn push_global(&mut self, module: &str, name: &str) -> Read<()> {
+        let object = global(module, name);
+        if let Object::Stranger(name) = &object {
+            self.charge(name.len())?;
+        }
+        self.push(object)
+    }
+
+    /// Call a class or function: one on the list is followed, any other gives a stranger of its name.
     pub(super) fn reduce(&mut self) -> Read<()> {
         let arguments = self.pop()?;
         let callee = self.pop()?;
-        let Object::Sequence(arguments) = &self.objects[arguments] else { return damaged("a call has no arguments") };
-        let Object::Class(class) = &self.objects[callee] else { return damaged("the pickle calls what is no class") };
-        let made = match (class, &arguments[..]) {
-            (Class::OrderedDict, []) => Object::Dict(Vec::new()),
+        match &self.objects[callee] {
+            Object::Stranger(name) => self.push(Object::Stranger(name.clone())),
+            Object::Class(Class::RebuildFromType) => match *self.sequence(arguments)? {
+                [function, _, arguments, ..]
+                    if matches!(self.objects[function], Object::Class(Class::RebuildTensor)) =>
+                {
+                    self.call(Class::RebuildTensor, arguments)
+                }
+                _ => self.push(Object::Stranger("torch._tensor._rebuild_from_type_v2".into())),
+            },
+            &Object::Class(class) => self.call(class, arguments),
+            _ => damaged("the pickle calls what is no class"),
+        }
+    }
+
+    fn call(&mut self, class: Class, arguments: Id) -> Read<()> {
+        let arguments = self.sequence(arguments)?;
+        let made = match (class, arguments) {
+            (Class::OrderedDict, []) | (Class::DefaultDict, [] | [_]) => Object::Dict(Vec::new()),
             (Class::OrderedDict, &[pairs]) => Object::Dict(self.pairs(pairs)?),
             (Class::Size, &[sizes]) => {
                 self.sequence(sizes)?;
@@ -73,14 +113,24 @@ impl Machine<'_> {
         }
     }
 
-    /// `('storage', class, key, device, elements)`, in the older format with a sixth item, `(key, first, elements)` or None.
-    pub(super) fn persistent_storage(&mut self) -> Read<()> {
+    /// What lies outside the pickle: a storage, `('storage', class, key, device, elements)`, in the older format with a sixth
+    /// item, `(key, first, elements)` or None; or, in the older format, a class with its source, `('module', class, …)`.
+    pub(super) fn persistent(&mut self) -> Read<()> {
         let id = self.pop()?;
-        let &[_, class, key, _, numel, ref view @ ..] = self.sequence(id)? else {
+        let &[kind, class, ref rest @ ..] = self.sequence(id)? else {
             return damaged("a storage is not described by five items");
         };
-        let Object::Class(Class::Storage(number)) = self.objects[class] else {
-            return damaged("a storage has no class");
+        if matches!(&self.objects[kind], Object::Text(kind) if kind == "module") {
+            self.stack.push(class);
+            return Ok(());
+        }
+        let &[key, _, numel, ref view @ ..] = rest else {
+            return damaged("a storage is not described by five items");
+        };
+        let number = match &self.objects[class] {
+            &Object::Class(Class::Storage(number)) => number,
+            Object::Stranger(name) => return self.push(Object::Stranger(name.clone())),
+            _ => return damaged("a storage has no class"),
         };
         let Object::Text(key) = &self.objects[key] else { return damaged("a storage has no name") };
         let view = match view.first().map(|&view| (view, &self.objects[view])) {

@@ -52,20 +52,24 @@ impl Machine<'_> {
 
     pub(super) fn append(&mut self, items: Vec<Id>) -> Read<()> {
         let list = self.peek()?;
-        let Object::Sequence(members) = &mut self.objects[list] else {
-            return damaged("the pickle appends to no list");
-        };
-        members.extend(items);
+        match &mut self.objects[list] {
+            Object::Sequence(members) => members.extend(items),
+            Object::Stranger(_) => {}
+            _ => return damaged("the pickle appends to no list"),
+        }
         Ok(())
     }
 
     pub(super) fn set(&mut self, items: Vec<Id>) -> Read<()> {
         let dict = self.peek()?;
-        let Object::Dict(pairs) = &mut self.objects[dict] else { return damaged("the pickle sets items of no dict") };
         if !items.len().is_multiple_of(2) {
             return damaged("a dict has a key without value");
         }
-        pairs.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
+        match &mut self.objects[dict] {
+            Object::Dict(pairs) => pairs.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
+            Object::Stranger(_) => {}
+            _ => return damaged("the pickle sets items of no dict"),
+        }
         Ok(())
     }
 }
