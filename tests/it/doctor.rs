@@ -66,7 +66,7 @@ fn doctor_with_library_path(folder: &Path) -> (Value, String) {
 
 #[test]
 fn a_foreign_libtorch_on_the_library_path_is_passed_over_and_said() {
-    let own = srm(&["doctor", "--json"]).done().json()["libtorch"].clone();
+    let (own, _) = doctor_with_library_path(Path::new("")); // names nothing
     assert_eq!(own["problems"], serde_json::json!([]));
     // a version that fits, but libraries that do not load
     for (version, why) in [("2.5.1+cu124", "but srm needs 2.11.0"), ("2.11.0+cu130", "which does not load")] {
@@ -82,7 +82,7 @@ fn a_foreign_libtorch_on_the_library_path_is_passed_over_and_said() {
 
 #[test]
 fn a_fitting_libtorch_on_the_library_path_wins() {
-    let own = srm(&["doctor", "--json"]).done().json()["libtorch"].clone();
+    let (own, _) = doctor_with_library_path(Path::new("")); // names nothing
     let own_folder = Path::new(own["folder"].as_str().expect("a folder"));
     let place = tempfile::tempdir_in(own_folder.join("../..")).expect("links need the file system of the libraries");
     let lib = place.path().join("lib");
