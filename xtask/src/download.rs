@@ -1,18 +1,26 @@
 //! Download public files: several mirrors, resume, checksums, and never a half file under the final name.
 
+mod failure;
+mod proxy;
+mod roots;
+
 use crate::{checksum::Checksum, workspace};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
+use failure::{Failure, classify, local};
 use indicatif::{ProgressBar, ProgressStyle};
+pub use proxy::Proxy;
 use std::{
     cell::RefCell,
     collections::HashSet,
+    env,
+    ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     thread,
     time::Duration,
 };
-use ureq::{Agent, http::StatusCode};
+use ureq::{Agent, http::StatusCode, tls::TlsConfig};
 
 /// A public file and where it can be had.
 pub struct RemoteFile {
@@ -43,23 +51,16 @@ impl Default for Patience {
     }
 }
 
+/// The value of a variable of the environment.
+pub type Variables = Box<dyn Fn(&str) -> Option<OsString>>;
+
 /// Fetches files one after another and remembers which hosts did not answer, so that each costs its time only once.
 pub struct Downloader {
     agent: Agent,
+    variables: Variables,
     pause: Duration,
+    /// Hosts, or the proxies on the way to them.
     unreachable: RefCell<HashSet<String>>,
-}
-
-/// Why one attempt at one mirror ended.
-enum Failure {
-    /// Worth another attempt at the same mirror.
-    Again(String),
-    /// This mirror does not have the file.
-    NextMirror(String),
-    /// The host cannot be reached at all.
-    Unreachable(String),
-    /// No mirror would help: the fault lies on this machine.
-    Local(anyhow::Error),
 }
 
 /// Attempts at one mirror without a new byte.
@@ -68,8 +69,16 @@ const ATTEMPTS_WITHOUT_PROGRESS: u32 = 3;
 const ATTEMPTS: u32 = 40;
 
 impl Downloader {
-    /// A downloader with the given patience. Proxies come from the usual environment variables.
+    /// A downloader with the given patience. Proxies and more certificates come from the usual environment variables.
     pub fn new(patience: Patience) -> Self {
+        Self::with_variables(patience, Box::new(|name| env::var_os(name)))
+    }
+
+    fn with_variables(patience: Patience, variables: Variables) -> Self {
+        let (roots, troubles) = roots::gather(&variables);
+        for trouble in troubles {
+            eprintln!("warning: {trouble}");
+        }
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_resolve(Some(patience.connect / 2))
@@ -77,9 +86,11 @@ impl Downloader {
             .timeout_recv_response(Some(patience.silence))
             .timeout_per_read(Some(patience.silence))
             .user_agent(concat!("srm-xtask/", env!("CARGO_PKG_VERSION")))
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .proxy(None) // each request names its own
             .build()
             .new_agent();
-        Self { agent, pause: patience.pause, unreachable: RefCell::default() }
+        Self { agent, variables, pause: patience.pause, unreachable: RefCell::default() }
     }
 
     /// Bring `file` into `folder` and return its path; a complete one that lies there already is kept.
@@ -134,13 +145,16 @@ impl Downloader {
 
     fn try_mirror(&self, file: &RemoteFile, url: &str, part: &mut File) -> Result<(), Failure> {
         let host = host(url);
-        if self.unreachable.borrow().contains(host) {
-            return Err(Failure::Unreachable("did not answer before".into()));
+        let proxy = Proxy::of(url, &self.variables).map_err(Failure::Local)?;
+        let first = proxy.as_ref().map_or(host.to_owned(), ToString::to_string);
+        if self.unreachable.borrow().contains(&first) {
+            let whose = if proxy.is_some() { format!("{first} ") } else { String::new() };
+            return Err(Failure::Unreachable(format!("{whose}did not answer before")));
         }
         let mut without_progress = 0;
         for _ in 0..ATTEMPTS {
             let start = length(part)?;
-            match self.attempt(file, url, part, start) {
+            match self.attempt(file, url, proxy.as_ref(), part, start) {
                 Ok(()) => {
                     part.rewind().map_err(local)?;
                     let found = file.checksum.of_reader(&*part).map_err(Failure::Local)?;
@@ -166,7 +180,7 @@ impl Downloader {
                 }
                 Err(failure) => {
                     if matches!(failure, Failure::Unreachable(_)) {
-                        self.unreachable.borrow_mut().insert(host.to_owned());
+                        self.unreachable.borrow_mut().insert(first);
                     }
                     return Err(failure);
                 }
@@ -176,12 +190,19 @@ impl Downloader {
     }
 
     /// One request: append what the server sends to `part`, which holds `start` bytes.
-    fn attempt(&self, file: &RemoteFile, url: &str, part: &mut File, start: u64) -> Result<(), Failure> {
-        let mut request = self.agent.get(url);
+    fn attempt(
+        &self,
+        file: &RemoteFile,
+        url: &str,
+        proxy: Option<&Proxy>,
+        part: &mut File,
+        start: u64,
+    ) -> Result<(), Failure> {
+        let mut request = self.agent.get(url).config().proxy(proxy.map(|proxy| proxy.setting.clone())).build();
         if start > 0 {
             request = request.header("Range", format!("bytes={start}-"));
         }
-        let response = request.call().map_err(classify)?;
+        let response = request.call().map_err(|error| classify(error, proxy))?;
         let header = |name: &str| {
             response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
         };
@@ -261,40 +282,14 @@ pub fn with_mirror(mut file: RemoteFile, mirror: Option<&str>) -> RemoteFile {
     file
 }
 
+/// The host of an address, with its port and without a password.
 fn host(url: &str) -> &str {
-    url.split("://").nth(1).unwrap_or(url).split('/').next().unwrap_or(url)
+    let authority = url.split("://").nth(1).unwrap_or(url).split('/').next().unwrap_or(url);
+    authority.rsplit('@').next().unwrap_or(authority)
 }
 
 fn length(part: &File) -> Result<u64, Failure> {
     Ok(part.metadata().map_err(local)?.len())
-}
-
-fn local(error: std::io::Error) -> Failure {
-    Failure::Local(anyhow!(error).context("cannot write the download; check free space (df -h) and permissions"))
-}
-
-fn classify(error: ureq::Error) -> Failure {
-    use ureq::Timeout;
-    match error {
-        ureq::Error::HostNotFound => Failure::Unreachable("the host name is unknown (no internet?)".into()),
-        ureq::Error::ConnectionFailed | ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
-            Failure::Unreachable("cannot be reached".into())
-        }
-        ureq::Error::Timeout(_) => Failure::Again("accepted the connection but does not answer".into()),
-        ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            Failure::Unreachable("refuses the connection".into())
-        }
-        ureq::Error::Io(error) if error.to_string().contains("lookup address") => {
-            Failure::Unreachable("the host name is unknown (no internet?)".into())
-        }
-        ureq::Error::Io(error) => match error.kind() {
-            std::io::ErrorKind::NetworkUnreachable | std::io::ErrorKind::HostUnreachable => {
-                Failure::Unreachable("cannot be reached".into())
-            }
-            _ => Failure::Again(format!("the connection broke ({error})")),
-        },
-        other => Failure::NextMirror(other.to_string()),
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod ablate;
 mod bench;
 mod checksum;
 mod ci;
+mod compiler;
 mod demo;
 mod download;
 mod fetch_celeba;

@@ -2,7 +2,8 @@
 
 use crate::{
     checksum::hexadecimal,
-    libtorch::{self, State, VERSION},
+    compiler,
+    libtorch::{self, State, VERSION, folder},
     wheels::{self, Wheel},
     workspace,
 };
@@ -11,7 +12,6 @@ use sha2::{Digest, Sha256};
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     time::Instant,
 };
 
@@ -31,7 +31,7 @@ pub struct Args {
 
 /// Run the set-up as the user typed it.
 pub fn run(args: Args) -> Result<()> {
-    if let Some(path) = user_libtorch() {
+    if let Some(path) = libtorch::of_user() {
         eprintln!("note: LIBTORCH={} is set in the environment and wins over .libtorch", path.display());
     }
     let cache = workspace::cache()?;
@@ -69,28 +69,18 @@ pub fn run(args: Args) -> Result<()> {
 
 /// Run the default set-up unless a libtorch is there; other tasks call this first.
 pub fn ensure_done() -> Result<()> {
-    if let Some(path) = user_libtorch() {
+    if let Some(path) = libtorch::of_user() {
         libtorch::usable(&path).context("LIBTORCH is set in the environment; unset it to use srm's own")?;
     } else if !link_is_good()? {
         run(Args::default())?;
     }
-    let compiler = env::var("CXX").unwrap_or_else(|_| "c++".into());
-    let found = Command::new(&compiler)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    ensure!(
-        found,
-        "no C++ compiler: `{compiler}` does not run, and the bindings to libtorch need one; install it (Debian, Ubuntu: apt-get install g++) or name it in CXX"
-    );
+    for setting in folder::misleading(&libtorch::in_use(), |name| env::var_os(name)) {
+        eprintln!("note: {setting} is left out: srm is built on {}", libtorch::in_use().display());
+    }
+    for (name, usual, package) in [("CXX", "c++", "g++"), ("CC", "cc", "gcc")] {
+        compiler::check(name, usual, package, |name| env::var_os(name))?;
+    }
     Ok(())
-}
-
-/// A LIBTORCH that the user has set, which is not the one that `.cargo/config.toml` gives to every program that cargo runs.
-fn user_libtorch() -> Option<PathBuf> {
-    env::var_os("LIBTORCH").map(PathBuf::from).filter(|path| *path != libtorch::link_path())
 }
 
 fn link_is_good() -> Result<bool> {

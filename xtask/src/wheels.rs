@@ -1,23 +1,22 @@
 //! Fetch the published PyTorch wheels with pip, checked against pinned checksums, and unpack what srm needs of them.
 
+mod pip;
+
 use crate::{
     checksum::{Checksum, hexadecimal},
     download::bar,
     libtorch::Entry,
-    workspace,
 };
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::{
+    env,
     fs::{self, File},
     io::{Read, Write},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    thread,
-    time::Duration,
 };
 
-/// One published file. The tags of `PIP_TARGET` make pip choose the same one on every machine.
+/// One published file. Its checksum makes pip choose the same one on every machine.
 pub struct Wheel {
     package: &'static str,
     version: &'static str,
@@ -103,11 +102,6 @@ pub const CUDA: &[Wheel] = &[
     wheel("nvidia-nvtx", "13.0.85", 148_047, "4936d1d6780fbe68db454f5e72a42ff64d1fd6397df9f363ae786930fd5c1cd4"),
 ];
 
-/// The platform whose wheels pip takes, whatever Python runs it.
-const PIP_TARGET: &[&str] = &["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"];
-/// The glibc tags that the wheels above carry.
-const PLATFORMS: &[&str] = &["2_28", "2_27", "2_25", "2_18", "2_17", "2_12", "2_5"];
-
 impl Wheel {
     /// Its file in `folder`, when one with its name lies there.
     fn find(&self, folder: &Path) -> Option<PathBuf> {
@@ -149,73 +143,16 @@ pub fn download(wheels: &[&Wheel], folder: &Path) -> Result<Vec<PathBuf>> {
         match wanted.is_empty() {
             true => return wheels.iter().map(|wheel| wheel.find(folder).context("a checked wheel is gone")).collect(),
             false if attempt == 2 => break,
-            false => pip(&wanted, folder)?,
+            false => {
+                let python = pip::interpreter(&pip::INTERPRETERS)?;
+                pip::download(python, env::vars_os().collect(), &wanted, folder)?;
+            }
         }
     }
     bail!(
         "the downloaded wheels are not the published ones: {}; try again, or give a libtorch of your own with --from DIR|ZIP",
         faults.join(", ")
     )
-}
-
-fn pip(wheels: &[&Wheel], folder: &Path) -> Result<()> {
-    const REMEDY: &str =
-        "install it (Debian, Ubuntu: apt-get install python3-pip) or give a libtorch of your own with --from DIR|ZIP";
-    let version =
-        Command::new("python3").args(["-m", "pip", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    match version {
-        Err(_) => bail!("python3 was not found; it fetches libtorch: {REMEDY}"),
-        Ok(status) => ensure!(status.success(), "python3 has no pip, which fetches libtorch: {REMEDY}"),
-    }
-    let total = wheels.iter().map(|wheel| wheel.bytes).sum();
-    let requirements: Vec<String> =
-        wheels.iter().map(|wheel| format!("{}=={}", wheel.package, wheel.version)).collect();
-    eprintln!("downloading {} with pip: {}", workspace::size(total), requirements.join(" "));
-
-    // pip's own temporary files go beside the result: /tmp may be small, and so the bar sees them grow.
-    let (scratch, log) = (folder.join("pip"), folder.join("pip.log"));
-    fs::create_dir_all(&scratch)?;
-    let mut command = Command::new("python3");
-    command.args([
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "--only-binary",
-        ":all:",
-        "--no-cache-dir",
-        "--quiet",
-        "--disable-pip-version-check",
-    ]);
-    command.args(PIP_TARGET).arg("--dest").arg(folder);
-    for platform in PLATFORMS {
-        command.arg("--platform").arg(format!("manylinux_{platform}_x86_64"));
-    }
-    command.args(["--platform", "manylinux2014_x86_64"]).args(&requirements);
-    command.env("TMPDIR", &scratch).stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
-
-    let before = folder_size(folder);
-    let bar = bar("libtorch", Some(total), 0);
-    let mut child = command.spawn().context("python3 did not start")?;
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        bar.set_position(folder_size(folder).saturating_sub(before).min(total));
-        thread::sleep(Duration::from_millis(100));
-    };
-    bar.finish_and_clear();
-    let words = fs::read_to_string(&log).unwrap_or_default();
-    // Leftovers of pip only cost room until the wheels folder is removed as a whole.
-    let _ = fs::remove_dir_all(&scratch);
-    let _ = fs::remove_file(&log);
-    let last = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
-    ensure!(
-        status.success(),
-        "pip could not download {}: {last}; check the internet connection (a proxy goes into HTTPS_PROXY), or give a libtorch of your own with --from DIR|ZIP",
-        requirements.join(" ")
-    );
-    Ok(())
 }
 
 /// Unpack those files of a zip archive for which `place` names a path below `folder`; list what was written.

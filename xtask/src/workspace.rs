@@ -1,12 +1,13 @@
 //! Find the folders that every task works in, and run the programs that tasks call.
 
+use crate::libtorch;
 use anyhow::{Context, Result, bail};
 use std::{
     env,
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     time::Duration,
 };
 
@@ -20,8 +21,9 @@ pub fn root() -> PathBuf {
 
 /// The folder in the user's cache that all checkouts share: `$XDG_CACHE_HOME/srm`, else `~/.cache/srm`.
 pub fn cache() -> Result<PathBuf> {
-    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    let absolute = |path: &PathBuf| path.is_absolute();
+    let named = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(absolute);
+    let base = named.or_else(|| env::home_dir().filter(absolute).map(|home| home.join(".cache")));
     Ok(base
         .context("no cache folder: neither XDG_CACHE_HOME nor HOME is an absolute path; set one of them")?
         .join("srm"))
@@ -61,6 +63,14 @@ pub fn cargo<I: IntoIterator<Item: AsRef<OsStr>>>(arguments: I) -> Command {
             command.env_remove(&name);
         }
     }
+    // Set for other projects, these would build the bindings on another libtorch than the one that is set up.
+    for name in libtorch::folder::OTHER_VARIABLES {
+        command.env_remove(name);
+    }
+    match libtorch::of_user() {
+        Some(path) => command.env("LIBTORCH", path),
+        None => command.env_remove("LIBTORCH"), // .cargo/config.toml gives it
+    };
     command
 }
 
@@ -125,10 +135,19 @@ pub fn build_srm() -> Result<PathBuf> {
 /// # Errors
 /// The build fails.
 pub fn build_srm_with(more: &[&str]) -> Result<PathBuf> {
-    run(&mut cargo(["build", "--package", "srm-cli"].iter().chain(more)))?;
-    let metadata = metadata()?;
-    let folder = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
-    Ok(Path::new(folder).join("debug/srm"))
+    let mut command = cargo(["build", "--package", "srm-cli", "--message-format=json-render-diagnostics"]);
+    let (line, ended) = captured(command.args(more))?;
+    if !ended.status.success() {
+        bail!("`{line}` failed ({}); its own message stands above", ended.status);
+    }
+    executable(&ended.stdout).with_context(|| format!("`{line}` names no executable"))
+}
+
+/// Where cargo's messages say that srm lies: a target folder and a target machine of the user's own change it.
+fn executable(messages: &[u8]) -> Option<PathBuf> {
+    let messages = serde_json::Deserializer::from_slice(messages).into_iter::<serde_json::Value>().flatten();
+    let mut found = messages.filter(|message| message["target"]["name"] == "srm");
+    found.find_map(|message| Some(message["executable"].as_str()?.into()))
 }
 
 /// Run srm in the workspace root and show what it prints.
@@ -149,16 +168,21 @@ pub fn srm_json<'a>(
     expected: &[i32],
 ) -> Result<Option<serde_json::Value>> {
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(root()).stdout(Stdio::piped());
-    let line = described(&command);
-    eprintln!("$ {line}");
-    let ended = command.spawn().and_then(std::process::Child::wait_with_output);
-    let ended = ended.with_context(|| format!("`{line}` did not start"))?;
+    let (line, ended) = captured(command.args(arguments).current_dir(root()))?;
     match ended.status.code() {
         Some(0) => Ok(Some(serde_json::from_slice(&ended.stdout).with_context(|| format!("`{line}` gave no JSON"))?)),
         Some(code) if expected.contains(&code) => Ok(serde_json::from_slice(&ended.stdout).ok()),
         _ => bail!("`{line}` failed ({}); its own message stands above", ended.status),
     }
+}
+
+/// Run `command` with its stderr shown: how it is typed, and its status and stdout.
+fn captured(command: &mut Command) -> Result<(String, Output)> {
+    let line = described(command);
+    eprintln!("$ {line}");
+    let ended = command.stdout(Stdio::piped()).spawn().and_then(Child::wait_with_output);
+    let ended = ended.with_context(|| format!("`{line}` did not start"))?;
+    Ok((line, ended))
 }
 
 /// The command as it would be typed.
@@ -200,6 +224,29 @@ mod tests {
         );
         assert_eq!(duration(Duration::from_millis(3_240)), "3.2 s");
         assert_eq!(duration(Duration::from_secs(125)), "2 min 05 s");
+    }
+
+    #[test]
+    fn cargo_builds_on_the_libtorch_that_is_set_up_whatever_else_is_set() {
+        let command = cargo(["build"]);
+        let value = |name: &str| command.get_envs().find(|(known, _)| *known == name).map(|(_, value)| value);
+        for name in
+            ["LIBTORCH_USE_PYTORCH", "LIBTORCH_LIB", "LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI", "LIBTORCH_STATIC"]
+        {
+            assert_eq!(value(name), Some(None), "{name}");
+        }
+        let user = libtorch::of_user();
+        assert_eq!(value("LIBTORCH"), Some(user.as_deref().map(Path::as_os_str)));
+    }
+
+    #[test]
+    fn srm_is_where_cargo_says_even_below_a_target_machine() {
+        let messages = br#"{"reason":"compiler-artifact","target":{"name":"srm_config"},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"srm"},"executable":"/t/x86_64-unknown-linux-gnu/debug/srm"}
+{"reason":"build-finished","success":true}
+"#;
+        assert_eq!(executable(messages).unwrap(), Path::new("/t/x86_64-unknown-linux-gnu/debug/srm"));
+        assert_eq!(executable(b""), None);
     }
 
     #[test]

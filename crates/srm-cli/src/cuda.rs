@@ -7,11 +7,13 @@
 #![allow(unsafe_code)] // opening a shared library runs its initialisers; see the SAFETY comment
 
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
 };
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+
+use crate::libtorch;
 
 const FILE: &str = "libtorch_cuda.so";
 
@@ -62,19 +64,12 @@ pub fn open(true_f32: bool) -> Result<PathBuf, Missing> {
     }
 }
 
-/// The folder of the libtorch_cpu that this process runs on.
-pub fn libtorch_folder() -> Option<PathBuf> {
-    let maps = fs::read_to_string("/proc/self/maps").ok()?;
-    let line = maps.lines().find(|line| line.ends_with("/libtorch_cpu.so"))?;
-    Path::new(&line[line.find('/')?..]).parent().map(Path::to_owned)
-}
-
 fn places() -> Vec<PathBuf> {
     let mut places = Vec::new();
     if let Some(named) = env::var_os("SRM_LIBTORCH_CUDA").map(PathBuf::from) {
         places.push(if named.is_dir() { named.join(FILE) } else { named });
     }
-    places.extend(libtorch_folder().map(|folder| folder.join(FILE)));
+    places.extend(libtorch::loaded_from().map(|folder| folder.join(FILE)));
     let cache = env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .filter(|cache| cache.is_absolute())

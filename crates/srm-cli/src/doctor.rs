@@ -12,7 +12,7 @@ use srm_config::Config;
 use srm_data::ImageSet;
 use tch::{Cuda, utils};
 
-use crate::{cuda, environment, images, output::Output, ranks};
+use crate::{cuda, environment, images, libtorch, output::Output, ranks};
 
 /// Everything that was found.
 #[derive(Debug, Serialize)]
@@ -34,6 +34,8 @@ struct Libtorch {
     folder: Option<PathBuf>,
     mkldnn: bool,
     openmp: bool,
+    /// What the environment names instead, and why it is not what runs or not what a build may take.
+    problems: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -122,12 +124,12 @@ fn device_names() -> Vec<String> {
 }
 
 fn find_libtorch() -> Libtorch {
-    let folder = cuda::libtorch_folder();
     Libtorch {
-        version: environment::libtorch_version(),
-        folder,
+        version: libtorch::version(),
+        folder: libtorch::loaded_from(),
         mkldnn: utils::has_mkldnn(),
         openmp: utils::has_openmp(),
+        problems: libtorch::problems(),
     }
 }
 
@@ -196,15 +198,16 @@ fn text(report: &Report) -> String {
             yes(report.libtorch.mkldnn),
             yes(report.libtorch.openmp)
         ),
-        format!(
-            "CPU        {}, {} cores, {} libtorch threads, {}; LeakyReLU nets on {} kernels",
-            report.cpu.model,
-            report.cpu.cores,
-            report.cpu.torch_threads,
-            report.cpu.features.join(" "),
-            report.cpu.kernels
-        ),
     ];
+    lines.extend(report.libtorch.problems.iter().map(|problem| format!("           {problem}")));
+    lines.push(format!(
+        "CPU        {}, {} cores, {} libtorch threads, {}; LeakyReLU nets on {} kernels",
+        report.cpu.model,
+        report.cpu.cores,
+        report.cpu.torch_threads,
+        report.cpu.features.join(" "),
+        report.cpu.kernels
+    ));
     match &report.cuda.problem {
         None => {
             let number = |version: Option<i64>| version.map_or("none".to_owned(), |version| version.to_string());

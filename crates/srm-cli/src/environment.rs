@@ -1,16 +1,16 @@
 //! Name the parts of this machine that can change bits of a result.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use srm_train::Environment;
 
-use crate::{cuda, machine::Machine};
+use crate::{libtorch, machine::Machine};
 
 /// The machine as a run sees it.
 pub fn environment(machine: &Machine, block: usize, ranks: usize) -> Environment {
     Environment {
         srm: env!("CARGO_PKG_VERSION").to_owned(),
-        libtorch: libtorch_version(),
+        libtorch: libtorch::version(),
         cpu: format!("{} ({})", cpu_model(), cpu_features().join(" ")),
         device: machine.device_name(),
         precision: machine.precision_name().to_owned(),
@@ -25,13 +25,6 @@ pub fn kind(machine: &Machine) -> String {
     let Environment { srm, libtorch, cpu, precision, .. } = environment(machine, 0, 1);
     let computing = if machine.device.is_cuda() { "a GPU".to_owned() } else { cpu };
     format!("srm {srm}, libtorch {}, {precision} on {computing}", libtorch.unwrap_or_default())
-}
-
-/// What `build-version` beside the loaded libtorch says.
-pub fn libtorch_version() -> Option<String> {
-    let root = cuda::libtorch_folder()?.parent().map(Path::to_owned)?;
-    let text = fs::read_to_string(root.join("build-version")).ok()?;
-    Some(text.trim().to_owned())
 }
 
 /// The model name as the kernel tells it.

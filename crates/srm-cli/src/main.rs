@@ -23,6 +23,7 @@ mod images;
 mod interpolate;
 mod interrupt;
 mod latent_arguments;
+mod libtorch;
 mod machine;
 mod memory;
 mod moments_arguments;
@@ -57,6 +58,7 @@ use crate::{
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let output = Output::install(arguments.command.json());
+    libtorch::settle();
     match run(&arguments.command, &output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

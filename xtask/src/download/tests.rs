@@ -1,9 +1,11 @@
 //! Try the downloader against a server on 127.0.0.1 that behaves as badly as real ones do.
 
+mod network;
+
 use super::*;
 use std::{
     io::{BufRead, BufReader},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -48,14 +50,14 @@ fn serve(answers: Vec<Answer>) -> Server {
 }
 
 /// The start of the range that the request asks for.
-fn read_request(stream: &TcpStream) -> Option<usize> {
+fn read_request(stream: impl Read) -> Option<usize> {
     let lines = BufReader::new(stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
     let range =
         lines.filter_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned)).last()?;
     range.trim_end_matches('-').parse().ok()
 }
 
-fn reply(mut stream: TcpStream, answer: &Answer, range: Option<usize>) {
+fn reply(mut stream: impl Write, answer: &Answer, range: Option<usize>) {
     let (status, kind, body, sent) = match answer {
         Answer::File(body) => (None, "application/zip", &body[..], usize::MAX),
         Answer::CutOff(body, sent) => (None, "application/zip", &body[..], *sent),
@@ -98,8 +100,17 @@ fn remote(body: &[u8], mirrors: &[&str]) -> RemoteFile {
 }
 
 fn quick() -> Downloader {
+    quick_with(&[])
+}
+
+/// An impatient downloader under these variables and no others.
+fn quick_with(set: &[(&str, &str)]) -> Downloader {
     let millis = Duration::from_millis;
-    Downloader::new(Patience { connect: millis(600), silence: millis(250), pause: millis(5) })
+    let set: Vec<(String, OsString)> = set.iter().map(|&(name, value)| (name.to_owned(), value.into())).collect();
+    Downloader::with_variables(
+        Patience { connect: millis(600), silence: millis(250), pause: millis(5) },
+        Box::new(move |name| set.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())),
+    )
 }
 
 /// The names in a folder, to see that nothing else was left.
