@@ -62,7 +62,7 @@ fn resumed(
     arguments: &TrainArguments,
 ) -> Result<(PathBuf, Config)> {
     let source = folder.join("config.json");
-    let raw = RawConfig::parse(&earlier.to_json(), &source.display().to_string())?;
+    let raw = RawConfig::parse(earlier.to_json().as_bytes(), &source.display().to_string())?;
     let config = raw.with_overrides(&arguments.overrides).check()?;
     if let (Some(path), Some(mut named)) = (&arguments.config, named) {
         named.langevin.block = config.langevin.block;
