@@ -12,6 +12,7 @@ mod moments;
 mod ranks;
 mod report;
 mod sample;
+mod surroundings;
 mod survive;
 mod tensorboard;
 mod train;

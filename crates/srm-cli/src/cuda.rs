@@ -64,7 +64,9 @@ pub fn open(true_f32: bool) -> Result<PathBuf, Missing> {
 
 /// The folder of the libtorch_cpu that this process runs on.
 pub fn libtorch_folder() -> Option<PathBuf> {
-    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    // other files in the list may have names that are not UTF-8
+    let maps = fs::read("/proc/self/maps").ok()?;
+    let maps = String::from_utf8_lossy(&maps);
     let line = maps.lines().find(|line| line.ends_with("/libtorch_cpu.so"))?;
     Path::new(&line[line.find('/')?..]).parent().map(Path::to_owned)
 }
