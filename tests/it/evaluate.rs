@@ -1,8 +1,12 @@
 //! Scores from outside: what they order, what they say beside the number, and what bad input says.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
 
-use crate::common::{folder, smoke, srm, text, write_npy};
+use crate::common::{command, folder, smoke, srm, text, write_npy};
 
 #[test]
 fn a_set_is_nearer_to_its_own_kind_than_samples_of_a_tiny_net_and_everything_is_said() {
@@ -43,6 +47,48 @@ fn a_set_is_nearer_to_its_own_kind_than_samples_of_a_tiny_net_and_everything_is_
     let again = srm(&arguments).done().json();
     assert_eq!(again["results"][0]["frechet"].as_f64(), Some(far));
     assert!(again["results"][0]["kernel"].is_null());
+    assert_eq!((&again["data"]["count"], &again["data"]["statistics"]), (&100.into(), &true.into()));
+    // they know of how many images they are: as many samples are drawn
+    let arguments = ["evaluate", "--data", text(&stats), "--weights", text(run), "--newest"];
+    let said = srm(&[&arguments[..], &["--json"]].concat()).done().json();
+    assert_eq!((said["results"][0]["count"].as_u64(), said["results"][0]["frechet"].as_f64()), (Some(100), Some(own)));
+    let said = srm(&arguments).done().stdout;
+    assert!(said.contains("stats.npz (statistics of 100 images, "), "{said}");
+    for (flag, word) in [("--self-check", "halves"), ("--nearest=x.png", "shows")] {
+        srm(&[&arguments[..], &[flag]].concat()).failed_with(2, &[word, "statistics alone"]);
+    }
+    srm(&[&arguments[..], &["--data-count", "5"]].concat()).failed_with(2, &["the first 5 images", "statistics"]);
+    // and a run scores itself against them as against the images
+    let scores = [&real, &stats].map(|reference| {
+        let place = folder();
+        let images = format!("evaluate.images={}", text(reference));
+        let settings = ["--set", "evaluate.every=30", "--set", "evaluate.count=40", "--set", &images];
+        let train = ["train", "--config", "configs/smoke.json", "--run", text(place.path())];
+        srm(&[&train[..], &settings].concat()).done();
+        let line = fs::read_to_string(place.path().join("scores.jsonl")).expect("a score");
+        serde_json::from_str::<serde_json::Value>(&line).expect("JSON")["score"].clone()
+    });
+    assert!(scores[0].is_f64() && scores[0] == scores[1], "{scores:?}");
+}
+
+#[test]
+fn statistics_that_do_not_say_of_how_many_images_they_are_get_ten_thousand_samples() {
+    let (run, _) = smoke();
+    let place = folder();
+    let stats = place.path().join("stats.npz");
+    let mut npz = ndarray_npy::NpzWriter::new(fs::File::create(&stats).expect("a file"));
+    npz.add_array("mu", &ndarray::Array1::<f64>::zeros(144)).expect("written");
+    npz.add_array("sigma", &ndarray::Array2::<f64>::eye(144)).expect("written");
+    npz.finish().expect("written");
+    let arguments = ["evaluate", "--data", text(&stats), "--weights", text(run), "--newest"];
+    let mut drawing = command(&arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("built");
+    let mut said = BufReader::new(drawing.stderr.take().expect("piped")).lines();
+    let line = said.find_map(|line| line.ok().filter(|line| line.contains("of how many images"))).expect("a warning");
+    assert!(line.contains("drawing 10000 samples") && line.contains("--count N"), "{line}");
+    drawing.kill().expect("it draws still"); // they take a while
+    drawing.wait().expect("a child");
+    let few = srm(&[&arguments[..], &["--count", "20"]].concat()).done().stdout;
+    assert!(few.contains("(statistics alone, count unknown, ") && !few.contains(" 0 images"), "{few}");
 }
 
 #[test]

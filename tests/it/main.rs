@@ -13,6 +13,7 @@ mod pictures;
 mod ranks;
 mod report;
 mod sample;
+mod surroundings;
 mod survive;
 mod tensorboard;
 mod train;

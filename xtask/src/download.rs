@@ -7,8 +7,8 @@ mod roots;
 use crate::{checksum::Checksum, workspace};
 use anyhow::{Context, Result, bail};
 use failure::{Failure, classify, local};
-use indicatif::{ProgressBar, ProgressStyle};
 pub use proxy::Proxy;
+use srm_terminal::{Bars, ProgressBar, Unit};
 use std::{
     cell::RefCell,
     collections::HashSet,
@@ -262,16 +262,11 @@ pub fn is_web_page(beginning: &[u8]) -> bool {
     text.starts_with("<!doctype html") || text.starts_with("<html")
 }
 
-/// A progress bar in bytes on stderr, hidden when that is no terminal.
+/// A progress bar in bytes on stderr; lines now and then where that is no terminal.
 pub fn bar(name: &str, total: Option<u64>, start: u64) -> ProgressBar {
-    let template = match total {
-        Some(_) => "{msg} {bar:30} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} ETA {eta}",
-        None => "{msg} {decimal_bytes} {decimal_bytes_per_sec}",
-    };
-    let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
-    bar.set_style(ProgressStyle::with_template(template).expect("the template is a constant and valid"));
-    bar.set_message(name.to_owned());
-    bar.with_position(start)
+    let bar = Bars::new().bar(total, Unit::BytesOf(name.to_owned())).with_position(start);
+    bar.reset_eta(); // what was there before took no time
+    bar
 }
 
 /// Put the user's own server, a folder that holds the files under their official names, before the public mirrors.

@@ -2,6 +2,26 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+/// Print a line on stderr. Nobody needs to read it (`cargo xtask … 2>&1 | head`), so this does not panic as std's does.
+macro_rules! eprintln {
+    ($($line:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($line)*);
+    }};
+}
+
+/// Print a line on stdout, likewise; one that is lost otherwise is said to be.
+macro_rules! println {
+    ($($line:tt)*) => {{
+        use std::io::{ErrorKind, Write};
+        if let Err(error) = writeln!(std::io::stdout(), $($line)*)
+            && error.kind() != ErrorKind::BrokenPipe
+        {
+            eprintln!("cannot write to stdout: {error}");
+        }
+    }};
+}
+
 mod ablate;
 mod bench;
 mod checksum;
@@ -65,7 +85,7 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().task {
+    let result = match srm_terminal::parse::<Cli>().task {
         Task::Setup(args) => setup::run(args),
         Task::Demo(args) => demo::run(args),
         Task::Test(args) => test::run(args),

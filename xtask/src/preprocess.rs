@@ -2,8 +2,8 @@
 
 use crate::workspace;
 use anyhow::{Result, anyhow};
-use indicatif::{ProgressBar, ProgressStyle};
 use srm_data::{Background, Crop, Filter, LeftOut, Manifest, PreprocessOptions, Split};
+use srm_terminal::{Bars, Unit};
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -113,8 +113,7 @@ pub fn cifar10(batches: &Path, folder: &Path) -> Result<()> {
 /// Preprocess with a bar and a line at the end; Ctrl-C stops and leaves no half file.
 fn process(options: &PreprocessOptions) -> Result<()> {
     let stopped = interrupts();
-    let bar = ProgressBar::new(0);
-    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} images, {per_sec}, {eta} left")?);
+    let bar = Bars::new().bar(Some(0), Unit::Things("images".to_owned()));
     let start = Instant::now();
     let result = srm_data::preprocess(options, &|done, total| {
         if bar.length() != Some(total as u64) {

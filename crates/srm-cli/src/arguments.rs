@@ -24,7 +24,10 @@ const STYLES: styling::Styles = styling::Styles::styled()
 #[command(name = "srm", version, styles = STYLES, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or config, 3 stopped on divergence, 130 interrupted.
 Results go to stdout, progress and logs to stderr. RUST_LOG=debug shows more. SIGTERM and SIGUSR1 stop a run as Ctrl-C does.
-Several processes (mpirun, srun; built with --features mpi) share train, sample, evaluate and reconstruct.")]
+Colours as NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE, CLICOLOR and TERM say. Where stderr is no terminal a long command prints a line
+of progress each 10 seconds (SRM_PROGRESS_SECONDS=N: each N).
+Several processes (mpirun, srun; built with --features mpi) share train, sample, evaluate and reconstruct. Open MPI refuses to start
+as root; in a container, and only there: mpirun --allow-run-as-root.")]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
@@ -83,17 +86,25 @@ pub struct Compute {
 impl Compute {
     /// Threads asked for, else one for each core; of several processes on a machine each takes its part of the cores.
     pub fn threads(&self) -> usize {
-        if let Some(threads) = self.threads {
-            return usize::from(threads);
-        }
         // a launcher may have bound this process to few cores already
         let own = std::thread::available_parallelism().map_or(1, usize::from);
+        if let Some(asked) = self.threads.map(usize::from) {
+            // beyond that threads cost time, and in the end the system starts no more and ends the process
+            let most = MOST_THREADS.max(4 * all_cores().unwrap_or(own));
+            if asked > most {
+                tracing::warn!("--threads {asked}: taking {most}; more than one a core gives nothing");
+            }
+            return asked.min(most);
+        }
         match ranks::neighbours() {
             1 => own,
             processes => own.min((all_cores().unwrap_or(own) / processes).max(1)),
         }
     }
 }
+
+/// Threads that may be asked for on any machine.
+const MOST_THREADS: usize = 64;
 
 /// Cores of this machine, whatever this process is bound to, as the kernel lists them.
 fn all_cores() -> Option<usize> {
@@ -117,7 +128,8 @@ fn all_cores() -> Option<usize> {
   mpirun -n 2 --bind-to none srm train --config configs/fashion32.json
     (a program built with --features mpi; sample, evaluate and reconstruct share their work in the same way)"#)]
 pub struct TrainArguments {
-    /// Config file [default: configs/celeba64.json on CUDA, else configs/celeba32-cpu.json].
+    /// Config file [default: configs/celeba64.json on CUDA, else configs/celeba32-cpu.json]. A relative path in it is looked for in
+    /// the working folder, then in the config's folder and those above it up to the repository's.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Override a value of the config: a dotted path and JSON; null removes. May be repeated.

@@ -22,6 +22,7 @@ use crate::{
     interrupt,
     machine::Machine,
     output::Output,
+    shown::Shown,
     status, weights,
 };
 use bench::Bench;
@@ -92,7 +93,7 @@ pub fn run(arguments: &ChainsArguments, output: &Output) -> Result<()> {
     ];
     let langevin = &bench.langevin;
     let mut object = json!({
-        "command": "diagnose chains", "weights": loaded.file, "sha256": sha256, "seed": arguments.seed,
+        "command": "diagnose chains", "weights": Shown(&loaded.file), "sha256": sha256, "seed": arguments.seed,
         "device": machine.device_name(), "threads": machine.threads, "block": bench.sampler.block(), "steps": langevin.steps,
         "gradient_scale": langevin.gradient_scale(), "noise_std": langevin.noise_std(), "temperature": langevin.temperature(),
         "data": data,

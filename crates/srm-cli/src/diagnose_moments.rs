@@ -18,6 +18,7 @@ use crate::{
     interrupt,
     machine::Machine,
     output::Output,
+    shown::Shown,
     weights::{self, Loaded},
 };
 
@@ -125,7 +126,7 @@ impl Subject {
     /// What moves the numbers, as JSON.
     pub fn about(&self) -> Value {
         json!({
-            "weights": self.loaded.file, "update": self.update, "steps": self.loaded.langevin.steps,
+            "weights": Shown(&self.loaded.file), "update": self.update, "steps": self.loaded.langevin.steps,
             "data_noise": self.sigma, "data_noise_from": self.sigma_from, "flip": self.flip,
         })
     }

@@ -16,6 +16,7 @@ use crate::{
     diagnose_moments::{Subject, in_parts, observed, stop_if_asked, warnings, with_exit_code},
     machine::Machine,
     output::Output,
+    shown::Shown,
     status,
 };
 
@@ -156,7 +157,7 @@ fn object(
             (
                 "data",
                 json!({
-                    "file": arguments.data, "measured": data.measured.count(), "learned_from": data.learned.count(),
+                    "file": arguments.data.as_deref().map(Shown), "measured": data.measured.count(), "learned_from": data.learned.count(),
                     "disjoint": data.apart,
                 }),
             ),
@@ -166,7 +167,7 @@ fn object(
             ("errors", json!(looks.iter().map(errors).collect::<Result<Vec<Value>>>()?)),
             ("factor", json!(factor)),
             ("carried", json!(carried.iter().map(state).collect::<Result<Vec<Value>>>()?)),
-            ("out", json!(arguments.out)),
+            ("out", json!(Shown(&arguments.out))),
         ],
     ))
 }

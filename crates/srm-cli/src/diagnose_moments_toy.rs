@@ -12,6 +12,7 @@ use crate::{
     arguments::MomentsArguments,
     diagnose_moments::{stop_if_asked, with_exit_code},
     output::Output,
+    shown::Shown,
     status,
 };
 
@@ -49,7 +50,7 @@ pub fn run(arguments: &MomentsArguments, _output: &Output) -> Result<(Value, Str
         "maximum_likelihood": { "theta": likely, "variances": family.model(likely) },
         "moment_matching": { "theta": matching, "variances": family.run(matching) },
         "learned": { "theta": learned, "variances": family.run(learned) },
-        "path": path, "seconds": begun.elapsed().as_secs_f64(), "out": arguments.out,
+        "path": path, "seconds": begun.elapsed().as_secs_f64(), "out": Shown(&arguments.out),
     });
     let row = |name: &str, theta: f64, [v1, v2]: [f64; 2]| {
         format!("{name:<34} {theta:>7.4} {v1:>7.4} {v2:>7.4} {:>8.4}\n", family.moment([v1, v2]))

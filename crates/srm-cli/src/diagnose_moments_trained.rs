@@ -14,6 +14,7 @@ use crate::{
     failure::Failure,
     machine::Machine,
     output::Output,
+    shown::Shown,
     status, weights,
 };
 
@@ -36,9 +37,9 @@ pub fn run(arguments: &MomentsArguments, output: &Output) -> Result<(Value, Stri
     let (floor, reference) = sizes(arguments, &images);
     let object = json!({
         "command": "diagnose moments", "experiment": "trained",
-        "data": { "file": arguments.data, "images": images.len(), "reference": reference, "floor": floor },
+        "data": { "file": arguments.data.as_deref().map(Shown), "images": images.len(), "reference": reference, "floor": floor },
         "count": arguments.count, "seed": arguments.seed, "results": results, "warnings": warnings,
-        "seconds": begun.elapsed().as_secs_f64(), "out": arguments.out,
+        "seconds": begun.elapsed().as_secs_f64(), "out": Shown(&arguments.out),
     });
     let text = text(&object);
     Ok((object, text))

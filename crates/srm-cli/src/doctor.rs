@@ -12,7 +12,7 @@ use srm_config::Config;
 use srm_data::ImageSet;
 use tch::{Cuda, utils};
 
-use crate::{cuda, environment, images, libtorch, output::Output, ranks};
+use crate::{cuda, environment, images, libtorch, output::Output, places, ranks, shown};
 
 /// Everything that was found.
 #[derive(Debug, Serialize)]
@@ -31,6 +31,7 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct Libtorch {
     version: Option<String>,
+    #[serde(serialize_with = "shown::optional")]
     folder: Option<PathBuf>,
     mkldnn: bool,
     openmp: bool,
@@ -40,6 +41,7 @@ struct Libtorch {
 
 #[derive(Debug, Serialize)]
 struct CudaFound {
+    #[serde(serialize_with = "shown::optional")]
     library: Option<PathBuf>,
     available: bool,
     devices: Vec<String>,
@@ -60,6 +62,7 @@ struct Cpu {
 
 #[derive(Debug, Serialize)]
 struct Set {
+    #[serde(serialize_with = "shown::path")]
     file: PathBuf,
     images: usize,
     height: usize,
@@ -70,7 +73,9 @@ struct Set {
 
 #[derive(Debug, Serialize)]
 struct ConfigFound {
+    #[serde(serialize_with = "shown::path")]
     file: PathBuf,
+    #[serde(serialize_with = "shown::optional")]
     images: Option<PathBuf>,
     ready: bool,
     problem: Option<String>,
@@ -170,8 +175,10 @@ fn find_configs() -> Vec<ConfigFound> {
     let files = listed("configs").into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "json"));
     files
         .map(|file| match Config::load(&file, &[]) {
-            Ok(config) => {
-                let problem = images::check(&config).err().map(|error| crate::failure::text(&error));
+            Ok(mut config) => {
+                let found = places::resolve(&mut config, &file, Path::new("."));
+                let problem =
+                    found.and_then(|()| images::check(&config, &file)).err().map(|error| crate::failure::text(&error));
                 ConfigFound { file, images: Some(config.data.images), ready: problem.is_none(), problem }
             }
             Err(error) => ConfigFound { file, images: None, ready: false, problem: Some(error.to_string()) },
@@ -219,6 +226,12 @@ fn text(report: &Report) -> String {
     }
     let without = "not built in; cargo build -p srm-cli --features mpi shares work among processes";
     lines.push(format!("MPI        {}", report.mpi.as_deref().unwrap_or(without)));
+    if report.mpi.as_ref().is_some_and(|mpi| mpi.contains("Open MPI")) && environment::is_root() {
+        lines.push(
+            "           as root, in a container alone: mpirun --allow-run-as-root, or Open MPI refuses to start"
+                .to_owned(),
+        );
+    }
     if report.data.is_empty() {
         lines.push("data       none under data/; cargo xtask fetch-fashion-mnist or fetch-celeba gets some".to_owned());
     }

@@ -27,6 +27,12 @@ pub fn kind(machine: &Machine) -> String {
     format!("srm {srm}, libtorch {}, {precision} on {computing}", libtorch.unwrap_or_default())
 }
 
+/// Whether this process runs as root: what it makes in /proc belongs to whom it runs as.
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
 /// The model name as the kernel tells it.
 pub fn cpu_model() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

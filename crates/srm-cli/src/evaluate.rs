@@ -3,25 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use ndarray::Array4;
 use serde_json::{Value, json};
-use srm_config::Config;
+use srm_config::{Config, parse_json};
 use srm_data::random::{Key, Purpose, permutation};
 use srm_data::{ImageSet, sha256_of_file};
-use srm_eval::{FeatureNetwork, Moments, SPLITS, inception_score};
+use srm_eval::{FeatureNetwork, SPLITS, inception_score};
 use srm_langevin::SamplerOptions;
 use srm_train::Team;
 
 use crate::{
     arguments::EvaluateArguments,
-    failure::Failure,
-    images::{digest, gallery, open_file, prepare_output, write_whole},
+    failure::{Failure, usage},
+    images::{digest, gallery, prepare_output, write_whole},
     interrupt,
     machine::Machine,
     output::Output,
     ranks,
-    scoring::{self, Real, copies, reconstruction, shape, with_bar},
+    scoring::{self, Real, Reference, copies, reconstruction, shape, with_bar},
+    shown::Shown,
     status,
     weights::{self, Loaded},
 };
@@ -47,23 +48,34 @@ pub fn run(arguments: &EvaluateArguments, team: &dyn Team, output: &Output) -> R
     let net = FeatureNetwork::open(&arguments.features, machine.device)?;
     tch::set_num_threads(arguments.compute.threads() as i32);
     interrupt::watch(output.clone())?;
-    let real = open_real(arguments, &net, team, output)?;
+    let reference = Reference::open(&arguments.data, arguments.data_count.map(|count| count as usize), &net)?;
+    refuse(arguments, &reference)?;
+    ranks::same(team, "images in --data", || Ok(reference.fingerprint()))?;
+    let real = RealSide { real: reference.real(&net, team, output)?, reference };
     if let (Some(path), Some(real)) = (&arguments.save_stats, &real.real) {
-        real.moments.save(path)?;
+        real.moments.save(path, net.identity())?;
     }
     let mut warnings = Vec::new();
+    if arguments.weights.is_some() && arguments.count.is_none() && real.reference.count().is_none() {
+        warnings.push(format!(
+            "{} does not say of how many images it is: drawing {FEW} samples (--count N draws another number)",
+            arguments.data.display()
+        ));
+        tracing::warn!("{}", warnings[0]);
+    }
+    let told = warnings.len();
     let self_check = match arguments.self_check {
         true => halves(arguments, &net, &real, team, output)?,
         false => None,
     };
     let mut results = Vec::new();
-    for candidate in ranks::agree(team, || candidates(arguments))? {
+    for candidate in ranks::agree_on_files(team, || candidates(arguments))? {
         let begun = Instant::now();
         let result = scored(arguments, (&machine, &net), &real, &candidate, team, output)?;
         let Some(mut result) = result else { continue };
         result["seconds"] = json!(begun.elapsed().as_secs_f64());
         let count = result["count"].as_u64().unwrap_or(0) as usize;
-        if count < FEW && warnings.is_empty() {
+        if count < FEW && warnings.len() == told {
             warnings.push(format!(
                 "{count} samples: a Fréchet distance from fewer than {FEW} is biased upwards; compare only equal counts"
             ));
@@ -75,14 +87,17 @@ pub fn run(arguments: &EvaluateArguments, team: &dyn Team, output: &Output) -> R
     }
     let object = json!({
         "command": "evaluate",
-        "data": { "file": arguments.data, "count": real.count, "manifest": manifest(&arguments.data) },
+        "data": {
+            "file": Shown(&arguments.data), "count": real.reference.count(), "statistics": real.reference.images().is_none(),
+            "manifest": manifest(&arguments.data),
+        },
         "features": net.identity(), "results": results, "self_check": self_check, "warnings": warnings,
         "seconds": begun.elapsed().as_secs_f64(),
     });
     if let Some(path) = &report {
         write_whole(path, &format!("{object:#}\n"))?;
     }
-    for warning in &warnings {
+    for warning in &warnings[told..] {
         tracing::warn!("{warning}");
     }
     output.result(&object, &text(&object))
@@ -90,30 +105,21 @@ pub fn run(arguments: &EvaluateArguments, team: &dyn Team, output: &Output) -> R
 
 /// The real images of a command, as every rank knows them.
 struct RealSide {
-    /// Statistics have none.
-    images: Option<ImageSet>,
-    /// Their features, at rank 0.
+    reference: Reference,
+    /// What comparisons need of it, at rank 0.
     real: Option<Real>,
-    count: usize,
 }
 
-/// The first images of a `.npy` with their features, or the statistics of a `.npz`; features and statistics at rank 0.
-fn open_real(
-    arguments: &EvaluateArguments,
-    net: &FeatureNetwork,
-    team: &dyn Team,
-    output: &Output,
-) -> Result<RealSide> {
-    if arguments.data.extension().is_some_and(|kind| kind == "npz") {
-        let statistics = (team.rank() == 0).then(|| Moments::load(&arguments.data)).transpose()?;
-        let count = ranks::agree(team, || Ok(statistics.as_ref().map_or(0, |moments| moments.count)))?;
-        return Ok(RealSide { images: None, real: statistics.map(|moments| Real { moments, set: None }), count });
+/// Refuse, before any work, what statistics cannot serve.
+fn refuse(arguments: &EvaluateArguments, reference: &Reference) -> Result<()> {
+    let asked = [(arguments.self_check, "--self-check halves"), (arguments.nearest.is_some(), "--nearest shows")];
+    match asked.into_iter().find(|(asked, _)| *asked && reference.images().is_none()) {
+        Some((_, what)) => Err(usage(format!(
+            "{what} the real images, and {} holds their statistics alone; give the images as --data",
+            arguments.data.display()
+        ))),
+        None => Ok(()),
     }
-    let mut images = open_file(&arguments.data)?;
-    images.truncate(arguments.data_count.map_or(images.len(), |count| count as usize));
-    ranks::same(team, "images in --data", || Ok(images.fingerprint()))?;
-    let real = Real::of(&images, net, team, output)?;
-    Ok(RealSide { count: images.len(), images: Some(images), real })
 }
 
 /// Distance between two random halves of the real images, at rank 0.
@@ -124,7 +130,7 @@ fn halves(
     team: &dyn Team,
     output: &Output,
 ) -> Result<Option<Value>> {
-    let images = real.images.as_ref().context("--self-check needs images; a file of statistics cannot be halved")?;
+    let images = real.reference.images().context("statistics cannot be halved")?; // refused before
     let order = permutation(&Key::new(arguments.seed, Purpose::DataOrder), images.len());
     let half = images.len() / 2;
     let part = |first: usize| {
@@ -156,19 +162,19 @@ fn scored(
     team: &dyn Team,
     output: &Output,
 ) -> Result<Option<Value>> {
-    let asked = arguments.count.map_or(side.count.clamp(2, FEW), |count| count as usize);
+    let asked = arguments.count.map_or(side.reference.count().unwrap_or(FEW).clamp(2, FEW), |count| count as usize);
     let loaded = match arguments.samples.is_some() {
         true => None,
         false => {
             let config = arguments.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
-            let file = ranks::agree(team, || weights::locate(candidate))?;
+            let file = ranks::agree_on_file(team, || weights::locate(candidate))?;
             Some(weights::load(&file, &arguments.key, config.as_ref(), arguments.steps, machine)?)
         }
     };
     let block = |loaded: &Loaded| ranks::agree(team, || Ok(machine.block(None, &loaded.langevin)));
     let block = loaded.as_ref().map(block).transpose()?.unwrap_or_default();
     let (samples, mut about) = match &loaded {
-        None => given(side.images.as_ref(), candidate, arguments.count)?,
+        None => given(side.reference.images(), candidate, arguments.count)?,
         Some(loaded) => drawn(arguments, (machine, block), loaded, asked, team, output)?,
     };
     let count = samples.dim().0;
@@ -192,10 +198,9 @@ fn scored(
         }
         _ => Value::Null,
     };
-    about["nearest"] = match (&arguments.nearest, &side.images) {
+    about["nearest"] = match (&arguments.nearest, side.reference.images()) {
         (Some(path), Some(images)) => copies(path, &samples, images)?,
-        (Some(_), None) => bail!("--nearest needs real images; a file of statistics has none"),
-        (None, _) => Value::Null,
+        _ => Value::Null,
     };
     Ok(Some(about))
 }
@@ -212,7 +217,8 @@ fn given(real: Option<&ImageSet>, path: &Path, count: Option<u32>) -> Result<(Ar
             Array4::from_shape_vec((count, set.height(), set.width(), set.channels()), bytes)?
         }
     };
-    let about = json!({ "samples": path, "sha256": digest(&images), "update": null, "seed": null, "steps": null });
+    let about =
+        json!({ "samples": Shown(path), "sha256": digest(&images), "update": null, "seed": null, "steps": null });
     Ok((images, about))
 }
 
@@ -236,15 +242,15 @@ fn drawn(
     })?;
     let update = loaded.file.parent().and_then(Path::file_name).and_then(|name| name.to_str()?.parse::<u64>().ok());
     let about = json!({
-        "samples": loaded.file, "sha256": sha256_of_file(&loaded.file)?, "update": update, "seed": arguments.seed, "steps": langevin.steps,
+        "samples": Shown(&loaded.file), "sha256": sha256_of_file(&loaded.file)?, "update": update, "seed": arguments.seed, "steps": langevin.steps,
     });
     Ok((samples, about))
 }
 
 /// The manifest beside an image set, where there is one: crop and filter move every number.
 fn manifest(data: &Path) -> Value {
-    let text = std::fs::read_to_string(data.with_extension("json")).ok();
-    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null)
+    let text = std::fs::read(data.with_extension("json")).ok();
+    text.and_then(|text| parse_json(&text).ok()).unwrap_or(Value::Null)
 }
 
 /// The table for people.
@@ -289,11 +295,15 @@ fn text(object: &Value) -> String {
         text += &row("real against real (halves)", &object["self_check"]);
     }
     let data = &object["data"];
+    let images = match (data["statistics"] == true, data["count"].as_u64()) {
+        (true, None) => "statistics alone, count unknown".to_owned(),
+        (true, Some(count)) => format!("statistics of {count} images"),
+        (false, count) => format!("{} images", count.unwrap_or_default()),
+    };
     let from = |key: &str| data["manifest"][key].as_str().unwrap_or("not recorded").to_owned();
     text += &format!(
-        "data       {} ({} images, crop {}, filter {})\nfeatures   {name}, {} numbers an image{}",
+        "data       {} ({images}, crop {}, filter {})\nfeatures   {name}, {} numbers an image{}",
         data["file"].as_str().unwrap_or_default(),
-        data["count"],
         from("crop"),
         from("filter"),
         features["dimension"],

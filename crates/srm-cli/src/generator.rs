@@ -36,7 +36,7 @@ impl Generator {
     pub fn open(model: &ModelArguments, seed: u64, team: &dyn Team) -> Result<Generator> {
         let config = model.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
         let machine = Machine::open(&model.compute)?;
-        let file = ranks::agree(team, || weights::locate(&model.weights))?;
+        let file = ranks::agree_on_file(team, || weights::locate(&model.weights))?;
         let loaded = weights::load(&file, &model.key, config.as_ref(), model.steps, &machine)?;
         ranks::same(team, "weights", || Ok(sha256_of_file(&loaded.file)?))?;
         let langevin = loaded.langevin;

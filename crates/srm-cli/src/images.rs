@@ -10,6 +10,8 @@ use srm_data::{Gallery, ImageSet, LeftOut, hex, read_gallery, synthetic, write_n
 
 use crate::memory;
 
+use crate::places::{self, Places};
+
 /// `data.images` that name a set the program makes itself.
 pub const SYNTHETIC: &str = "synthetic:";
 /// Images of a built-in set where `data.count` does not say.
@@ -20,11 +22,12 @@ pub fn is_synthetic(config: &Config) -> bool {
     config.data.images.to_str().is_some_and(|name| name.starts_with(SYNTHETIC))
 }
 
-/// Refuse a config whose images are not there, with the command that makes them.
+/// Refuse a config, read from `source`, whose images are not there, with the places where they are not and the command that makes
+/// them.
 ///
 /// # Errors
 /// The file does not exist, or the built-in set is not known.
-pub fn check(config: &Config) -> Result<()> {
+pub fn check(config: &Config, source: &Path) -> Result<()> {
     let images = &config.data.images;
     if is_synthetic(config) {
         return match images.to_str() {
@@ -35,23 +38,26 @@ pub fn check(config: &Config) -> Result<()> {
             ))),
         };
     }
-    if !images.exists() {
-        bail!("the images {} do not exist; {}", images.display(), remedy(images));
+    if images.exists() {
+        return Ok(());
     }
-    Ok(())
+    let tried = match images.is_absolute() {
+        true => String::new(),
+        false => format!(" (looked for {})", places::listed(&Places::of(source).tried(images))),
+    };
+    bail!("the images {} do not exist{tried}; {}", images.display(), remedy(images))
 }
 
-/// Open the images of a config, or make them where it names a built-in set.
+/// Open the images of a config that [`check`] has passed, or make them where it names the built-in set.
 ///
 /// # Errors
 /// The file is missing or is no image set.
 pub fn open(config: &Config) -> Result<ImageSet> {
-    check(config)?;
     if is_synthetic(config) {
         return make_synthetic(config);
     }
     let file = &config.data.images;
-    let mut images = ImageSet::open(file)?;
+    let mut images = open_file(file)?;
     if let Some(count) = config.data.count {
         if count > images.len() {
             tracing::warn!("{} holds {} images, data.count asks for {count}: using all", file.display(), images.len());

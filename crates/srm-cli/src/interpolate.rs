@@ -12,7 +12,7 @@ use tch::Tensor;
 
 use crate::{
     animation, arguments::InterpolateArguments, failure::usage, generator::Generator, images::prepare_output,
-    output::Output, status,
+    output::Output, shown::Shown, status,
 };
 
 /// Pixels between two images.
@@ -70,9 +70,10 @@ pub fn run(arguments: &InterpolateArguments, output: &Output) -> Result<()> {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     let largest = all.iter().copied().fold(0.0, f64::max);
     let object = json!({
-        "command": "interpolate", "weights": generator.file, "pairs": pairs, "points": points, "rho": rhos,
+        "command": "interpolate", "weights": Shown(&generator.file), "pairs": pairs, "points": points, "rho": rhos,
         "seed": arguments.seed, "noise": generator.noise_name(), "steps": generator.run.config().steps,
-        "device": generator.machine.device_name(), "seconds": seconds, "out": arguments.out, "npy": arguments.npy,
+        "device": generator.machine.device_name(), "seconds": seconds, "out": Shown(&arguments.out),
+        "npy": arguments.npy.as_deref().map(Shown),
         "animate": arguments.animate, "shape": images.shape(),
         "smoothness": { "neighbours": steps, "mean": mean(&all), "largest": largest, "ends": ends },
     });

@@ -31,6 +31,7 @@ mod moments_arguments;
 mod mpi_team;
 mod neighbours;
 mod output;
+mod places;
 mod progress;
 mod ranks;
 mod reconstruct;
@@ -40,14 +41,13 @@ mod sample;
 mod scorer;
 mod scoring;
 mod shared;
+mod shown;
 mod status;
 mod train;
 mod train_plan;
 mod weights;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use crate::{
     arguments::{Arguments, Command, Diagnosis},
@@ -56,7 +56,7 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = srm_terminal::parse();
     let output = Output::install(arguments.command.json());
     libtorch::settle();
     match run(&arguments.command, &output) {

@@ -9,8 +9,8 @@ use std::{
 };
 
 use anyhow::Context;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use srm_terminal::{Bars, ProgressBar, Unit, colours};
 use tracing::{Level, Metadata};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
@@ -18,30 +18,36 @@ use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 #[derive(Clone)]
 pub struct Output {
     json: bool,
-    bars: MultiProgress,
+    bars: Bars,
     /// Whether this is a process whose words another says: errors alone are printed.
     quiet: Arc<AtomicBool>,
 }
 
 impl Output {
-    /// Install the one tracing subscriber (RUST_LOG wins) and be ready to print.
+    /// Install the one tracing subscriber (RUST_LOG wins, where it can be understood) and be ready to print.
     pub fn install(json: bool) -> Output {
-        let output = Output { json, bars: MultiProgress::new(), quiet: Arc::default() };
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        let output = Output { json, bars: Bars::new(), quiet: Arc::default() };
+        let asked = std::env::var_os(EnvFilter::DEFAULT_ENV).filter(|asked| !asked.is_empty());
+        let understood = asked.as_ref().and_then(|asked| EnvFilter::try_new(asked.to_str()?).ok());
+        let misunderstood = asked.filter(|_| understood.is_none());
+        let filter = understood.unwrap_or_else(|| EnvFilter::new("info"));
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_target(false)
             .without_time()
-            .with_ansi(io::stderr().is_terminal())
+            .with_ansi(colours(io::stderr().is_terminal()))
             .with_writer(output.clone())
             .init();
+        if let Some(asked) = misunderstood {
+            tracing::warn!("RUST_LOG={} is not understood: logging as RUST_LOG=info", asked.to_string_lossy());
+        }
         output
     }
 
     /// Print nothing but errors from now on: one process of several speaks for all. With RUST_LOG set, logs are printed too.
     pub fn be_quiet(&self) {
         self.quiet.store(true, Ordering::Relaxed);
-        self.bars.set_draw_target(ProgressDrawTarget::hidden());
+        self.bars.hide();
     }
 
     fn is_quiet(&self) -> bool {
@@ -80,27 +86,26 @@ impl Output {
         });
     }
 
-    /// A bar on stderr; it stays invisible where stderr is no terminal.
+    /// A bar on stderr, `unit` being what it counts; a line now and then where stderr is no terminal.
     pub fn bar(&self, length: u64, unit: &str) -> ProgressBar {
-        let template = format!("{{bar:32}} {{pos}}/{{len}} {unit}  {{elapsed}} gone, {{eta}} left  {{msg}}");
-        let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        self.bars.add(ProgressBar::new(length).with_style(style))
+        self.bars.bar(Some(length), Unit::Things(unit.to_owned()))
     }
 }
 
 /// Writes one log event at a time with the bars out of the way; or nothing.
-pub struct LogWriter(Option<MultiProgress>);
+pub struct LogWriter(Option<Bars>);
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(bars) = &self.0 {
-            bars.suspend(|| io::stderr().lock().write_all(bytes))?;
+            // a closed stderr must not stop a run, and the subscriber would panic over it
+            bars.suspend(|| drop(io::stderr().lock().write_all(bytes)));
         }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(()) // stderr holds nothing back
     }
 }
 

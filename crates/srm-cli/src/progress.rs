@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use indicatif::ProgressBar;
 use ndarray::Array4;
+use srm_terminal::ProgressBar;
 use srm_train::{Details, Occasion, Rollback, RunFolder, Saved, ScoreRecord, Sink, StepRecord, Trainer, Trouble};
 
 use crate::{output::Output, status};

@@ -1,6 +1,6 @@
 //! Find out whether this process is one of several that an MPI launcher has started, and join them.
 
-use std::env;
+use std::{env, ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 
 use anyhow::Result;
 use serde::{Serialize, de::DeserializeOwned};
@@ -114,6 +114,24 @@ pub fn agree<T: Serialize + DeserializeOwned>(team: &dyn Team, decide: impl FnOn
     let decided = decide()?;
     team.broadcast(serde_json::to_vec(&decided)?)?;
     Ok(decided)
+}
+
+/// The files that rank 0 decides on, for all; by their bytes, since a path need not be UTF-8.
+///
+/// # Errors
+/// As [`agree`].
+pub fn agree_on_files(team: &dyn Team, decide: impl FnOnce() -> Result<Vec<PathBuf>>) -> Result<Vec<PathBuf>> {
+    let bytes = |path: PathBuf| path.into_os_string().into_vec();
+    let agreed: Vec<Vec<u8>> = agree(team, || Ok(decide()?.into_iter().map(bytes).collect()))?;
+    Ok(agreed.into_iter().map(|bytes| OsString::from_vec(bytes).into()).collect())
+}
+
+/// [`agree_on_files`] for one file.
+///
+/// # Errors
+/// As [`agree`].
+pub fn agree_on_file(team: &dyn Team, decide: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {
+    agree_on_files(team, || Ok(vec![decide()?])).map(|mut files| files.pop().expect("one was decided on"))
 }
 
 /// Check that all ranks have the same of something, named by `what`, as `mine` tells it; a team of one asks nothing.

@@ -19,7 +19,9 @@ use crate::{
     images::{digest, gallery, prepare_output},
     interrupt,
     output::Output,
-    ranks, shared, status,
+    ranks, shared,
+    shown::Shown,
+    status,
 };
 
 /// Pixels between two images.
@@ -178,12 +180,13 @@ fn report(
     let mean = found.mse.iter().sum::<f64>() / count.max(1) as f64;
     let worst = found.mse.iter().copied().fold(0.0, f64::max);
     let object = json!({
-        "command": "reconstruct", "weights": generator.file, "images": arguments.images, "count": count,
+        "command": "reconstruct", "weights": Shown(&generator.file), "images": Shown(&arguments.images), "count": count,
         "iterations": options.iterations, "method": method.name(), "step": options.step,
         "latent": arguments.latent.name(), "starts": options.starts, "noise": generator.noise_name(),
         "seed": options.seed, "steps": generator.run.config().steps, "mask": arguments.mask,
         "observed_noise": arguments.observed_noise, "device": generator.machine.device_name(), "seconds": seconds,
-        "out": arguments.out, "npy": arguments.npy, "animate": arguments.animate,
+        "out": Shown(&arguments.out), "npy": arguments.npy.as_deref().map(Shown),
+        "animate": arguments.animate.as_deref().map(Shown),
         "mse": found.mse, "mean_mse": mean, "best_iteration": found.iteration, "curve": found.curve(),
         "moved": found.mean_moved(), "names": gallery.names,
     });

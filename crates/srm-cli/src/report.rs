@@ -24,6 +24,8 @@ use crate::{
     images::{self, prepare_output},
     interrupt,
     output::Output,
+    places,
+    shown::Shown,
     status,
 };
 use figures::Figures;
@@ -64,8 +66,8 @@ pub fn run(arguments: &ReportArguments, output: &Output) -> Result<()> {
     let names: Vec<&str> = sections.iter().map(|section| section.id).collect();
     let drawn = figures.as_ref().and_then(|figures| figures.as_ref().ok());
     let object = json!({
-        "command": "report", "run": arguments.run, "out": out, "bytes": html.len(), "sections": names,
-        "weights": drawn.map(|figures| &figures.file), "iterations": drawn.map(|figures| figures.iterations), "seconds": seconds, "notes": files.notes,
+        "command": "report", "run": Shown(&arguments.run), "out": Shown(&out), "bytes": html.len(), "sections": names,
+        "weights": drawn.map(|figures| Shown(&figures.file)), "iterations": drawn.map(|figures| figures.iterations), "seconds": seconds, "notes": files.notes,
     });
     let text = format!(
         "{} sections of {} in {}\npage  {} ({:.1} MB, opens without network)",
@@ -96,8 +98,12 @@ fn sections(files: &RunFiles, figures: Option<&Result<Figures, String>>, spread:
 
 /// The run's own images; the error says why they cannot be had.
 fn open_data(files: &RunFiles) -> Result<ImageSet, String> {
-    let config = files.config.as_ref().ok_or("config.json cannot be read, so nothing names the images")?;
-    images::open(config).map_err(|error| failure::text(&error))
+    let mut config = files.config.clone().ok_or("config.json cannot be read, so nothing names the images")?;
+    let source = files.folder.join("config.json");
+    places::resolve(&mut config, &source, &files.folder)
+        .and_then(|()| images::check(&config, &source))
+        .and_then(|()| images::open(&config))
+        .map_err(|error| failure::text(&error))
 }
 
 /// Standard deviation of the pixels of the first images on the [-1, 1] scale: what `sample_std` should come to.

@@ -3,12 +3,12 @@
 use std::{ops::Range, path::Path, time::Instant};
 
 use anyhow::{Context, Result, bail};
-use indicatif::ProgressBar;
 use ndarray::Array4;
 use serde_json::json;
 use srm_config::{Config, Init};
 use srm_data::{ImageSet, nearest, sha256_of_file, write_grid, write_npy, write_pngs};
 use srm_langevin::{Chains, Observer, Path as States, Sampler, SamplerOptions};
+use srm_terminal::ProgressBar;
 use srm_train::{Team, gather_images, rows, to_bytes};
 use tch::Tensor;
 
@@ -20,7 +20,9 @@ use crate::{
     machine::Machine,
     neighbours::with_neighbours,
     output::Output,
-    ranks, shared, status, weights,
+    ranks, shared,
+    shown::Shown,
+    status, weights,
 };
 
 /// Chains of a strip.
@@ -57,7 +59,7 @@ pub fn run(arguments: &SampleArguments, team: &dyn Team, output: &Output) -> Res
         })?;
     }
     let machine = Machine::open(&arguments.compute)?;
-    let file = ranks::agree(team, || weights::locate(&arguments.weights))?;
+    let file = ranks::agree_on_file(team, || weights::locate(&arguments.weights))?;
     let loaded = weights::load(&file, &arguments.key, config.as_ref(), arguments.steps, &machine)?;
     ranks::same(team, "weights", || Ok(sha256_of_file(&loaded.file)?))?;
     let (net, langevin) = (loaded.net, loaded.langevin);
@@ -124,11 +126,12 @@ pub fn run(arguments: &SampleArguments, team: &dyn Team, output: &Output) -> Res
     }
 
     let object = json!({
-        "command": "sample", "weights": loaded.file, "count": count, "seed": arguments.seed, "steps": langevin.steps,
-        "device": machine.device_name(), "threads": threads, "block": block, "seconds": seconds, "out": arguments.out,
-        "shape": samples.shape(), "chain": arguments.chain, "animate": arguments.animate,
+        "command": "sample", "weights": Shown(&loaded.file), "count": count, "seed": arguments.seed, "steps": langevin.steps,
+        "device": machine.device_name(), "threads": threads, "block": block, "seconds": seconds, "out": Shown(&arguments.out),
+        "shape": samples.shape(), "chain": arguments.chain.as_deref().map(Shown),
+        "animate": arguments.animate.as_deref().map(Shown),
         "nearest": neighbours.as_ref().map(|(_, data, found)| json!({
-            "data": data,
+            "data": Shown(data),
             "indices": found.iter().map(|one| one.index).collect::<Vec<_>>(),
             "distances": found.iter().map(|one| one.distance).collect::<Vec<_>>(),
         })),

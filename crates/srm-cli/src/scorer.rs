@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use srm_config::{Config, LangevinConfig};
-use srm_data::ImageSet;
 use srm_energy::ConvNet;
 use srm_eval::FeatureNetwork;
 use srm_langevin::{LangevinError, SamplerOptions};
@@ -15,13 +14,13 @@ use crate::{
     machine::Machine,
     output::Output,
     ranks,
-    scoring::{self, Real},
+    scoring::{self, Real, Reference},
 };
 
 /// Scores nets by their samples' distance from real images.
 pub struct Scorer {
     net: FeatureNetwork,
-    images: ImageSet,
+    reference: Reference,
     /// The real side, at rank 0 once it is prepared.
     real: Option<Real>,
     langevin: LangevinConfig,
@@ -42,24 +41,25 @@ impl Scorer {
         }
         let open = || -> Result<Scorer> {
             let net = FeatureNetwork::open(&evaluate.features, machine.device)?;
-            let mut images = match &evaluate.images {
-                Some(path) => images::open_file(path)?,
-                None => images::open(config)?,
+            let reference = match &evaluate.images {
+                Some(path) => Reference::open(path, evaluate.images_count, &net)?,
+                None => {
+                    let mut images = images::open(config)?;
+                    images.truncate(evaluate.images_count.unwrap_or(images.len()));
+                    Reference::Images(images)
+                }
             };
             let (side, channels) = (config.energy.size, config.energy.channels);
-            if scoring::shape(&images) != [side, side, channels] {
-                anyhow::bail!(
-                    "evaluate.images are {:?}, the net's are [{side}, {side}, {channels}]",
-                    scoring::shape(&images)
-                );
+            if let Some(shape) = reference.images().map(scoring::shape).filter(|shape| *shape != [side, side, channels])
+            {
+                anyhow::bail!("evaluate.images are {shape:?}, the net's are [{side}, {side}, {channels}]");
             }
-            images.truncate(evaluate.images_count.unwrap_or(images.len()));
             let name = match net.identity().is_fid {
                 true => "FID".to_owned(),
                 false => format!("frechet {}", net.identity().name),
             };
             let (langevin, spread) = (config.langevin.clone(), SamplerOptions { threads: machine.threads, block });
-            Ok(Scorer { net, images, real: None, langevin, spread, count: evaluate.count, name })
+            Ok(Scorer { net, reference, real: None, langevin, spread, count: evaluate.count, name })
         };
         open().map(Some).context("cannot score the run (section evaluate of the config)")
     }
@@ -69,8 +69,8 @@ impl Scorer {
     /// # Errors
     /// Features that are not finite, Ctrl-C.
     pub fn prepare(&mut self, team: &dyn Team, output: &Output) -> Result<()> {
-        ranks::same(team, "images in evaluate.images", || Ok(self.images.fingerprint()))?;
-        let found = with_threads(self.spread.threads, || Real::of(&self.images, &self.net, team, output));
+        ranks::same(team, "images in evaluate.images", || Ok(self.reference.fingerprint()))?;
+        let found = with_threads(self.spread.threads, || self.reference.real(&self.net, team, output));
         self.real = found.context("cannot score the run (section evaluate of the config)")?;
         Ok(())
     }

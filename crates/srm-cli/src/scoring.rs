@@ -6,7 +6,7 @@ use anyhow::Result;
 use ndarray::Array4;
 use serde_json::{Value, json};
 use srm_config::LangevinConfig;
-use srm_data::{ImageSet, nearest, write_grid};
+use srm_data::{ImageSet, nearest, sha256_of_file, write_grid};
 use srm_energy::ConvNet;
 use srm_eval::{
     FeatureNetwork, FeatureSet, KernelDistance, Moments, Output as Features, PrecisionRecall, batches,
@@ -18,8 +18,17 @@ use srm_train::{Team, receive_tensor, send_tensor, to_bytes};
 use tch::Tensor;
 
 use crate::{
-    arguments::MethodChoice, failure, failure::Failure, images::gallery, interrupt, machine::Machine,
-    neighbours::with_neighbours, output::Output, reconstruct::to_tensor, shared, weights::Loaded,
+    arguments::MethodChoice,
+    failure::{self, Failure, usage},
+    images::{gallery, open_file},
+    interrupt,
+    machine::Machine,
+    neighbours::with_neighbours,
+    output::Output,
+    reconstruct::to_tensor,
+    shared,
+    shown::Shown,
+    weights::Loaded,
 };
 
 /// Images a subset and subsets of the kernel distance, as published.
@@ -33,6 +42,72 @@ const ITERATIONS: usize = 200;
 /// Pixels between two images.
 const PADDING: usize = 2;
 
+/// The real side of a comparison as it lies on disk.
+pub enum Reference {
+    /// Real images.
+    Images(ImageSet),
+    /// Mean and covariance of their features alone, and SHA-256 of the file.
+    Statistics(Moments, String),
+}
+
+impl Reference {
+    /// Open a `.npy` of images, of which the first `count` are taken, or a `.npz` of statistics, which the content tells.
+    ///
+    /// # Errors
+    /// There is no such file, or it is neither; statistics of another network's features, or of images to be counted.
+    pub fn open(path: &Path, count: Option<usize>, net: &FeatureNetwork) -> Result<Reference> {
+        if !Moments::is_file(path) {
+            let mut images = open_file(path)?;
+            images.truncate(count.unwrap_or(images.len()));
+            return Ok(Reference::Images(images));
+        }
+        if let Some(count) = count {
+            return Err(usage(format!(
+                "the first {count} images of {} are asked for, which holds statistics; give images, or ask for no number",
+                path.display()
+            )));
+        }
+        Ok(Reference::Statistics(Moments::load(path, net.identity())?, sha256_of_file(path)?))
+    }
+
+    /// The images; statistics have none.
+    pub fn images(&self) -> Option<&ImageSet> {
+        match self {
+            Reference::Images(images) => Some(images),
+            Reference::Statistics(..) => None,
+        }
+    }
+
+    /// Real images, as far as is known.
+    pub fn count(&self) -> Option<usize> {
+        match self {
+            Reference::Images(images) => Some(images.len()),
+            Reference::Statistics(moments, _) => moments.count,
+        }
+    }
+
+    /// A short name of the content.
+    pub fn fingerprint(&self) -> String {
+        match self {
+            Reference::Images(images) => images.fingerprint(),
+            Reference::Statistics(_, sha256) => sha256.clone(),
+        }
+    }
+
+    /// What comparisons need of it, at rank 0.
+    ///
+    /// # Errors
+    /// Features that are not finite, Ctrl-C.
+    pub fn real(&self, net: &FeatureNetwork, team: &dyn Team, output: &Output) -> Result<Option<Real>> {
+        match self {
+            Reference::Images(images) => Real::of(images, net, team, output),
+            Reference::Statistics(moments, _) => {
+                Ok((team.rank() == 0).then(|| Real { moments: moments.shallow_clone(), set: None }))
+            }
+        }
+    }
+}
+
 /// The real side of every comparison.
 pub struct Real {
     pub moments: Moments,
@@ -42,12 +117,7 @@ pub struct Real {
 
 impl From<FeatureSet> for Real {
     fn from(set: FeatureSet) -> Real {
-        let moments = Moments {
-            mean: set.moments.mean.shallow_clone(),
-            covariance: set.moments.covariance.shallow_clone(),
-            count: set.moments.count,
-        };
-        Real { moments, set: Some(set) }
+        Real { moments: set.moments.shallow_clone(), set: Some(set) }
     }
 }
 
@@ -233,7 +303,7 @@ pub fn copies(path: &Path, samples: &Array4<u8>, images: &ImageSet) -> Result<Va
     distances.sort_by(f64::total_cmp);
     let different: std::collections::BTreeSet<usize> = found.iter().map(|one| one.index).collect();
     Ok(json!({
-        "picture": path, "least": distances.first(), "median": distances.get(distances.len() / 2),
+        "picture": Shown(path), "least": distances.first(), "median": distances.get(distances.len() / 2),
         "most": distances.last(), "different": different.len(),
     }))
 }
@@ -270,7 +340,7 @@ pub fn reconstruction(
     let mean = found.mse.iter().sum::<f64>() / found.mse.len().max(1) as f64;
     let worst = found.mse.iter().copied().fold(0.0, f64::max);
     Ok(json!({
-        "images": path, "count": found.mse.len(), "iterations": ITERATIONS, "method": method.name(), "mean_mse": mean,
+        "images": Shown(path), "count": found.mse.len(), "iterations": ITERATIONS, "method": method.name(), "mean_mse": mean,
         "worst_mse": worst, "moved": found.mean_moved(),
     }))
 }

@@ -1,5 +1,6 @@
 //! Put one logged update on a line of fixed width, with the time left.
 
+pub use srm_terminal::duration;
 use srm_train::StepRecord;
 
 /// The line of one logged update; `rate` is updates a second.
@@ -25,17 +26,6 @@ pub fn line(record: &StepRecord, updates: u64, rate: f64) -> String {
 fn number(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 || (1e-3..1e3).contains(&size) { format!("{value:.4}") } else { format!("{value:.2e}") }
-}
-
-/// Seconds for people: `8s`, `2m05s`, `3h07m`, `12d4h`.
-pub fn duration(seconds: f64) -> String {
-    let seconds = seconds.round().clamp(0.0, 1e12) as u64;
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{}d{}h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
 }
 
 #[cfg(test)]
@@ -72,11 +62,5 @@ mod tests {
         let text = line(&record(300, 0.25), 1500, 2.0);
         assert!(text.starts_with("update  300/1500  f(x+)    0.2500  f(x-)   -0.2500  gap    0.5000"), "{text}");
         assert!(text.ends_with("left  10m00s"), "{text}");
-    }
-
-    #[test]
-    fn durations_take_the_unit_that_fits() {
-        let texts = [0.4, 59.4, 125.0, 11_220.0, 1_051_200.0].map(duration);
-        assert_eq!(texts, ["0s", "59s", "2m05s", "3h07m", "12d4h"]);
     }
 }

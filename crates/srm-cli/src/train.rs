@@ -19,6 +19,7 @@ use crate::{
     progress::Progress,
     ranks,
     scorer::Scorer,
+    shown::Shown,
     status,
     train_plan::Plan,
 };
@@ -43,7 +44,7 @@ fn lead(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> Res
             return dry_run(&other?, output);
         }
     };
-    images::check(&plan.config)?;
+    images::check(&plan.config, &plan.source)?;
     plan.fits()?;
     let lock = prepare_folder(&plan.folder, arguments)?;
     let images = images::open(&plan.config)?;
@@ -100,7 +101,7 @@ fn lead(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> Res
 /// Print the resolved config.
 fn dry_run(plan: &Plan, output: &Output) -> Result<()> {
     let tree: serde_json::Value = serde_json::from_str(&plan.config.to_json())?;
-    let object = json!({ "command": "train", "dry_run": true, "run": plan.folder,
+    let object = json!({ "command": "train", "dry_run": true, "run": Shown(&plan.folder),
         "device": plan.machine.device_name(), "config": tree });
     output.result(&object, &plan.config.to_json())
 }
@@ -255,9 +256,9 @@ fn summary(
     let weights = newest.map(|checkpoint| RunFolder::weights_of(&checkpoint));
     let rate = made as f64 / seconds.max(1e-9);
     let object = json!({
-        "command": "train", "run": plan.folder, "config": plan.source, "outcome": outcome, "updates": state.update,
+        "command": "train", "run": Shown(&plan.folder), "config": Shown(&plan.source), "outcome": outcome, "updates": state.update,
         "device": plan.machine.device_name(), "precision": plan.machine.precision_name(), "threads": plan.machine.threads, "ranks": trainer.team().size(), "block": plan.block, "seconds": seconds,
-        "updates_per_second": rate, "images_seen": state.images_seen, "rollbacks": state.rollbacks, "weights": weights,
+        "updates_per_second": rate, "images_seen": state.images_seen, "rollbacks": state.rollbacks, "weights": weights.as_deref().map(Shown),
         "best": state.best, "last": sink.last,
     });
     let mut text = format!("{outcome} after {} updates", state.update);

@@ -6,7 +6,7 @@ use anyhow::Result;
 use srm_config::{Change, Config, RawConfig};
 use tch::Device;
 
-use crate::{arguments::TrainArguments, failure::usage, machine::Machine, memory};
+use crate::{arguments::TrainArguments, failure::usage, machine::Machine, memory, places};
 
 /// What `srm train` will do.
 pub struct Plan {
@@ -55,6 +55,7 @@ impl Plan {
             .langevin
             .block
             .get_or_insert(machine.default_block().min(config.train.batch.div_ceil(machine.threads * ranks)));
+        places::resolve(&mut config, &source, &folder)?;
         refuse(&earlier.map(|earlier| earlier.changes(&config)).unwrap_or_default())?;
         Ok(Plan { source, config, folder, machine, block })
     }
@@ -95,10 +96,11 @@ fn resumed(
     arguments: &TrainArguments,
 ) -> Result<(PathBuf, Config)> {
     let source = folder.join("config.json");
-    let raw = RawConfig::parse(&earlier.to_json(), &source.display().to_string())?;
+    let raw = RawConfig::parse(earlier.to_json().as_bytes(), &source.display().to_string())?;
     let config = raw.with_overrides(&arguments.overrides).check()?;
     if let (Some(path), Some(mut named)) = (&arguments.config, named) {
         named.langevin.block = config.langevin.block;
+        places::resolve(&mut named, path, folder)?;
         let other: Vec<String> = config.changes(&named).into_iter().map(|change| change.path).collect();
         if !other.is_empty() {
             tracing::warn!(
@@ -127,13 +129,13 @@ fn default_config(device: Device) -> PathBuf {
 
 fn load_default(path: PathBuf, device: Device, overrides: &[String]) -> Result<(PathBuf, Config)> {
     let why = if device.is_cuda() { "CUDA is there" } else { "computing on the CPU" };
+    let path = places::shipped(&path).map_err(|tried| {
+        let (name, tried) = (path.display(), places::listed(&tried));
+        usage(format!(
+            "{name} is not here (looked for {tried}); run srm in the repository's folder, or give --config FILE"
+        ))
+    })?;
     tracing::info!("no --config: taking {} ({why})", path.display());
-    if !path.is_file() {
-        return Err(usage(format!(
-            "{} is not here; run srm in the repository's folder, or give --config FILE",
-            path.display()
-        )));
-    }
     let config = Config::load(&path, overrides)?;
     Ok((path, config))
 }

@@ -1,9 +1,6 @@
 //! Gather the sections of a run into one checked tree.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -95,9 +92,7 @@ impl Config {
     /// # Errors
     /// The file cannot be read, is no JSON, or holds problems: then all of them.
     pub fn load(path: impl AsRef<Path>, overrides: &[String]) -> Result<Config, ConfigError> {
-        let path = path.as_ref();
-        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        RawConfig::parse(&text, &path.display().to_string())?.with_overrides(overrides).check()
+        RawConfig::open(path.as_ref())?.with_overrides(overrides).check()
     }
 
     /// Read JSON text and apply overrides, as [`Config::load`] does.
@@ -105,7 +100,7 @@ impl Config {
     /// # Errors
     /// The text is no JSON or holds problems: then all of them.
     pub fn from_json(text: &str, overrides: &[String]) -> Result<Config, ConfigError> {
-        RawConfig::parse(text, "the config")?.with_overrides(overrides).check()
+        RawConfig::parse(text.as_bytes(), "the config")?.with_overrides(overrides).check()
     }
 
     /// The resolved config, defaults included, as canonical JSON that ends with a line feed. Loads back to an equal `Config`.

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
+use crate::JsonError;
+
 /// One thing wrong with a config.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
@@ -39,17 +41,29 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
-    /// The text is no JSON.
-    #[error("{origin} is no valid JSON at line {line}, column {column}: {message}")]
-    Syntax {
+    /// A folder stands where a file should.
+    #[error("{} is a folder; give --config a JSON file{}", path.display(), example.as_ref().map_or(String::new(), |file| format!(", such as {}", file.display())))]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// A JSON file in it.
+        example: Option<PathBuf>,
+    },
+    /// The file is longer than any config.
+    #[error("{} is longer than {limit} bytes, which no config is; give --config a JSON file such as configs/smoke.json", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// What is read at most.
+        limit: u64,
+    },
+    /// The bytes are no JSON.
+    #[error("{origin} {source}")]
+    Json {
         /// The file, or "the config".
         origin: String,
-        /// Line, from 1.
-        line: usize,
-        /// Column, from 1.
-        column: usize,
-        /// What the parser expected.
-        message: String,
+        /// What they are instead.
+        source: JsonError,
     },
     /// The JSON is well formed but says something that no run can do.
     #[error("{} in {origin}:{}", count(problems.len()), lines(problems))]

@@ -14,7 +14,7 @@ pub struct EvaluateConfig {
     pub every: Option<u64>,
     /// Samples drawn for a score, >= 2; the bias of the distance falls with their number, so compare equal counts.
     pub count: usize,
-    /// Real images to compare with, a `.npy` file, relative to the working folder; `None`: those of `data`.
+    /// Real images to compare with, a `.npy` file, or their statistics, a `.npz`; `None`: those of `data`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<PathBuf>,
     /// Of the real images the first so many, >= 2; `None`: all.
@@ -32,7 +32,7 @@ impl EvaluateConfig {
         let two_or_more = |value: &serde_json::Value| crate::fields::one_or_more(value).filter(|&count| count >= 2);
         let count = fields.read("count", Some(1000), "must be a whole number >= 2", two_or_more);
         let path = |value: &serde_json::Value| value.as_str().filter(|path| !path.trim().is_empty()).map(str::to_owned);
-        let rule = "must be the path of a .npy file, u8 [n, h, w, c], or absent";
+        let rule = "must be the path of a .npy file, u8 [n, h, w, c], or of a .npz of statistics, or absent";
         let images = fields.read("images", Some(None), rule, |value| path(value).map(|path| Some(path.into())));
         let images_count = fields.read("images_count", Some(None), "must be a whole number >= 2, or absent", |value| {
             two_or_more(value).map(Some)

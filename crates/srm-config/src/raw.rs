@@ -1,8 +1,17 @@
 //! Hold what was typed, the JSON tree with its overrides, until it is checked.
 
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::{Path, PathBuf},
+};
+
 use serde_json::{Map, Value};
 
-use crate::{Config, ConfigError, Problem, fields::Fields};
+use crate::{Config, ConfigError, JsonError, Problem, fields::Fields, parse_json};
+
+/// Bytes of a config at most: a data file given by mistake is not read to its end.
+const LONGEST: u64 = 16 << 20;
 
 /// A config as typed: well-formed JSON, nothing else known yet.
 #[derive(Clone, Debug)]
@@ -13,16 +22,29 @@ pub struct RawConfig {
 }
 
 impl RawConfig {
-    /// Parse JSON text; `origin` names it in messages.
+    /// Read a JSON file, in UTF-8 or UTF-16.
+    ///
+    /// # Errors
+    /// The file cannot be read, is longer than any config, or holds no JSON.
+    pub fn open(path: &Path) -> Result<RawConfig, ConfigError> {
+        let cannot = |source| ConfigError::Read { path: path.to_owned(), source };
+        if path.is_dir() {
+            return Err(ConfigError::Folder { path: path.to_owned(), example: config_in(path) });
+        }
+        let mut bytes = Vec::new();
+        File::open(path).map_err(cannot)?.take(LONGEST + 1).read_to_end(&mut bytes).map_err(cannot)?;
+        match bytes.len() as u64 > LONGEST {
+            true => Err(ConfigError::TooLong { path: path.to_owned(), limit: LONGEST }),
+            false => RawConfig::parse(&bytes, &path.display().to_string()),
+        }
+    }
+
+    /// Parse JSON text in UTF-8 or UTF-16; `origin` names it in messages.
     ///
     /// # Errors
     /// The text is no JSON.
-    pub fn parse(text: &str, origin: &str) -> Result<RawConfig, ConfigError> {
-        let tree = serde_json::from_str(text).map_err(|error| {
-            let message = error.to_string();
-            let message = message.split(" at line ").next().unwrap_or_default().to_owned();
-            ConfigError::Syntax { origin: origin.to_owned(), line: error.line(), column: error.column(), message }
-        })?;
+    pub fn parse(text: &[u8], origin: &str) -> Result<RawConfig, ConfigError> {
+        let tree = parse_json(text).map_err(|source| ConfigError::Json { origin: origin.to_owned(), source })?;
         Ok(RawConfig { origin: origin.to_owned(), tree, problems: Vec::new() })
     }
 
@@ -31,12 +53,8 @@ impl RawConfig {
     pub fn with_overrides(mut self, overrides: &[String]) -> RawConfig {
         for text in overrides {
             if let Err((rule, hint)) = self.apply(text) {
-                self.problems.push(Problem {
-                    path: format!("--set {text}"),
-                    value: None,
-                    rule: rule.to_owned(),
-                    hint: Some(hint.to_owned()),
-                });
+                let path = format!("--set {text}");
+                self.problems.push(Problem { path, value: None, rule: rule.to_owned(), hint: Some(hint) });
             }
         }
         self
@@ -54,32 +72,64 @@ impl RawConfig {
         }
     }
 
-    fn apply(&mut self, text: &str) -> Result<(), (&'static str, &'static str)> {
-        const EXAMPLE: &str = "for example --set train.updates=500";
-        let (path, value) = text.split_once('=').ok_or(("has no '='", EXAMPLE))?;
+    fn apply(&mut self, text: &str) -> Result<(), (&'static str, String)> {
+        let example = || "for example --set train.updates=500".to_owned();
+        let (path, value) = text.split_once('=').ok_or_else(|| ("has no '='", example()))?;
         let keys: Vec<&str> = path.trim().split('.').collect();
         if keys.iter().any(|key| key.is_empty()) {
-            return Err(("must start with a dotted path", EXAMPLE));
+            return Err(("must start with a dotted path", example()));
         }
-        let value = value.trim();
-        let value = match serde_json::from_str(value) {
-            Ok(value) => value,
-            Err(_) if value.starts_with(['[', '{', '"']) => {
-                return Err(("the value is no valid JSON", "put the whole argument in single quotes"));
-            }
-            Err(_) => Value::String(value.to_owned()),
-        };
+        let value = typed(value.trim())?;
         let mut place = &mut self.tree;
         for key in &keys {
             if place.is_null() {
                 *place = Value::Object(Map::new());
             }
-            let map = place.as_object_mut().ok_or(("leads through a value that is no object", EXAMPLE))?;
+            let map = place.as_object_mut().ok_or_else(|| ("leads through a value that is no object", example()))?;
             place = map.entry(*key).or_insert(Value::Null);
         }
         *place = value;
         Ok(())
     }
+}
+
+/// The value of an override: JSON, or a bare word, which is a string; but not one that another language takes for something else.
+fn typed(text: &str) -> Result<Value, (&'static str, String)> {
+    match parse_json(text.as_bytes()) {
+        Ok(value) => return Ok(value),
+        Err(JsonError::Empty) => return Err(("has no value", "write null to remove the key".to_owned())),
+        Err(error) if text.starts_with(['[', '{', '"']) => {
+            let reason = match error {
+                JsonError::Syntax { column, message, .. } => format!("at its character {column}: {message}"),
+                other => other.to_string(),
+            };
+            return Err((
+                "the value is no valid JSON",
+                format!("put the whole argument in single quotes, or the shell takes its own share; {reason}"),
+            ));
+        }
+        Err(_) => {}
+    }
+    let write = |json: &str| Err(("the value is no JSON", format!("write {json}, or \"{text}\" for the text itself")));
+    match text {
+        "True" | "TRUE" => return write("true"),
+        "False" | "FALSE" => return write("false"),
+        "None" | "Null" | "NULL" | "nil" => return write("null"),
+        _ => {}
+    }
+    // .5, 5., +1, 1_000, 1,000 and NaN: numbers elsewhere
+    match text.replace(['_', ','], "").parse::<f64>() {
+        Ok(number) if number.is_finite() => write(&Value::from(number).to_string()),
+        Ok(_) => Err(("the value is no finite number", "every setting is finite".to_owned())),
+        Err(_) => Ok(Value::String(text.to_owned())),
+    }
+}
+
+/// A JSON file of a folder, that of a run before others.
+fn config_in(folder: &Path) -> Option<PathBuf> {
+    let run = Some(folder.join("config.json")).filter(|file| file.is_file());
+    let json = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "json");
+    run.or_else(|| fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).filter(json).min())
 }
 
 /// Read one section that stands alone, as in a weights file; all problems become one line.

@@ -298,7 +298,10 @@ fn the_text_keeps_numbers_of_a_schedule_on_one_line() {
     assert!(text.contains("\n    \"learning_rate\": [[0, 0.5], [9, 0.25]],\n"), "{text}");
     assert!(text.starts_with("{\n  \"about\": [\n    \"a\",\n    \"b\"\n  ],\n"), "{text}");
     assert!(text.contains("\"activation\": { \"leaky_relu\": 0.2 }"), "{text}");
-    let origin = RawConfig::parse(&text, "x.json").expect("JSON").with_overrides(&["energy.size=1".to_owned()]).check();
+    let origin = RawConfig::parse(text.as_bytes(), "x.json")
+        .expect("JSON")
+        .with_overrides(&["energy.size=1".to_owned()])
+        .check();
     assert!(origin.expect_err("wrong size").to_string().starts_with("1 problem in x.json:\n  energy.size = 1: "));
 }
 
@@ -316,4 +319,37 @@ fn every_config_of_the_repository_loads_and_says_what_it_is() {
     names.sort();
     let expected = ["celeba128", "celeba32-cpu", "celeba64", "cifar10", "fashion32", "lsun64", "smoke"];
     assert!(expected.iter().all(|name| names.iter().any(|found| found == name)), "{names:?}");
+}
+
+#[test]
+fn overrides_in_other_languages_are_refused_with_the_json_that_was_meant() {
+    for (text, hint) in [
+        ("train.learning_rate=.5", "write 0.5"),
+        ("train.learning_rate=1e", "must be"),
+        ("train.updates=1_000", "write 1000"),
+        ("train.updates=+5", "write 5"),
+        ("data.flip=True", "write true"),
+        ("train.ema=None", "write null"),
+        ("train.data_noise=nan", "every setting is finite"),
+        ("train.data_noise=-Infinity", "every setting is finite"),
+        ("train.betas=[0.9,]", "a comma stands before this closing bracket"),
+        ("langevin.init={\"a\": 1, \"a\": 2}", "stands here twice"),
+        ("train.batch=", "write null to remove the key"),
+    ] {
+        let found = problems(&small(), &[text]);
+        assert!(found.len() == 1 && found[0].to_string().contains(hint), "{text}: {found:?}");
+    }
+    let config =
+        load(&small(), &["train.learning_rate=1e-4", "data.images=\"None\"", "data.flip= true "]).expect("JSON");
+    assert_eq!(config.data.images.to_str(), Some("None"));
+    assert!(config.data.flip);
+}
+
+#[test]
+fn a_folder_and_a_file_without_end_are_no_configs() {
+    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs");
+    let said = Config::load(here, &[]).unwrap_err().to_string();
+    assert!(said.contains("is a folder; give --config a JSON file, such as ") && said.contains("configs/"), "{said}");
+    let said = Config::load("/dev/zero", &[]).unwrap_err().to_string();
+    assert!(said.contains("/dev/zero is longer than"), "{said}");
 }

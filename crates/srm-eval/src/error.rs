@@ -109,6 +109,36 @@ pub enum EvalError {
         /// The second set's.
         got: usize,
     },
+    /// Statistics that another network has made.
+    #[error(
+        "{}: its statistics are of the features of {expected}, --features is {got}; give the network that made them, or make them \
+         anew by `srm evaluate --data IMAGES.npy --save-stats`", path.display()
+    )]
+    OtherFeatures {
+        /// The statistics.
+        path: PathBuf,
+        /// The network that made them.
+        expected: String,
+        /// The network in use.
+        got: String,
+    },
+    /// Statistics of another dimension than the features.
+    #[error(
+        "{}: statistics of dimension {got} cannot be compared with features of dimension {expected}, those of {name}; {hint}",
+        path.display()
+    )]
+    StatisticsDimension {
+        /// The statistics.
+        path: PathBuf,
+        /// The dimension of the network's features.
+        expected: usize,
+        /// The dimension of the statistics.
+        got: usize,
+        /// The network in use.
+        name: &'static str,
+        /// Who gives features of the file's dimension.
+        hint: &'static str,
+    },
     /// A score needs more images.
     #[error("{what} needs at least {needed} images, there are {got}; raise --count")]
     TooFewImages {

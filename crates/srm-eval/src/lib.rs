@@ -44,8 +44,10 @@ mod inception_score;
 pub mod moment_matching;
 mod moments;
 mod network;
+mod npz;
 mod random_conv;
 mod rows;
+mod statistics;
 
 pub use chains::{
     ChainLog, ChainTable, History, Logged, LongRun, LongRunEnd, LongRunSettings, Metropolis, MetropolisInfo,

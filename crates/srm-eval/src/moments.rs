@@ -1,9 +1,6 @@
 //! Gather mean and covariance of features from any number of images in bounded memory.
 
 use crate::{EvalError, Result};
-use ndarray::{Array1, Array2, Ix1, Ix2};
-use ndarray_npy::{NpzReader, NpzWriter};
-use std::{fs::File, path::Path};
 use tch::{Device, Kind, Tensor};
 
 /// Mean and covariance of features, f64.
@@ -13,8 +10,8 @@ pub struct Moments {
     pub mean: Tensor,
     /// Σ `[d, d]`, with 1/(n − 1) as numpy's `cov` has it.
     pub covariance: Tensor,
-    /// Images; 0 where a file does not say.
-    pub count: usize,
+    /// Images; `None` where a file does not say.
+    pub count: Option<usize>,
 }
 
 /// Sums over features that come batch by batch: d² + d numbers, whatever the number of images.
@@ -73,7 +70,7 @@ impl MomentSums {
         let mean = self.sum.f_div_scalar(n)?;
         let outer = mean.f_outer(&self.sum)?;
         let covariance = self.squares.f_sub(&outer)?.f_div_scalar(n - 1.0)?;
-        Ok(Moments { mean: mean.f_add(origin)?, covariance, count: self.count })
+        Ok(Moments { mean: mean.f_add(origin)?, covariance, count: Some(self.count) })
     }
 }
 
@@ -83,58 +80,8 @@ impl Moments {
         self.mean.size()[0] as usize
     }
 
-    /// Write `mu` and `sigma` as `.npz`, as pytorch-fid and its kin do.
-    ///
-    /// # Errors
-    /// [`EvalError::File`].
-    pub fn save(&self, path: &Path) -> Result<()> {
-        let wrong = |reason: String| EvalError::File { path: path.to_owned(), reason };
-        let d = self.dimension();
-        let mu = Array1::from_vec(numbers(&self.mean)?);
-        let sigma = Array2::from_shape_vec((d, d), numbers(&self.covariance)?).map_err(|e| wrong(e.to_string()))?;
-        let mut file = NpzWriter::new_compressed(File::create(path).map_err(|e| wrong(format!("cannot write: {e}")))?);
-        file.add_array("mu", &mu).map_err(|e| wrong(e.to_string()))?;
-        file.add_array("sigma", &sigma).map_err(|e| wrong(e.to_string()))?;
-        file.finish().map_err(|e| wrong(e.to_string()))?;
-        Ok(())
+    /// The same tensors once more.
+    pub fn shallow_clone(&self) -> Self {
+        Self { mean: self.mean.shallow_clone(), covariance: self.covariance.shallow_clone(), count: self.count }
     }
-
-    /// Read `mu` and `sigma`, f64 or f32, from a `.npz`.
-    ///
-    /// # Errors
-    /// [`EvalError::File`] for a file of another form.
-    pub fn load(path: &Path) -> Result<Self> {
-        let wrong = |reason: String| EvalError::File { path: path.to_owned(), reason };
-        let form = "statistics are a .npz with mu [d] and sigma [d, d], f64 or f32";
-        let mut file = NpzReader::new(File::open(path).map_err(|e| wrong(format!("cannot read: {e}")))?)
-            .map_err(|e| wrong(format!("{form}: {e}")))?;
-        let mu: Array1<f64> = match file.by_name::<_, Ix1>("mu") {
-            Ok(mu) => mu,
-            Err(_) => file
-                .by_name::<ndarray::OwnedRepr<f32>, Ix1>("mu")
-                .map_err(|e| wrong(format!("{form}: {e}")))?
-                .mapv(f64::from),
-        };
-        let sigma: Array2<f64> = match file.by_name::<_, Ix2>("sigma") {
-            Ok(sigma) => sigma,
-            Err(_) => file
-                .by_name::<ndarray::OwnedRepr<f32>, Ix2>("sigma")
-                .map_err(|e| wrong(format!("{form}: {e}")))?
-                .mapv(f64::from),
-        };
-        let d = mu.len();
-        if sigma.shape() != [d, d] {
-            return Err(wrong(format!("{form}: mu has {d} numbers and sigma the shape {:?}", sigma.shape())));
-        }
-        if mu.iter().chain(&sigma).any(|value| !value.is_finite()) {
-            return Err(wrong("holds numbers that are not finite; make the statistics anew".to_owned()));
-        }
-        let sigma: Vec<f64> = sigma.iter().copied().collect();
-        let covariance = Tensor::f_from_slice(&sigma)?.f_reshape([d as i64, d as i64])?;
-        Ok(Self { mean: Tensor::f_from_slice(&mu.to_vec())?, covariance, count: 0 })
-    }
-}
-
-fn numbers(t: &Tensor) -> Result<Vec<f64>> {
-    Ok(Vec::try_from(t.f_contiguous()?.f_view([-1])?)?)
 }

@@ -4,6 +4,7 @@ use crate::random_conv::RandomConv;
 use crate::{EvalError, Inception, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use srm_config::parse_json;
 use srm_data::hex;
 use srm_energy::{is_torch_script, read_state_dict};
 use std::path::{Path, PathBuf};
@@ -184,12 +185,13 @@ fn manifest(path: &Path) -> Result<Manifest> {
         // forward(x, return_features): x in 0…255, resized inside
         return Ok(Manifest { input: [0.0, 255.0], size: None, arguments: vec![true], dimension: 2048 });
     }
-    let text = std::fs::read_to_string(&file).map_err(|error| {
+    let text = std::fs::read(&file).map_err(|error| {
         wrong(format!(
             r#"cannot read the manifest of the TorchScript net: {error}; write one, for example {{"input": [-1, 1], "size": 224, "dimension": 1280}}"#
         ))
     })?;
-    let manifest: Manifest = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let tree = parse_json(&text).map_err(|error| wrong(error.to_string()))?;
+    let manifest: Manifest = serde_json::from_value(tree).map_err(|error| wrong(error.to_string()))?;
     let bounds = manifest.input.iter().all(|bound| bound.is_finite()) && manifest.input[0] != manifest.input[1];
     match bounds && manifest.dimension > 0 && manifest.size.is_none_or(|side| side > 0) {
         true => Ok(manifest),

@@ -74,11 +74,14 @@ fn statistics_survive_a_file_as_numpy_writes_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stats.npz");
     let before = moments(&matrix(&fixture()["x"]));
-    before.save(&path).unwrap();
-    let after = Moments::load(&path).unwrap();
+    let network = FeatureNetwork::open("random-conv", Device::Cpu).unwrap();
+    let network = Identity { dimension: before.dimension(), ..network.identity().clone() };
+    before.save(&path, &network).unwrap();
+    let after = Moments::load(&path, &network).unwrap();
     assert_eq!((&before.mean, &before.covariance), (&after.mean, &after.covariance));
+    assert_eq!((before.count, after.count), (Some(40), Some(40)));
     std::fs::write(&path, b"no zip").unwrap();
-    assert!(Moments::load(&path).unwrap_err().to_string().contains("stats.npz"));
+    assert!(Moments::load(&path, &network).unwrap_err().to_string().contains("stats.npz"));
 }
 
 #[test]

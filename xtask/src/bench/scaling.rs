@@ -80,6 +80,7 @@ const TRAIN: [&str; 7] = ["train", "--config", "configs/smoke.json", "--threads"
 fn mpirun(program: &Path, ranks: usize) -> Command {
     let mut command = Command::new("mpirun");
     command.args(["--bind-to", "core", "-n", &ranks.to_string()]).arg(program).args(TRAIN);
+    // Open MPI refuses root otherwise; whoever benches as root is in a container
     command.envs([("OMPI_ALLOW_RUN_AS_ROOT", "1"), ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")]);
     command
 }

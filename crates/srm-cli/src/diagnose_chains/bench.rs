@@ -44,6 +44,7 @@ pub struct Bench<'a> {
 /// What the net says of real images.
 #[derive(Clone, Debug, Serialize)]
 pub struct DataNumbers {
+    #[serde(serialize_with = "crate::shown::path")]
     file: std::path::PathBuf,
     count: usize,
     pub f: f64,

@@ -14,7 +14,7 @@ use super::{
     charts::{Charts, blown_up, number},
     short,
 };
-use crate::{animation::write_rows, failure::Failure, interrupt};
+use crate::{animation::write_rows, failure::Failure, interrupt, shown::Shown};
 
 /// Chains a block on the CPU: the default of 8 chains then feeds two workers, and the number of workers changes no bit.
 const CPU_BLOCK: usize = 4;
@@ -115,7 +115,7 @@ pub fn diagnose(bench: &Bench<'_>, long: Long, data: Option<&DataNumbers>) -> Re
 
     let mut object = json!({
         "steps": run.step(), "asked": steps, "chains": chains, "block": block, "all_blown_up": end == LongRunEnd::AllBlownUp,
-        "blown_up": short::steps(&lost), "largest": table.largest(), "saved": file, "picture": picture,
+        "blown_up": short::steps(&lost), "largest": table.largest(), "saved": Shown(&file), "picture": picture,
         "picture_steps": pictures.iter().map(|(step, _)| step).collect::<Vec<_>>(), "statistics": statistics,
         "seconds": begun.elapsed().as_secs_f64(),
     });

@@ -8,6 +8,7 @@ use srm_data::Chart;
 use srm_eval::{History, Logged, autocorrelation, cross_correlation};
 
 use super::{Found, charts::number};
+use crate::shown::Shown;
 
 /// Logged updates below which a correlation says nothing.
 const FEW: usize = 16;
@@ -81,7 +82,7 @@ pub fn diagnose(run: &Path, after: u64, out: &Path) -> Result<std::result::Resul
     let strongest_lag = strongest as i64 - most as i64;
     let (from, to) = (stretch[0].update, stretch[n - 1].update);
     let object = json!({
-        "file": path, "logged": history.logged.len(), "rolled_back": history.cut, "spacing": spacing, "correlated": n,
+        "file": Shown(&path), "logged": history.logged.len(), "rolled_back": history.cut, "spacing": spacing, "correlated": n,
         "from": from, "to": to, "gap_mean": mean, "gap_std": std, "gap_sign_changes": changes, "white_noise_band": band,
         "autocorrelation": { "lags": (0..=most).collect::<Vec<_>>(), "gap": of_gap, "gradient_norm": of_norm },
         "cross_correlation": { "lags": (-(most as i64)..=most as i64).collect::<Vec<_>>(), "gap_then_gradient_norm": crossed },

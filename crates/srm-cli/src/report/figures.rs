@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use indicatif::ProgressBar;
 use ndarray::Array4;
 use srm_config::Config;
 use srm_data::ImageSet;
 use srm_latent::rhos;
+use srm_terminal::ProgressBar;
 use srm_train::{Alone, to_bytes};
 use tch::Tensor;
 

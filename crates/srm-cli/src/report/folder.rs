@@ -1,13 +1,14 @@
 //! Read what a run folder holds for its report, and note what is missing or damaged instead of failing.
 
 use std::{
+    borrow::Cow,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Result, bail};
 use serde_json::Value;
-use srm_config::Config;
+use srm_config::{Config, decode};
 use srm_train::RunFolder;
 
 /// A run as its folder tells it.
@@ -151,7 +152,10 @@ fn newest_checkpoint(folder: &Path, notes: &mut Vec<String>) -> (Option<PathBuf>
 /// The text of a file; one that is not there is noted where it is `expected`.
 fn text(folder: &Path, name: &str, expected: bool, notes: &mut Vec<String>) -> Option<String> {
     match fs::read(folder.join(name)) {
-        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        // somebody may have edited it in an editor that saves UTF-16
+        Ok(bytes) => {
+            Some(decode(&bytes).map_or_else(|_| String::from_utf8_lossy(&bytes).into_owned(), Cow::into_owned))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if expected {
                 notes.push(format!("{name} is missing"));
