@@ -1,18 +1,25 @@
 //! Read an image set straight from the disk's pages: u8 `.npy` `[n, h, w, c]`, memory-mapped.
 
 use crate::{DataError, map::Map};
-use ndarray::ArrayView4;
+use ndarray::{Array4, ArrayView4};
 use ndarray_npy::{ViewNpyError, ViewNpyExt};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
-/// Images in a memory-mapped file: opening 200,000 of them copies nothing.
+/// Where the pixels are.
+#[derive(Debug)]
+enum Pixels {
+    /// In a file, from this byte on.
+    Mapped(Map, usize),
+    /// In C order.
+    Held(Array4<u8>),
+}
+
+/// Images in a memory-mapped file, of which opening 200,000 copies nothing; or in memory.
 #[derive(Debug)]
 pub struct ImageSet {
     path: PathBuf,
-    map: Map,
-    /// First byte of image 0 in the map.
-    offset: usize,
+    pixels: Pixels,
     /// n, h, w, c of the file.
     shape: [usize; 4],
     /// Images in use; at most n.
@@ -36,10 +43,25 @@ impl ImageSet {
             let (n, h, w, c) = view.dim();
             (view.as_ptr() as usize - map.as_ref().as_ptr() as usize, [n, h, w, c])
         };
+        Self::new(path, Pixels::Mapped(map, offset), shape)
+    }
+
+    /// Images in memory, u8 `[n, h, w, c]`; `name` stands for the file's.
+    ///
+    /// # Errors
+    /// [`DataError::NotAnImageSet`] where a side is 0.
+    pub fn from_array(name: &Path, images: Array4<u8>) -> Result<Self, DataError> {
+        let (n, h, w, c) = images.dim();
+        let images = if images.is_standard_layout() { images } else { images.as_standard_layout().into_owned() };
+        Self::new(name, Pixels::Held(images), [n, h, w, c])
+    }
+
+    fn new(path: &Path, pixels: Pixels, shape: [usize; 4]) -> Result<Self, DataError> {
         if shape.contains(&0) {
-            return Err(wrong(format!("shape {shape:?}, which holds no pixel")));
+            let got = format!("shape {shape:?}, which holds no pixel");
+            return Err(DataError::NotAnImageSet { path: path.to_owned(), got });
         }
-        Ok(Self { path: path.to_owned(), map, offset, len: shape[0], shape })
+        Ok(Self { path: path.to_owned(), pixels, len: shape[0], shape })
     }
 
     /// Images in use.
@@ -67,7 +89,7 @@ impl ImageSet {
         self.shape[3]
     }
 
-    /// The file.
+    /// The file, or the name of images in memory.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -79,7 +101,11 @@ impl ImageSet {
     pub fn image(&self, i: usize) -> &[u8] {
         assert!(i < self.len, "image {i} of {}", self.len);
         let bytes = self.shape[1] * self.shape[2] * self.shape[3];
-        &self.map.as_ref()[self.offset + i * bytes..][..bytes]
+        let all = match &self.pixels {
+            Pixels::Mapped(map, offset) => &map.as_ref()[*offset..],
+            Pixels::Held(images) => images.as_slice().unwrap_or_default(),
+        };
+        &all[i * bytes..][..bytes]
     }
 
     /// Use only the first `count` images, at least one.
@@ -126,6 +152,24 @@ mod tests {
         set.truncate(3);
         assert_eq!(set.len(), 3);
         assert_ne!(set.fingerprint(), whole);
+    }
+
+    #[test]
+    fn images_in_memory_are_those_of_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.npy");
+        let array = Array4::from_shape_fn((4, 2, 3, 1), |(n, h, w, _)| (n * 10 + h * 3 + w) as u8);
+        write_npy(&path, &array.view()).unwrap();
+        let file = ImageSet::open(&path).unwrap();
+        // the same images in another order of axes in memory
+        let turned = array.clone().permuted_axes([3, 0, 2, 1]).as_standard_layout().into_owned();
+        for images in [array, turned.permuted_axes([1, 3, 2, 0])] {
+            let held = ImageSet::from_array(Path::new("built-in"), images).unwrap();
+            assert_eq!((held.len(), held.image(3)), (4, file.image(3)));
+            assert_eq!(held.fingerprint(), file.fingerprint());
+        }
+        let error = ImageSet::from_array(Path::new("built-in"), Array4::zeros((0, 2, 2, 1))).unwrap_err().to_string();
+        assert!(error.contains("built-in") && error.contains("no pixel"), "{error}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! - [`read_gallery`] reads a few pictures of any form and size.
 //! - [`write_grid`], [`write_npy`] and [`write_pngs`] write what [`to_u8`] gives back.
 //! - [`Chart`] draws curves and points.
+//! - [`write_whole`] writes any file whole or not at all; everything here that writes goes through it.
 //! - [`nearest`] finds the training image that a sample is closest to.
 //! - [`random`] names every random draw by a key; [`synthetic`] makes images that need no download.
 
@@ -22,6 +23,7 @@ mod picture;
 mod preprocess;
 pub mod random;
 pub mod synthetic;
+mod whole;
 
 pub use batcher::{Batcher, Pick, fill_batch};
 pub use chart::Chart;
@@ -33,3 +35,4 @@ pub use picture::{grid, to_u8, write_grid, write_npy, write_pngs};
 pub use preprocess::{
     Background, Crop, Filter, Manifest, Origin, PreprocessOptions, Refused, Split, hex, preprocess, sha256_of_file,
 };
+pub use whole::{WholeFile, remove_leftovers, write_whole};

@@ -3,7 +3,8 @@
 use crate::{EvalError, Result};
 use ndarray::{Array1, Array2, Ix1, Ix2};
 use ndarray_npy::{NpzReader, NpzWriter};
-use std::{fs::File, path::Path};
+use srm_data::write_whole;
+use std::{fs::File, io, path::Path};
 use tch::{Device, Kind, Tensor};
 
 /// Mean and covariance of features, f64.
@@ -92,11 +93,12 @@ impl Moments {
         let d = self.dimension();
         let mu = Array1::from_vec(numbers(&self.mean)?);
         let sigma = Array2::from_shape_vec((d, d), numbers(&self.covariance)?).map_err(|e| wrong(e.to_string()))?;
-        let mut file = NpzWriter::new_compressed(File::create(path).map_err(|e| wrong(format!("cannot write: {e}")))?);
-        file.add_array("mu", &mu).map_err(|e| wrong(e.to_string()))?;
-        file.add_array("sigma", &sigma).map_err(|e| wrong(e.to_string()))?;
-        file.finish().map_err(|e| wrong(e.to_string()))?;
-        Ok(())
+        let written = write_whole(path, |file| {
+            let mut file = NpzWriter::new_compressed(file);
+            file.add_array("mu", &mu).and_then(|()| file.add_array("sigma", &sigma)).map_err(io::Error::other)?;
+            file.finish().map(drop).map_err(io::Error::other)
+        });
+        written.map_err(|e| wrong(format!("cannot write: {e}")))
     }
 
     /// Read `mu` and `sigma`, f64 or f32, from a `.npz`.

@@ -16,10 +16,11 @@ use crate::{Environment, Result, Saved, State, TrainError, Trainer, tensor_file}
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use srm_config::CheckpointConfig;
+use srm_data::write_whole;
 use srm_energy::{read_state_dict, save_weights};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// The layout of `state.json`.
@@ -302,11 +303,9 @@ fn name(update: u64) -> String {
 
 /// Write the name of the newest checkpoint to `latest`.
 pub(crate) fn point_to_latest(folder: &Path) -> Result<()> {
-    let (pointer, temporary) = (folder.join("latest"), folder.join(".latest.part"));
+    let pointer = folder.join("latest");
     let Some((update, _)) = list(folder)?.pop() else { return remove_if_there(&pointer) };
-    tensor_file::write_flushed(&temporary, format!("{}\n", name(update)).as_bytes())?;
-    fs::rename(&temporary, &pointer).map_err(TrainError::io(&pointer))?;
-    flush_folder(folder)
+    write_whole(&pointer, |file| writeln!(file, "{}", name(update))).map_err(TrainError::io(&pointer))
 }
 
 /// Names of the files of a checkpoint but its sums, sorted.
