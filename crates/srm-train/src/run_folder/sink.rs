@@ -3,9 +3,7 @@
 use super::{EVIDENCE, GRID_COLUMNS, GRID_PADDING, MOST_LATE, RunFolder, warn_of};
 use crate::checkpoint::{self, Kind};
 use crate::events::Events;
-use crate::{
-    Details, Occasion, Result, Rollback, Saved, ScoreRecord, Sink, StepRecord, TrainError, Trainer, Trouble,
-};
+use crate::{Details, Occasion, Result, Rollback, Saved, ScoreRecord, Sink, StepRecord, TrainError, Trainer, Trouble};
 use ndarray::Array4;
 use serde_json::{Value, json};
 use srm_config::OnWriteError;
