@@ -281,12 +281,11 @@ fn discard(path: &Path) -> Result<()> {
     remove_if_there(&hidden)
 }
 
-/// Delete the checkpoints after `update`.
+/// Delete the checkpoints after `update`; `latest` names the newest that stays before the others go.
 pub(crate) fn remove_after(folder: &Path, update: u64) -> Result<()> {
-    for (_, path) in list(folder)?.into_iter().filter(|(found, _)| *found > update) {
-        discard(&path)?;
-    }
-    Ok(())
+    let (stay, go): (Vec<_>, Vec<_>) = list(folder)?.into_iter().partition(|(found, _)| *found <= update);
+    point_to(folder, stay.last().map(|(found, _)| *found))?;
+    go.iter().try_for_each(|(_, path)| discard(path))
 }
 
 /// Put a damaged checkpoint out of the way, without deleting it.
@@ -303,8 +302,13 @@ fn name(update: u64) -> String {
 
 /// Write the name of the newest checkpoint to `latest`.
 pub(crate) fn point_to_latest(folder: &Path) -> Result<()> {
+    point_to(folder, list(folder)?.pop().map(|(update, _)| update))
+}
+
+/// Write the name of the checkpoint of `update` to `latest`, which goes where there is none.
+pub(crate) fn point_to(folder: &Path, update: Option<u64>) -> Result<()> {
     let pointer = folder.join("latest");
-    let Some((update, _)) = list(folder)?.pop() else { return remove_if_there(&pointer) };
+    let Some(update) = update else { return remove_if_there(&pointer) };
     write_whole(&pointer, |file| writeln!(file, "{}", name(update))).map_err(TrainError::io(&pointer))
 }
 

@@ -157,6 +157,10 @@ impl RunFolder {
             }
             (logs, found.saved) = (file.logs, Some(saved));
         }
+        if !damaged.is_empty() {
+            // before the one that it names goes
+            checkpoint::point_to(&checkpoints, found.saved.as_ref().map(|saved| saved.state.update))?;
+        }
         for (path, reason) in damaged {
             let aside = checkpoint::set_aside(&path)?;
             tracing::warn!("{} is damaged ({reason}): it is {} now", path.display(), aside.display());

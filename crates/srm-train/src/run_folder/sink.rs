@@ -119,8 +119,7 @@ impl RunFolder {
         let restarted = self.events().map_or(Ok(()), |events| events.restart_after(rollback.to));
         let noted = self.note("rollback", fields);
         let saved = self.write_checkpoint(trainer, Occasion::Regular);
-        let removed = checkpoint::remove_after(&self.path("checkpoints"), rollback.to)
-            .and_then(|()| checkpoint::point_to_latest(&self.path("checkpoints")));
+        let removed = checkpoint::remove_after(&self.path("checkpoints"), rollback.to);
         logged.and(restarted).and(noted).and(saved).and(removed)
     }
 }
