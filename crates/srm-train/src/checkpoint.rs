@@ -284,8 +284,9 @@ fn discard(path: &Path) -> Result<()> {
 /// Delete the checkpoints after `update`; `latest` names the newest that stays before the others go.
 pub(crate) fn remove_after(folder: &Path, update: u64) -> Result<()> {
     let (stay, go): (Vec<_>, Vec<_>) = list(folder)?.into_iter().partition(|(found, _)| *found <= update);
-    point_to(folder, stay.last().map(|(found, _)| *found))?;
-    go.iter().try_for_each(|(_, path)| discard(path))
+    let pointed = point_to(folder, stay.last().map(|(found, _)| *found));
+    // on a full disk, too, which this gives room
+    go.iter().try_for_each(|(_, path)| discard(path)).and(pointed)
 }
 
 /// Put a damaged checkpoint out of the way, without deleting it.
