@@ -84,11 +84,11 @@ fn a_disk_that_gets_room_again_misses_nothing() {
     // goes once the run has said so.
     let more = ["train.updates=400", "evaluate.every=100", "evaluate.count=8", "checkpoint.every=20"];
     let more: Vec<&str> = more.into_iter().flat_map(|setting| ["--set", setting]).collect();
-    let script = "dd if=/dev/zero of=\"$DISK/ballast\" bs=1k count=4088 2>/dev/null
+    let script = "dd if=/dev/zero of=\"$DISK/ballast\" bs=1k count=16376 2>/dev/null
         (eval $SRM 2>\"$KEPT/said\"; echo $? >\"$KEPT/code\") &
         for i in $(seq 600); do grep -q 'training goes on' \"$KEPT/said\" && break; sleep 0.05; done
         rm \"$DISK/ballast\"; wait; cat \"$KEPT/said\" >&2; cp -r \"$DISK/run\" \"$KEPT\"; exit $(cat \"$KEPT/code\")";
-    let (code, said, place) = on_small_disk("4096k", &more, script);
+    let (code, said, place) = on_small_disk("16384k", &more, script);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("training goes on"), "the disk was never full: {said}");
     let (run, whole) = (place.path().join("kept/run"), place.path().join("whole"));
