@@ -85,7 +85,7 @@ fn tensors(checkpoint: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Size of the one TensorBoard file: all its numbers have fixed widths, so a double or missing event shows.
-fn events_size(run: &Path) -> u64 {
+pub fn events_size(run: &Path) -> u64 {
     let files: Vec<_> = fs::read_dir(run)
         .expect("a run folder")
         .filter_map(|entry| Some(entry.ok()?.path()))

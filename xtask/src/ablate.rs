@@ -6,9 +6,10 @@ use crate::{setup, workspace};
 use anyhow::{Context, Result, bail, ensure};
 use preset::{Preset, Sweep};
 use serde_json::{Value, json};
-use srm_data::Chart;
+use srm_data::{Chart, write_whole};
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -65,7 +66,8 @@ pub fn run(args: Args) -> Result<()> {
             points.push(point);
             // after each point: a stop loses one at most
             let object = json!({ "preset": preset.name, "points": points });
-            fs::write(&table, format!("{object:#}\n")).with_context(|| format!("cannot write {}", table.display()))?;
+            write_whole(&table, |file| writeln!(file, "{object:#}"))
+                .with_context(|| format!("cannot write {}", table.display()))?;
         }
     }
     for sweep in sweeps {

@@ -7,9 +7,10 @@ use crate::{
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use srm_data::WholeFile;
 use std::{
     fs::{self, File},
-    io::{self, Read},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -117,10 +118,13 @@ fn fetch(missing: &[&Part], folder: &Path, mirror: Option<&str>) -> Result<()> {
     let Err(first) = from_mirrors else { return Ok(()) };
     eprintln!("no mirror delivers it; trying the Debian package {PACKAGE}");
     let scratch = folder.join("package");
+    let remove = || match scratch.exists() {
+        true => fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {}", scratch.display())),
+        false => Ok(()),
+    };
+    remove()?; // what a killed run left may be half a package
     let from_package = unpack_package(&scratch).and_then(|files| take_from(&files, missing, folder));
-    if scratch.exists() {
-        fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {}", scratch.display()))?;
-    }
+    remove()?;
     from_package.map_err(|second| {
         anyhow!("{first:#}; and the Debian package: {second:#}; download the four files {} … elsewhere and give their folder with --from DIR", PARTS[0].name)
     })
@@ -176,21 +180,18 @@ fn take_from(from: &Path, missing: &[&Part], folder: &Path) -> Result<()> {
     ensure!(from.is_dir(), "{} is no folder; give the folder with the four files {} …", from.display(), PARTS[0].name);
     for part in missing {
         let (packed, plain) = (from.join(part.name), from.join(part.name.trim_end_matches(".gz")));
-        let new = folder.join(format!("{}.part", part.name));
-        let cannot = |source: &Path| format!("cannot copy {} to {}", source.display(), new.display());
+        let target = folder.join(part.name);
+        let cannot = |source: &Path| format!("cannot copy {} to {}", source.display(), target.display());
+        let new = WholeFile::create(&target).with_context(|| cannot(&packed))?;
         if packed.is_file() {
-            fs::copy(&packed, &new).with_context(|| cannot(&packed))?;
+            copy(&packed, &mut new.file()).with_context(|| cannot(&packed))?;
         } else if plain.is_file() {
-            let mut encoder =
-                GzEncoder::new(File::create(&new).with_context(|| cannot(&plain))?, Compression::default());
-            io::copy(&mut File::open(&plain).with_context(|| cannot(&plain))?, &mut encoder)
-                .with_context(|| cannot(&plain))?;
-            encoder.finish().with_context(|| cannot(&plain))?;
+            let mut encoder = GzEncoder::new(new.file(), Compression::default());
+            copy(&plain, &mut encoder).and_then(|()| encoder.finish().map(drop)).with_context(|| cannot(&plain))?;
         } else {
             bail!("{} has no {}", from.display(), part.name);
         }
-        if !part.is_genuine(&new) {
-            fs::remove_file(&new)?;
+        if !part.is_genuine(new.temporary()) {
             bail!(
                 "{} in {} is damaged or another file: neither MD5 {} nor, unpacked, MD5 {}",
                 part.name,
@@ -199,9 +200,13 @@ fn take_from(from: &Path, missing: &[&Part], folder: &Path) -> Result<()> {
                 part.unpacked_md5
             );
         }
-        fs::rename(&new, folder.join(part.name)).with_context(|| format!("cannot rename {}", new.display()))?;
+        new.finish().with_context(|| cannot(&packed))?;
     }
     Ok(())
+}
+
+fn copy(from: &Path, to: &mut impl Write) -> io::Result<()> {
+    io::copy(&mut File::open(from)?, to).map(drop)
 }
 
 #[cfg(test)]

@@ -6,8 +6,10 @@ use crate::{
     workspace,
 };
 use anyhow::{Context, Result, anyhow, ensure};
+use srm_data::write_whole;
 use std::{
-    fs,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -50,9 +52,8 @@ fn take(path: &Path, folder: &Path) -> Result<PathBuf> {
     let (expected, found) = (Checksum::sha256(SHA256), Checksum::sha256(SHA256).of_file(path)?);
     ensure!(found == expected, "{} is damaged or another file: it has {found}, {NAME} has {expected}", path.display());
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let (target, part) = (folder.join(NAME), folder.join(format!("{NAME}.part")));
-    fs::copy(path, &part)
-        .and_then(|_| fs::rename(&part, &target))
+    let target = folder.join(NAME);
+    write_whole(&target, |file| io::copy(&mut File::open(path)?, file).map(drop))
         .with_context(|| format!("cannot write {}", target.display()))?;
     Ok(target)
 }

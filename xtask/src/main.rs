@@ -39,6 +39,7 @@ mod preprocess;
 mod setup;
 mod test;
 mod tidy;
+mod torture;
 mod wheels;
 mod workspace;
 
@@ -67,6 +68,8 @@ enum Task {
     Tidy,
     /// Run the criterion benches in the profile that run and test share
     Bench(bench::Args),
+    /// Kill srm, preprocessing, set-up and downloads a thousand times: nothing half is left, no bit is lost
+    Torture(torture::Args),
     /// Sweep K, σ and n as in the tables of the paper: a table and charts
     Ablate(ablate::Args),
     /// Draw the figures of the paper from a trained run: samples, chains, interpolations, reconstructions
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
         Task::Ci(args) => ci::run(args),
         Task::Tidy => tidy::run(),
         Task::Bench(args) => bench::run(args),
+        Task::Torture(args) => torture::run(args),
         Task::Ablate(args) => ablate::run(args),
         Task::Figures(args) => figures::run(args),
         Task::FetchCeleba(args) => fetch_celeba::run(args),

@@ -1,6 +1,6 @@
 //! Show chains on their way: still rows of states, and an animated PNG of a grid.
 
-use std::{fs::File, io::BufWriter, path::Path};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use ndarray::{Array3, Array4, Axis, concatenate};
@@ -55,27 +55,26 @@ pub fn square(count: usize) -> usize {
 /// The file cannot be written.
 pub fn write(path: &Path, frames: &[Array4<u8>], columns: usize, padding: usize) -> Result<()> {
     let sheets: Vec<_> = frames.iter().map(|images| grid(&images.view(), columns, padding)).collect();
-    let cannot = || format!("cannot write {}", path.display());
     let Some(first) = sheets.first() else { return Ok(()) };
     let (height, width, channels) = first.dim();
-    let temporary = path.with_extension("part");
-    let file = File::create(&temporary).with_context(cannot)?;
-    let mut encoder = png::Encoder::new(BufWriter::new(file), width as u32, height as u32);
-    encoder.set_color(match channels {
-        1 => png::ColorType::Grayscale,
-        4 => png::ColorType::Rgba,
-        _ => png::ColorType::Rgb,
-    });
-    encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_animated(sheets.len() as u32, 0).with_context(cannot)?;
-    let mut writer = encoder.write_header().with_context(cannot)?;
-    for (number, sheet) in sheets.iter().enumerate() {
-        let delay = if number + 1 == sheets.len() { LAST } else { FRAME };
-        writer.set_frame_delay(delay, 1_000).with_context(cannot)?;
-        writer.write_image_data(&bytes(sheet)).with_context(cannot)?;
-    }
-    writer.finish().with_context(cannot)?;
-    std::fs::rename(&temporary, path).with_context(cannot)
+    srm_data::write_whole(path, |file| {
+        let mut encoder = png::Encoder::new(file, width as u32, height as u32);
+        encoder.set_color(match channels {
+            1 => png::ColorType::Grayscale,
+            4 => png::ColorType::Rgba,
+            _ => png::ColorType::Rgb,
+        });
+        encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_animated(sheets.len() as u32, 0)?;
+        let mut writer = encoder.write_header()?;
+        for (number, sheet) in sheets.iter().enumerate() {
+            let delay = if number + 1 == sheets.len() { LAST } else { FRAME };
+            writer.set_frame_delay(delay, 1_000)?;
+            writer.write_image_data(&bytes(sheet))?;
+        }
+        Ok(writer.finish()?)
+    })
+    .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn bytes(sheet: &Array3<u8>) -> Vec<u8> {

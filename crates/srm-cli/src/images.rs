@@ -1,16 +1,17 @@
 //! Open image sets with messages that say how to get them, and check early that pictures can be written.
 
-use std::{fs, path::Path};
+use std::{fs, io::Write, path::Path};
 
-use anyhow::{Context, Result, anyhow, bail};
-use ndarray::{Array4, ArrayView4};
+use anyhow::{Context, Result, bail};
+use ndarray::Array4;
 use sha2::{Digest, Sha256};
 use srm_config::Config;
-use srm_data::{Gallery, ImageSet, LeftOut, hex, read_gallery, synthetic, write_npy};
+use srm_data::{Gallery, ImageSet, LeftOut, WholeFile, hex, read_gallery, synthetic};
 
-use crate::memory;
-
-use crate::places::{self, Places};
+use crate::{
+    memory,
+    places::{self, Places},
+};
 
 /// `data.images` that name a set the program makes itself.
 pub const SYNTHETIC: &str = "synthetic:";
@@ -101,7 +102,7 @@ pub fn gallery(path: &Path, size: usize, channels: usize, count: usize) -> Resul
     Ok(gallery)
 }
 
-/// The built-in set, by way of a file that is gone again as soon as it is mapped.
+/// The built-in set, in memory.
 fn make_synthetic(config: &Config) -> Result<ImageSet> {
     let (count, size, channels) =
         (config.data.count.unwrap_or(SYNTHETIC_COUNT), config.energy.size, config.energy.channels);
@@ -111,11 +112,7 @@ fn make_synthetic(config: &Config) -> Result<ImageSet> {
         "lower data.count",
     )?;
     let pixels = synthetic::blobs(count, size, channels, config.train.seed);
-    let file = std::env::temp_dir().join(format!("srm-synthetic-{}.npy", std::process::id()));
-    write_npy(&file, &ArrayView4::from_shape((count, size, size, channels), &pixels)?)?;
-    let images = ImageSet::open(&file);
-    fs::remove_file(&file).with_context(|| format!("cannot delete {}", file.display()))?;
-    Ok(images?)
+    Ok(ImageSet::from_array(&config.data.images, Array4::from_shape_vec((count, size, size, channels), pixels)?)?)
 }
 
 /// SHA-256 of the bytes of images u8 `[n, h, w, c]`, in their order.
@@ -123,14 +120,12 @@ pub fn digest(images: &Array4<u8>) -> String {
     hex(&Sha256::digest(images.as_standard_layout().as_slice().unwrap_or_default()))
 }
 
-/// Write text through a temporary file, so that an earlier one is there until the new one is whole.
+/// Write text whole or not at all, so that an earlier file is there until the new one is whole.
 ///
 /// # Errors
 /// The file cannot be written.
 pub fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let temporary = path.with_extension("part");
-    fs::write(&temporary, text)
-        .and_then(|()| fs::rename(&temporary, path))
+    srm_data::write_whole(path, |file| file.write_all(text.as_bytes()))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -162,13 +157,9 @@ pub fn prepare_output(path: &Path) -> Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let advice = || format!("cannot write {}; choose a place where you may write", path.display());
     fs::create_dir_all(parent).with_context(advice)?;
-    let probe = parent.join(format!(".srm-write-test-{}", std::process::id()));
-    fs::write(&probe, [])
-        .and_then(|()| fs::remove_file(&probe))
-        .map_err(|error| anyhow!(error))
-        .with_context(advice)?;
     if path.is_dir() {
         bail!("cannot write {}; it is a folder", path.display());
     }
-    Ok(())
+    // begun and dropped: this leaves nothing, and meets all that the real write will
+    WholeFile::create(path).map(drop).with_context(advice)
 }

@@ -98,8 +98,8 @@ pub struct LogWriter(Option<Bars>);
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(bars) = &self.0 {
-            // a closed stderr must not stop a run, and the subscriber would panic over it
-            bars.suspend(|| drop(io::stderr().lock().write_all(bytes)));
+            // a stderr that is closed, or a file on a full disk, must not stop a run; tracing would panic on the error
+            let _ = bars.suspend(|| io::stderr().lock().write_all(bytes));
         }
         Ok(bytes.len())
     }

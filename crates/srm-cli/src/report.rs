@@ -12,11 +12,11 @@ mod samples;
 mod scores;
 mod tables;
 
-use std::{fs, path::Path, time::Instant};
+use std::{io::Write, path::Path, time::Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
-use srm_data::ImageSet;
+use srm_data::{ImageSet, write_whole};
 
 use crate::{
     arguments::ReportArguments,
@@ -119,15 +119,8 @@ fn pixel_std(images: &ImageSet) -> Option<f64> {
     (count > 0.0).then(|| (squares / count - (sum / count).powi(2)).max(0.0).sqrt())
 }
 
-/// Write through a temporary name: a page that somebody has open is never half a page.
+/// Write the page whole: one that somebody has open is never half a page.
 fn write(out: &Path, html: &str) -> Result<()> {
-    let name = out.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = out.with_file_name(format!(".{name}.{}.part", std::process::id()));
-    fs::write(&temporary, html)
-        .and_then(|()| fs::rename(&temporary, out))
-        .inspect_err(|_| {
-            // what was begun is of no use; the error that counts is the one above
-            let _ = fs::remove_file(&temporary);
-        })
+    write_whole(out, |file| file.write_all(html.as_bytes()))
         .with_context(|| format!("cannot write {}; make room, or choose another place with --out", out.display()))
 }

@@ -1,8 +1,8 @@
 //! Draw curves and points as an SVG picture.
 
-use crate::DataError;
+use crate::{DataError, write_whole};
 use plotters::prelude::*;
-use std::{fs, ops::Range, path::Path};
+use std::{io::Write, ops::Range, path::Path};
 
 /// Pixels of a chart where nobody asks for others.
 const SIZE: (u32, u32) = (860, 480);
@@ -112,11 +112,8 @@ impl Chart {
     /// # Errors
     /// [`DataError::Chart`], [`DataError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), DataError> {
-        fs::write(path, self.to_svg()?).map_err(|source| DataError::Io {
-            action: "write",
-            path: path.to_owned(),
-            source,
-        })
+        let svg = self.to_svg()?;
+        write_whole(path, |file| file.write_all(svg.as_bytes())).map_err(DataError::io("write", path))
     }
 
     fn draw(&self, svg: &mut String) -> Result<(), Box<dyn std::error::Error>> {

@@ -1,16 +1,24 @@
 //! Read an image set straight from the disk's pages: u8 `.npy` `[n, h, w, c]`, memory-mapped.
 
 use crate::{DataError, Kind, identify, map::Map, npy_header::NpyHeader};
+use ndarray::Array4;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
-/// Images in a memory-mapped file: opening 200,000 of them copies nothing.
+/// Where the pixels are.
+#[derive(Debug)]
+enum Pixels {
+    /// In a file, from this byte on.
+    Mapped(Map, usize),
+    /// In C order.
+    Held(Array4<u8>),
+}
+
+/// Images in a memory-mapped file, of which opening 200,000 copies nothing; or in memory.
 #[derive(Debug)]
 pub struct ImageSet {
     path: PathBuf,
-    map: Map,
-    /// First byte of image 0 in the map.
-    offset: usize,
+    pixels: Pixels,
     /// n, h, w, c of the file.
     shape: [usize; 4],
     /// Images in use; at most n.
@@ -39,9 +47,8 @@ impl ImageSet {
         let shape: [usize; 4] = header.shape[..].try_into().map_err(|_| damaged())?;
         let claimed = shape.iter().try_fold(1_usize, |product, axis| product.checked_mul(*axis));
         match claimed {
-            Some(0) => Err(wrong(format!("shape {shape:?}, which holds no pixel"))),
-            Some(claimed) if claimed == numbers.len() => {
-                Ok(Self { path: path.to_owned(), offset: header.offset, map, len: shape[0], shape })
+            Some(claimed) if claimed == 0 || claimed == numbers.len() => {
+                Self::new(path, Pixels::Mapped(map, header.offset), shape)
             }
             Some(claimed) if claimed < numbers.len() => Err(wrong(format!(
                 "shape {shape:?} and {} bytes more than that: it is damaged, or several arrays in one file",
@@ -53,6 +60,24 @@ impl ImageSet {
                 Err(wrong(format!("shape {shape:?} in a file that is cut off: {missing} bytes are missing")))
             }
         }
+    }
+
+    /// Images in memory, u8 `[n, h, w, c]`; `name` stands for the file's.
+    ///
+    /// # Errors
+    /// [`DataError::NotAnImageSet`] where a side is 0.
+    pub fn from_array(name: &Path, images: Array4<u8>) -> Result<Self, DataError> {
+        let (n, h, w, c) = images.dim();
+        let images = if images.is_standard_layout() { images } else { images.as_standard_layout().into_owned() };
+        Self::new(name, Pixels::Held(images), [n, h, w, c])
+    }
+
+    fn new(path: &Path, pixels: Pixels, shape: [usize; 4]) -> Result<Self, DataError> {
+        if shape.contains(&0) {
+            let got = format!("shape {shape:?}, which holds no pixel");
+            return Err(DataError::NotAnImageSet { path: path.to_owned(), got });
+        }
+        Ok(Self { path: path.to_owned(), pixels, len: shape[0], shape })
     }
 
     /// Images in use.
@@ -80,7 +105,7 @@ impl ImageSet {
         self.shape[3]
     }
 
-    /// The file.
+    /// The file, or the name of images in memory.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -92,7 +117,11 @@ impl ImageSet {
     pub fn image(&self, i: usize) -> &[u8] {
         assert!(i < self.len, "image {i} of {}", self.len);
         let bytes = self.shape[1] * self.shape[2] * self.shape[3];
-        &self.map.as_ref()[self.offset + i * bytes..][..bytes]
+        let all = match &self.pixels {
+            Pixels::Mapped(map, offset) => &map.as_ref()[*offset..],
+            Pixels::Held(images) => images.as_slice().unwrap_or_default(),
+        };
+        &all[i * bytes..][..bytes]
     }
 
     /// Use only the first `count` images, at least one.
@@ -130,6 +159,24 @@ mod tests {
         set.truncate(3);
         assert_eq!(set.len(), 3);
         assert_ne!(set.fingerprint(), whole);
+    }
+
+    #[test]
+    fn images_in_memory_are_those_of_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.npy");
+        let array = Array4::from_shape_fn((4, 2, 3, 1), |(n, h, w, _)| (n * 10 + h * 3 + w) as u8);
+        write_npy(&path, &array.view()).unwrap();
+        let file = ImageSet::open(&path).unwrap();
+        // the same images in another order of axes in memory
+        let turned = array.clone().permuted_axes([3, 0, 2, 1]).as_standard_layout().into_owned();
+        for images in [array, turned.permuted_axes([1, 3, 2, 0])] {
+            let held = ImageSet::from_array(Path::new("built-in"), images).unwrap();
+            assert_eq!((held.len(), held.image(3)), (4, file.image(3)));
+            assert_eq!(held.fingerprint(), file.fingerprint());
+        }
+        let error = ImageSet::from_array(Path::new("built-in"), Array4::zeros((0, 2, 2, 1))).unwrap_err().to_string();
+        assert!(error.contains("built-in") && error.contains("no pixel"), "{error}");
     }
 
     #[test]

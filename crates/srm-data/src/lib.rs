@@ -7,6 +7,7 @@
 //! - [`identify()`] says what a file is that came where something else was expected.
 //! - [`write_grid`], [`write_npy`] and [`write_pngs`] write what [`to_u8`] gives back.
 //! - [`Chart`] draws curves and points.
+//! - [`write_whole`] writes any file whole or not at all; everything here that writes goes through it.
 //! - [`nearest`] finds the training image that a sample is closest to.
 //! - [`random`] names every random draw by a key; [`synthetic`] makes images that need no download.
 
@@ -25,6 +26,7 @@ mod picture;
 mod preprocess;
 pub mod random;
 pub mod synthetic;
+mod whole;
 
 pub use batcher::{Batcher, Pick, fill_batch};
 pub use chart::Chart;
@@ -38,3 +40,4 @@ pub use preprocess::{
     Background, Crop, Filter, LeftOut, Manifest, Origin, PreprocessOptions, Refused, Split, Survey, hex, preprocess,
     sha256_of_file, survey,
 };
+pub use whole::{WholeFile, remove_leftovers, write_whole};

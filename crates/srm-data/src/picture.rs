@@ -1,12 +1,13 @@
-//! Write images: `.npy`, PNG grids, folders of PNGs; each file under a temporary name first.
+//! Write images: `.npy`, PNG grids, folders of PNGs; each file whole or not at all.
 
-use crate::DataError;
+use crate::{DataError, remove_leftovers, write_whole};
 use image::{ExtendedColorType, ImageFormat};
-use ndarray::{Array3, Array4, ArrayView3, ArrayView4, s};
-use ndarray_npy::WriteNpyExt;
-use std::fs::{self, File};
-use std::io::{BufWriter, Cursor, Write};
-use std::path::{Path, PathBuf};
+use ndarray::{Array3, Array4, ArrayView3, ArrayView4, Axis, s};
+use ndarray_npy::{WriteNpyError, WriteNpyExt};
+use rayon::prelude::*;
+use std::fs;
+use std::io::{self, Cursor, Write};
+use std::path::Path;
 
 /// Pixels in [-1, 1] as bytes: clamped, (x + 1) · 127.5 rounded.
 ///
@@ -29,10 +30,7 @@ pub fn to_u8(planar: &[f32], [b, c, h, w]: [usize; 4]) -> Array4<u8> {
 /// # Errors
 /// [`DataError::Io`].
 pub fn write_npy(path: &Path, images: &ArrayView4<'_, u8>) -> Result<(), DataError> {
-    replace(path, |file| {
-        let written = images.write_npy(&mut *file);
-        written.map_err(std::io::Error::other)
-    })
+    write_whole(path, |file| images.write_npy(file).map_err(npy_error)).map_err(DataError::io("write", path))
 }
 
 /// Write a PNG of all images in rows of `columns`, with `padding` black pixels around each.
@@ -72,10 +70,10 @@ pub fn grid(images: &ArrayView4<'_, u8>, columns: usize, padding: usize) -> Arra
 /// As in [`write_grid`].
 pub fn write_pngs(folder: &Path, images: &ArrayView4<'_, u8>) -> Result<(), DataError> {
     fs::create_dir_all(folder).map_err(DataError::io("make", folder))?;
-    for (i, image) in images.outer_iter().enumerate() {
-        write_png(&folder.join(format!("{i:06}.png")), &image)?;
-    }
-    Ok(())
+    remove_leftovers(folder).map_err(DataError::io("write", folder))?;
+    // on all threads: a disk that is told to keep many small files does so in one go
+    let write = |i: usize| write_png(&folder.join(format!("{i:06}.png")), &images.index_axis(Axis(0), i));
+    (0..images.dim().0).into_par_iter().try_for_each(write)
 }
 
 fn write_png(path: &Path, image: &ArrayView3<'_, u8>) -> Result<(), DataError> {
@@ -91,34 +89,15 @@ fn write_png(path: &Path, image: &ArrayView3<'_, u8>) -> Result<(), DataError> {
     let mut encoded = Cursor::new(Vec::new());
     image::write_buffer_with_format(&mut encoded, &pixels, w as u32, h as u32, colour, ImageFormat::Png)
         .map_err(|source| DataError::Picture { path: path.to_owned(), source })?;
-    replace(path, |file| file.write_all(encoded.get_ref()))
+    write_whole(path, |file| file.write_all(encoded.get_ref())).map_err(DataError::io("write", path))
 }
 
-/// Write a file through a temporary one.
-pub(crate) fn replace(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<File>) -> Result<(), std::io::Error>,
-) -> Result<(), DataError> {
-    through(path, |temporary| {
-        let file = File::create(temporary).map(BufWriter::new);
-        let written = file.and_then(|mut file| write(&mut file).and_then(|()| file.flush()));
-        written.map_err(DataError::io("write", path))
-    })
-}
-
-/// Write to a temporary name in the same folder, then rename: no half file stands under the final name.
-fn through(path: &Path, write: impl FnOnce(&Path) -> Result<(), DataError>) -> Result<(), DataError> {
-    let temporary = temporary_name(path);
-    let renamed = |()| fs::rename(&temporary, path).map_err(DataError::io("write", path));
-    write(&temporary).and_then(renamed).inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
-    })
-}
-
-/// `.NAME.PID.part` beside `path`.
-pub(crate) fn temporary_name(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.part", std::process::id()))
+/// The system's error where there is one: a full disk is to be told from an array that has no form in a file.
+fn npy_error(error: WriteNpyError) -> io::Error {
+    match error {
+        WriteNpyError::Io(source) => source,
+        other => io::Error::other(other),
+    }
 }
 
 #[cfg(test)]

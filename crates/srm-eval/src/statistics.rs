@@ -1,10 +1,15 @@
 //! Keep mean and covariance of features in a `.npz`, and read those of other programs.
 
-use std::{fs::File, path::Path};
+use std::{
+    fs::File,
+    io::{self, BufWriter},
+    path::Path,
+};
 
 use ndarray::{Array0, Array1, Array2};
 use ndarray_npy::{NpzWriter, WriteNpzError};
 use serde_json::{Value, json};
+use srm_data::write_whole;
 use tch::{Kind, Tensor};
 
 use crate::{
@@ -37,8 +42,7 @@ impl Moments {
         let mu = Array1::from_vec(numbers(&self.mean)?);
         let sigma = Array2::from_shape_vec((d, d), numbers(&self.covariance)?).map_err(|e| wrong(e.to_string()))?;
         let features = Array1::from_vec(essence(network).to_string().into_bytes());
-        let file = File::create(path).map_err(|error| wrong(format!("cannot write: {error}")))?;
-        let write = || -> std::result::Result<(), WriteNpzError> {
+        let write = |file: &mut BufWriter<&File>| -> std::result::Result<(), WriteNpzError> {
             let mut file = NpzWriter::new_compressed(file);
             file.add_array("mu", &mu)?;
             file.add_array("sigma", &sigma)?;
@@ -48,7 +52,8 @@ impl Moments {
             file.add_array("features", &features)?;
             file.finish().map(drop)
         };
-        write().map_err(|error| wrong(format!("cannot write: {error}")))
+        write_whole(path, |file| write(file).map_err(io::Error::other))
+            .map_err(|error| wrong(format!("cannot write: {error}")))
     }
 
     /// Read a `.npz` of statistics: the mean as `mu`, `m` or `mean`, `[d]` or `[1, d]`; the covariance as `sigma`, `C`, `cov`,

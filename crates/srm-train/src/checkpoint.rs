@@ -16,10 +16,11 @@ use crate::{Environment, Result, Saved, State, TrainError, Trainer, tensor_file}
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use srm_config::CheckpointConfig;
+use srm_data::write_whole;
 use srm_energy::{read_state_dict, save_weights};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// The layout of `state.json`.
@@ -282,12 +283,12 @@ fn discard(path: &Path) -> Result<()> {
     remove_if_there(&hidden)
 }
 
-/// Delete the checkpoints after `update`.
+/// Delete the checkpoints after `update`; `latest` names the newest that stays before the others go.
 pub(crate) fn remove_after(folder: &Path, update: u64) -> Result<()> {
-    for (_, path) in list(folder)?.into_iter().filter(|(found, _)| *found > update) {
-        discard(&path)?;
-    }
-    Ok(())
+    let (stay, go): (Vec<_>, Vec<_>) = list(folder)?.into_iter().partition(|(found, _)| *found <= update);
+    let pointed = point_to(folder, stay.last().map(|(found, _)| *found));
+    // on a full disk, too, which this gives room
+    go.iter().try_for_each(|(_, path)| discard(path)).and(pointed)
 }
 
 /// Put a damaged checkpoint out of the way, without deleting it.
@@ -304,11 +305,14 @@ fn name(update: u64) -> String {
 
 /// Write the name of the newest checkpoint to `latest`.
 pub(crate) fn point_to_latest(folder: &Path) -> Result<()> {
-    let (pointer, temporary) = (folder.join("latest"), folder.join(".latest.part"));
-    let Some((update, _)) = list(folder)?.pop() else { return remove_if_there(&pointer) };
-    tensor_file::write_flushed(&temporary, format!("{}\n", name(update)).as_bytes())?;
-    fs::rename(&temporary, &pointer).map_err(TrainError::io(&pointer))?;
-    flush_folder(folder)
+    point_to(folder, list(folder)?.pop().map(|(update, _)| update))
+}
+
+/// Write the name of the checkpoint of `update` to `latest`, which goes where there is none.
+pub(crate) fn point_to(folder: &Path, update: Option<u64>) -> Result<()> {
+    let pointer = folder.join("latest");
+    let Some(update) = update else { return remove_if_there(&pointer) };
+    write_whole(&pointer, |file| writeln!(file, "{}", name(update))).map_err(TrainError::io(&pointer))
 }
 
 /// Names of the files of a checkpoint but its sums, sorted.

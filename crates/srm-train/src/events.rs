@@ -81,6 +81,9 @@ struct Histogram {
     bucket: Vec<f64>,
 }
 
+/// Bytes of events that wait in memory for room on the disk; further ones are left out until they are written. They are but
+/// a copy of the logs and the pictures.
+const MOST_WAITING: usize = 64 << 20;
 /// Buckets of a histogram, all of one width.
 const BUCKETS: usize = 30;
 
@@ -91,13 +94,15 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Open the file `name` in `folder`, cut to `length` bytes; a fresh one gets its header.
-    pub(crate) fn open(folder: &Path, name: &str, length: u64) -> Result<Self> {
-        let mut events = Self { log: LogFile::open(&folder.join(name), length)?, clock: wall_time };
+    /// The file `name` in `folder`, of which the first `length` bytes count; a fresh one gets its header. Nothing is written
+    /// yet.
+    pub(crate) fn new(folder: &Path, name: &str, length: u64) -> Self {
+        let mut events = Self { log: LogFile::new(&folder.join(name), length), clock: wall_time };
         if events.log.extent().1 == 0 {
-            events.write(0, |event| event.file_version = Some("brain.Event:2".to_owned()))?;
+            let header = events.encoded(0, |event| event.file_version = Some("brain.Event:2".to_owned()));
+            events.log.wait(&header);
         }
-        Ok(events)
+        events
     }
 
     /// The numbers of a logged update, under their names in `metrics.jsonl`, with histograms of those behind the means.
@@ -170,9 +175,17 @@ impl Events {
     }
 
     fn write(&mut self, update: u64, fill: impl FnOnce(&mut Event)) -> Result<()> {
+        if self.log.waiting() > MOST_WAITING {
+            self.log.write()?;
+        }
+        let event = self.encoded(update, fill);
+        self.log.append(&event)
+    }
+
+    fn encoded(&self, update: u64, fill: impl FnOnce(&mut Event)) -> Vec<u8> {
         let mut event = Event { wall_time: (self.clock)(), step: update as i64, ..Event::default() };
         fill(&mut event);
-        self.log.append(&framed(&event.encode_to_vec()))
+        framed(&event.encode_to_vec())
     }
 }
 
@@ -245,7 +258,7 @@ mod tests {
     fn a_clock_that_goes_backwards_changes_no_order() {
         static NOW: AtomicU64 = AtomicU64::new(1_000);
         let folder = tempfile::tempdir().unwrap();
-        let mut events = Events::open(folder.path(), "events.out.tfevents.1.srm", 0).unwrap();
+        let mut events = Events::new(folder.path(), "events.out.tfevents.1.srm", 0);
         events.clock = || NOW.fetch_sub(100, Ordering::Relaxed) as f64;
         for update in 1..4 {
             events.record(&StepRecord { update, ..StepRecord::default() }, &Details::default()).unwrap();

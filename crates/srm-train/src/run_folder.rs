@@ -9,11 +9,14 @@
 
 use crate::events::{self, Events};
 use crate::log_file::LogFile;
-use crate::{Environment, Lock, Result, Saved, StepRecord, TrainError, checkpoint, tensor_file};
+use crate::{Environment, Lock, Result, Saved, StepRecord, TrainError, checkpoint};
+use ndarray::Array4;
 use serde_json::{Value, json};
 use srm_config::{Change, Config};
+use srm_data::{remove_leftovers, write_whole};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,6 +26,8 @@ mod sink;
 const GRID_COLUMNS: usize = 8;
 /// Pixels between the images of a grid.
 const GRID_PADDING: usize = 2;
+/// Sample grids that wait in memory for room on the disk.
+const MOST_LATE: usize = 8;
 /// Logged updates that the evidence of trouble shows.
 const EVIDENCE: usize = 20;
 /// What a run, its scores and its report leave in its folder, in the order of deletion: settings last, so that what is left of a folder half deleted
@@ -45,7 +50,10 @@ pub struct RunFolder {
     metrics: LogFile,
     /// Where the run is scored, or was.
     scores: Option<LogFile>,
+    history: LogFile,
     events: Option<Events>,
+    /// Sample grids that the disk had no room for, the newest of them, with their updates.
+    late: VecDeque<(u64, Array4<u8>)>,
     config: Config,
     environment: Environment,
     last: VecDeque<StepRecord>,
@@ -93,8 +101,10 @@ impl RunFolder {
     /// # Errors
     /// [`TrainError::Io`].
     pub fn create(lock: Lock, config: &Config, environment: Environment) -> Result<Self> {
-        history(&lock, "start", json!({ "update": 0, "environment": environment }))?;
-        Self::open(lock, config, environment, &BTreeMap::new())
+        let about = json!({ "update": 0, "environment": environment });
+        let mut folder = Self::open(lock, config, environment, &BTreeMap::new())?;
+        folder.note("start", about)?;
+        Ok(folder)
     }
 
     /// Go on with a run: find its newest whole checkpoint, and cut the logs back to it. Without any the run begins anew.
@@ -147,6 +157,10 @@ impl RunFolder {
             }
             (logs, found.saved) = (file.logs, Some(saved));
         }
+        if !damaged.is_empty() {
+            // before the one that it names goes
+            checkpoint::point_to(&checkpoints, found.saved.as_ref().map(|saved| saved.state.update))?;
+        }
         for (path, reason) in damaged {
             let aside = checkpoint::set_aside(&path)?;
             tracing::warn!("{} is damaged ({reason}): it is {} now", path.display(), aside.display());
@@ -159,13 +173,12 @@ impl RunFolder {
         let update = found.saved.as_ref().map_or(0, |saved| saved.state.update);
         let what = json!({ "update": update, "changes": changed, "differences": found.differences,
             "environment": environment });
-        history(&lock, "resume", what)?;
-        let folder = Self::open(lock, config, environment, &logs)?;
-        // what a kill had left undone: in the middle of a picture, or between a checkpoint's write and these
-        for entry in fs::read_dir(folder.path("samples")).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().ends_with(".part") {
-                fs::remove_file(entry.path()).map_err(TrainError::io(&entry.path()))?;
-            }
+        let mut folder = Self::open(lock, config, environment, &logs)?;
+        folder.note("resume", what)?;
+        // what a kill had left undone: in the middle of a file, or between a checkpoint's write and these
+        for name in ["", "samples", "divergence", "checkpoints"] {
+            let path = folder.path(name);
+            remove_leftovers(&path).map_err(TrainError::io(&path))?;
         }
         checkpoint::prune(&checkpoints, &config.checkpoint)?;
         checkpoint::point_to_latest(&checkpoints)?;
@@ -178,9 +191,10 @@ impl RunFolder {
             let path = folder.join(name);
             fs::create_dir_all(&path).map_err(TrainError::io(&path))?;
         }
-        let (path, temporary) = (folder.join("config.json"), folder.join(".config.json.part"));
-        tensor_file::write_flushed(&temporary, config.to_json().as_bytes())?;
-        fs::rename(&temporary, &path).map_err(TrainError::io(&path))?;
+        let (path, text) = (folder.join("config.json"), config.to_json());
+        if fs::read(&path).ok().as_deref() != Some(text.as_bytes()) {
+            write_whole(&path, |file| file.write_all(text.as_bytes())).map_err(TrainError::io(&path))?;
+        }
         let length = |name: &str| logs.get(name).copied().unwrap_or(0);
         // an event file that the checkpoint does not know was begun after it
         let (known, later): (Vec<_>, Vec<_>) =
@@ -194,20 +208,25 @@ impl RunFolder {
             None => config.log.tensorboard.then(events::new_name),
             there => there,
         };
-        let events = name.map(|name| Events::open(&folder, &name, length(&name))).transpose()?;
+        let events = name.map(|name| Events::new(&folder, &name, length(&name)));
         let scores = folder.join("scores.jsonl");
         let scored = config.evaluate.every.is_some() || scores.exists();
-        let scores = scored.then(|| LogFile::open(&scores, length("scores.jsonl"))).transpose()?;
-        Ok(Self {
+        let scores = scored.then(|| LogFile::new(&scores, length("scores.jsonl")));
+        let mut run = Self {
             scores,
-            metrics: LogFile::open(&folder.join("metrics.jsonl"), length("metrics.jsonl"))?,
+            metrics: LogFile::new(&folder.join("metrics.jsonl"), length("metrics.jsonl")),
+            history: LogFile::lines(&folder.join("history.jsonl"))?,
             events,
+            late: VecDeque::new(),
             config: config.clone(),
             environment,
             lock,
             last: VecDeque::new(),
             failing: false,
-        })
+        };
+        let written = run.flush().map(drop);
+        run.tolerate(written)?;
+        Ok(run)
     }
 
     /// The newest checkpoint of a run folder, or in a folder of checkpoints, to draw samples with; damaged ones are passed over
@@ -233,23 +252,35 @@ impl RunFolder {
     /// # Errors
     /// [`TrainError::Io`].
     pub fn end(&mut self, outcome: &str, update: u64) -> Result<()> {
+        let late = self.log_pictures().and_then(|()| checkpoint::point_to_latest(&self.path("checkpoints")));
+        self.tolerate(late)?;
         self.flush()?;
-        history(&self.lock, outcome, json!({ "update": update }))
+        self.note(outcome, json!({ "update": update }))
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.lock.folder().join(name)
     }
 
-    /// Flush the logs to the disk; their lengths.
+    /// Flush the logs to the disk; their lengths. TensorBoard's file is but a copy: what it has no room for keeps no
+    /// checkpoint from being written.
     fn flush(&mut self) -> Result<BTreeMap<String, u64>> {
-        let mut lengths = BTreeMap::new();
-        let logs = [Some(&mut self.metrics), self.scores.as_mut(), self.events.as_mut().map(Events::log)];
-        for log in logs.into_iter().flatten() {
+        let copied = self.events.as_mut().map_or(Ok(()), |events| events.log().flush());
+        self.tolerate(copied)?;
+        let mut lengths = BTreeMap::from_iter(self.events.as_mut().map(|events| events.log().extent()));
+        for log in [Some(&mut self.metrics), self.scores.as_mut()].into_iter().flatten() {
             log.flush()?;
             lengths.extend([log.extent()]);
         }
         Ok(lengths)
+    }
+
+    /// Add a line to history.jsonl.
+    fn note(&mut self, event: &str, mut what: Value) -> Result<()> {
+        what["event"] = event.into();
+        what["time"] = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()).into();
+        let written = self.history.append(format!("{what}\n").as_bytes());
+        self.tolerate(written)
     }
 }
 
@@ -257,13 +288,6 @@ fn warn_of(damaged: &[(PathBuf, String)]) {
     for (path, reason) in damaged {
         tracing::warn!("{} is damaged ({reason}): passed over", path.display());
     }
-}
-
-/// Add a line to history.jsonl.
-fn history(lock: &Lock, event: &str, mut what: Value) -> Result<()> {
-    what["event"] = event.into();
-    what["time"] = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()).into();
-    LogFile::open_whole(&lock.folder().join("history.jsonl"))?.append(format!("{what}\n").as_bytes())
 }
 
 /// Names of the TensorBoard files in a folder, sorted.

@@ -4,6 +4,9 @@
 
 #[path = "../../src/cuda.rs"]
 mod cuda;
+#[allow(dead_code)] // what the program does at its start
+#[path = "../../src/libtorch.rs"]
+mod libtorch;
 mod measure;
 mod published;
 mod workload;

@@ -4,8 +4,8 @@ use crate::{DataError, preprocess::LeftOut};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
-    fs::File,
-    io::Read,
+    fs::{self, File},
+    io::{ErrorKind, Read},
     path::{Path, PathBuf},
 };
 
@@ -68,7 +68,15 @@ impl Manifest {
 
     /// Read the manifest of `images`; `None` where there is none or it is of another kind.
     pub fn of(images: &Path) -> Option<Self> {
-        serde_json::from_str(&std::fs::read_to_string(Self::path_for(images)).ok()?).ok()
+        serde_json::from_str(&fs::read_to_string(Self::path_for(images)).ok()?).ok()
+    }
+}
+
+/// Delete a manifest, where there is one.
+pub(super) fn remove(path: &Path) -> Result<(), DataError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(DataError::io("replace", path)(error)),
+        _ => Ok(()),
     }
 }
 

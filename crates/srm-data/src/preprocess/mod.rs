@@ -15,7 +15,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-use crate::{DataError, picture::replace};
+use crate::{DataError, WholeFile};
 pub use crop::Crop;
 pub use decode::Background;
 pub(crate) use decode::Picture;
@@ -157,10 +157,13 @@ pub fn preprocess(
         return Err(DataError::AllBad { path: options.input.clone(), count, name, reason });
     }
     let manifest = describe(options, &source, channels, &digests, refused)?;
-    output.finish(&missing)?;
     let path = Manifest::path_for(&options.out);
     let text = serde_json::to_string_pretty(&manifest).map_err(|error| DataError::io("write", &path)(error.into()))?;
-    replace(&path, |file| writeln!(file, "{text}"))?;
+    let record = WholeFile::create(&path).map_err(DataError::io("write", &path))?;
+    writeln!(record.file(), "{text}").map_err(DataError::io("write", &path))?;
+    // a kill between the two leaves images without a manifest, never with that of the images before
+    output.finish(&missing, || manifest::remove(&path))?;
+    record.finish().map_err(DataError::io("write", &path))?;
     Ok(manifest)
 }
 

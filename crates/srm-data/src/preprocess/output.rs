@@ -1,8 +1,9 @@
 //! Stream images into a `.npy` of u8 `[n, h, w, c]` from many threads, under a temporary name until it is complete.
 
-use crate::DataError;
+use crate::{DataError, WholeFile};
 use std::{
-    fs::{self, File},
+    fs,
+    io::ErrorKind,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -16,31 +17,21 @@ const HEADER: usize = 128;
 /// name and not a SIGBUS, at the same speed.
 #[derive(Debug)]
 pub(crate) struct Output {
-    file: File,
+    whole: WholeFile,
     path: PathBuf,
-    temporary: PathBuf,
     shape: [usize; 4],
-    finished: bool,
 }
 
 impl Output {
-    /// Make `.NAME.part` beside `path`, with room for `[n, h, w, c]`; the folder is made where it is missing.
-    ///
-    /// The name is fixed and the file locked: what a killed run left is written over, and two runs cannot mix.
+    /// Begin the file `path` with room for `[n, h, w, c]`; the folder is made where it is missing.
     pub(crate) fn create(path: &Path, shape: [usize; 4]) -> Result<Self, DataError> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(DataError::io("make the folder", folder))?;
-        if path.is_dir() {
-            return Err(DataError::io("write", path)(std::io::ErrorKind::IsADirectory.into()));
-        }
-        let temporary = folder.join(format!(".{}.part", path.file_name().unwrap_or_default().to_string_lossy()));
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(&temporary);
-        let file = file.map_err(DataError::io("write", path))?;
-        if let Err(fs::TryLockError::WouldBlock) = file.try_lock() {
-            return Err(DataError::Busy { path: path.to_owned() });
-        }
-        let output = Self { file, path: path.to_owned(), temporary, shape, finished: false };
-        output.resize(0)?;
+        let whole = WholeFile::create(path).map_err(|error| match error.kind() {
+            ErrorKind::ResourceBusy => DataError::Busy { path: path.to_owned() },
+            _ => DataError::io("write", path)(error),
+        })?;
+        let output = Self { whole, path: path.to_owned(), shape };
         output.resize(shape[0])?;
         Ok(output)
     }
@@ -56,41 +47,36 @@ impl Output {
     /// Write image `index`, u8 `[h, w, c]`.
     pub(crate) fn write(&self, index: usize, pixels: &[u8]) -> Result<(), DataError> {
         debug_assert_eq!(pixels.len(), self.image_bytes());
-        self.file.write_all_at(pixels, self.offset(index)).map_err(DataError::io("write", &self.path))
+        self.whole.file().write_all_at(pixels, self.offset(index)).map_err(DataError::io("write", &self.path))
     }
 
-    /// Close the gaps at the ascending indices `missing`, write the header, move the file to its final name.
-    pub(crate) fn finish(mut self, missing: &[usize]) -> Result<(), DataError> {
+    /// Close the gaps at the ascending indices `missing`, write the header, call `before`, and give the file its name.
+    pub(crate) fn finish(
+        self,
+        missing: &[usize],
+        before: impl FnOnce() -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
         let mut image = vec![0; self.image_bytes()];
         let mut gaps = missing.iter().copied().peekable();
         let first = missing.first().copied().unwrap_or(self.shape[0]);
         let mut target = first;
         for index in first..self.shape[0] {
             if gaps.next_if_eq(&index).is_none() {
-                self.file.read_exact_at(&mut image, self.offset(index)).map_err(DataError::io("read", &self.path))?;
+                let read = self.whole.file().read_exact_at(&mut image, self.offset(index));
+                read.map_err(DataError::io("read", &self.path))?;
                 self.write(target, &image)?;
                 target += 1;
             }
         }
         self.resize(target)?;
         let header = header([target, self.shape[1], self.shape[2], self.shape[3]]);
-        self.file.write_all_at(&header, 0).map_err(DataError::io("write", &self.path))?;
-        fs::rename(&self.temporary, &self.path).map_err(DataError::io("write", &self.path))?;
-        self.finished = true;
-        Ok(())
+        self.whole.file().write_all_at(&header, 0).map_err(DataError::io("write", &self.path))?;
+        before()?;
+        self.whole.finish().map_err(DataError::io("write", &self.path))
     }
 
     fn resize(&self, count: usize) -> Result<(), DataError> {
-        let bytes = if count == 0 { 0 } else { self.offset(count) };
-        self.file.set_len(bytes).map_err(DataError::io("write", &self.path))
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        if !self.finished {
-            let _ = fs::remove_file(&self.temporary);
-        }
+        self.whole.file().set_len(self.offset(count)).map_err(DataError::io("write", &self.path))
     }
 }
 
@@ -118,7 +104,7 @@ mod tests {
             output.write(index, &[index as u8; 6]).unwrap();
         }
         assert!(!path.exists());
-        output.finish(&[1, 2]).unwrap();
+        output.finish(&[1, 2], || Ok(())).unwrap();
         let set = ImageSet::open(&path).unwrap();
         assert_eq!((set.len(), set.height(), set.width(), set.channels()), (4, 1, 2, 3));
         assert_eq!([0, 1, 2, 3].map(|i| set.image(i)[5]), [0, 3, 4, 5]);

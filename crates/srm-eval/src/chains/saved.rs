@@ -5,6 +5,7 @@ use crate::{EvalError, Result};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
+use srm_data::write_whole;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::{fs, io::Write, path::Path};
@@ -27,7 +28,7 @@ impl LongRunSettings {
 }
 
 impl LongRun {
-    /// Write the run beside `path`, flush it, and give it its name: a kill leaves the old file or the new one.
+    /// Write the run whole: a kill leaves the old file or the new one.
     ///
     /// # Errors
     /// [`EvalError::File`], [`EvalError::Torch`].
@@ -67,17 +68,8 @@ impl LongRun {
             views.insert(*name, view.map_err(|error| wrong(format!("cannot be written: {error}")))?);
         }
         let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| wrong(error.to_string()))?;
-        let temporary = path.with_extension("part");
-        let written = fs::File::create(&temporary).and_then(|mut file| {
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&temporary, path)
-        });
-        written.map_err(|error| {
-            // The write has failed already; that the leftover stays too would add nothing.
-            let _ = fs::remove_file(&temporary);
-            wrong(format!("cannot be written: {error}; the run cannot be saved there"))
-        })
+        write_whole(path, |file| file.write_all(&bytes))
+            .map_err(|error| wrong(format!("cannot be written: {error}; the run cannot be saved there")))
     }
 
     /// The run that `path` holds, ready to go on by `plan`.

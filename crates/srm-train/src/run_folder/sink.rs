@@ -1,16 +1,15 @@
 //! Write what happens in a run to its folder: records, pictures, scores, checkpoints, trouble.
 
-use super::{EVIDENCE, GRID_COLUMNS, GRID_PADDING, RunFolder, history, warn_of};
+use super::{EVIDENCE, GRID_COLUMNS, GRID_PADDING, MOST_LATE, RunFolder, warn_of};
 use crate::checkpoint::{self, Kind};
 use crate::events::Events;
-use crate::{
-    Details, Occasion, Result, Rollback, Saved, ScoreRecord, Sink, StepRecord, TrainError, Trainer, Trouble,
-    tensor_file,
-};
+use crate::{Details, Occasion, Result, Rollback, Saved, ScoreRecord, Sink, StepRecord, TrainError, Trainer, Trouble};
 use ndarray::Array4;
 use serde_json::{Value, json};
 use srm_config::OnWriteError;
+use srm_data::write_whole;
 use std::fs;
+use std::io::Write;
 use std::time::Instant;
 
 impl RunFolder {
@@ -20,7 +19,7 @@ impl RunFolder {
     }
 
     /// Let a failed write pass where the config says so: it is warned about once, until a write succeeds.
-    fn tolerate(&mut self, written: Result<()>) -> Result<()> {
+    pub(super) fn tolerate(&mut self, written: Result<()>) -> Result<()> {
         match written {
             Ok(()) => self.failing = false,
             Err(error)
@@ -44,11 +43,15 @@ impl RunFolder {
         }
     }
 
-    fn log_picture(&mut self, update: u64, images: &Array4<u8>) -> Result<()> {
-        let path = self.path("samples").join(format!("x_{update:06}.png"));
-        srm_data::write_grid(&path, &images.view(), GRID_COLUMNS, GRID_PADDING)?;
-        if let Some(events) = self.events() {
-            events.picture(update, fs::read(&path).map_err(TrainError::io(&path))?)?;
+    /// Write the grids that wait, oldest first.
+    pub(super) fn log_pictures(&mut self) -> Result<()> {
+        while let Some((update, images)) = self.late.front() {
+            let (update, path) = (*update, self.path("samples").join(format!("x_{update:06}.png")));
+            srm_data::write_grid(&path, &images.view(), GRID_COLUMNS, GRID_PADDING)?;
+            self.late.pop_front();
+            if let Some(events) = self.events() {
+                events.picture(update, fs::read(&path).map_err(TrainError::io(&path))?)?;
+            }
         }
         Ok(())
     }
@@ -72,7 +75,8 @@ impl RunFolder {
     }
 
     fn log_score(&mut self, record: &ScoreRecord) -> Result<()> {
-        let line = serde_json::to_string(record).map_err(|error| TrainError::io(self.metrics.path())(error.into()))?;
+        let path = self.path("scores.jsonl");
+        let line = serde_json::to_string(record).map_err(|error| TrainError::io(&path)(error.into()))?;
         let written = self.scores.as_mut().map_or(Ok(()), |scores| scores.append((line + "\n").as_bytes()));
         match self.events() {
             Some(events) => written.and(events.score(record)),
@@ -98,7 +102,7 @@ impl RunFolder {
         let evidence = json!({ "update": trouble.update, "attempt": trouble.attempt, "reason": trouble.reason,
             "text": trouble.reason.to_string(), "refused": trouble.record, "last": self.last });
         let path = folder.join(format!("{name}.json"));
-        tensor_file::write_flushed(&path, format!("{evidence:#}\n").as_bytes())?;
+        write_whole(&path, |file| writeln!(file, "{evidence:#}")).map_err(TrainError::io(&path))?;
         let picture = folder.join(format!("{name}.png"));
         Ok(srm_data::write_grid(&picture, &trouble.samples.view(), GRID_COLUMNS, GRID_PADDING)?)
     }
@@ -113,10 +117,9 @@ impl RunFolder {
         // on a full disk every part is tried: the logs keep in memory what they cannot write
         let logged = self.metrics.append(format!("{line}\n").as_bytes());
         let restarted = self.events().map_or(Ok(()), |events| events.restart_after(rollback.to));
-        let noted = history(&self.lock, "rollback", fields);
+        let noted = self.note("rollback", fields);
         let saved = self.write_checkpoint(trainer, Occasion::Regular);
-        let removed = checkpoint::remove_after(&self.path("checkpoints"), rollback.to)
-            .and_then(|()| checkpoint::point_to_latest(&self.path("checkpoints")));
+        let removed = checkpoint::remove_after(&self.path("checkpoints"), rollback.to);
         logged.and(restarted).and(noted).and(saved).and(removed)
     }
 }
@@ -132,7 +135,11 @@ impl Sink for RunFolder {
     }
 
     fn samples(&mut self, update: u64, images: &Array4<u8>) -> Result<()> {
-        let written = self.log_picture(update, images);
+        self.late.push_back((update, images.clone()));
+        let written = self.log_pictures();
+        if self.late.len() > MOST_LATE {
+            self.late.pop_front();
+        }
         self.tolerate(written)
     }
 

@@ -349,6 +349,33 @@ fn every_kind_of_damage_to_the_newest_checkpoint_is_seen_and_the_one_before_it_t
 }
 
 #[test]
+fn the_pointer_names_what_stays_after_a_rollback() {
+    let folder = tempfile::tempdir().unwrap();
+    for update in ["000004", "000008", "000012"] {
+        fs::create_dir(folder.path().join(update)).unwrap();
+    }
+    let pointer = folder.path().join("latest");
+    fs::write(&pointer, "000012\n").unwrap();
+    // a kill right after it leaves this pointer
+    checkpoint::remove_after(folder.path(), 9).unwrap();
+    assert_eq!(fs::read_to_string(&pointer).unwrap(), "000008\n");
+    checkpoint::remove_after(folder.path(), 3).unwrap();
+    assert!(!pointer.exists() && checkpoint::list(folder.path()).unwrap().is_empty());
+}
+
+#[test]
+fn half_a_line_that_a_kill_left_in_the_history_is_cut_off_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    fs::create_dir(&run).unwrap();
+    fs::write(run.join("history.jsonl"), "{\"event\":\"start\"}\n{\"event\":\"res").unwrap();
+    resume(folder.path(), &run, &config(&[]), &|| false);
+    let history = fs::read_to_string(run.join("history.jsonl")).unwrap();
+    let events: Vec<Value> = history.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events.iter().map(|event| event["event"].as_str().unwrap()).collect::<Vec<_>>(), ["start", "resume"]);
+}
+
+#[test]
 fn the_newest_and_every_mth_checkpoint_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
