@@ -109,16 +109,16 @@ extern "C" fn one(data: *const u8, size: usize) -> c_int {
     // SAFETY: libFuzzer hands over `size` bytes that stay until this returns; for none it may hand over a null pointer.
     #[allow(unsafe_code)]
     let bytes = if size == 0 { &[][..] } else { unsafe { std::slice::from_raw_parts(data, size) } };
-    ENGINE.with_borrow_mut(|engine| {
-        if let Some(engine) = engine {
-            engine.try_one(bytes);
-        }
-    });
-    0
+    // -1: not to be kept and mutated further, as most of what comes of it would be refused at first sight too
+    ENGINE.with_borrow_mut(|engine| match engine.as_mut().is_some_and(|engine| engine.try_one(bytes)) {
+        true => 0,
+        false => -1,
+    })
 }
 
 impl Engine {
-    fn try_one(&mut self, bytes: &[u8]) {
+    /// Try an input; whether it passed the first look at the format.
+    fn try_one(&mut self, bytes: &[u8]) -> bool {
         let record = &mut self.record;
         record.begin(bytes);
         let bounds = Bounds::begin();
@@ -126,7 +126,8 @@ impl Engine {
         let cost = bounds.cost();
         record.end();
         record.add(Number::Inputs, 1);
-        record.add(Number::Passed, u64::from((self.door.header)(bytes)));
+        let passed = (self.door.header)(bytes);
+        record.add(Number::Passed, u64::from(passed));
         record.raise(Number::Slowest, cost.time.as_micros() as u64);
         record.raise(Number::Peak, cost.peak as u64);
         record.raise(Number::Resident, resident());
@@ -147,6 +148,7 @@ impl Engine {
                 libc::_exit(0)
             }
         }
+        passed
     }
 }
 

@@ -36,8 +36,12 @@ pub fn mutate(door: &Door, bytes: &mut Vec<u8>, dice: &mut Dice, engine: &mut dy
     // what the first look at a file refuses says little about the rest of its reader
     if !dice.one_in(8) {
         (door.mend)(bytes);
-        if !(door.header)(bytes) && !dice.one_in(4) {
-            *bytes = before;
+        let tries = if dice.one_in(8) { 0 } else { 4 };
+        for _ in 0..tries {
+            if (door.header)(bytes) {
+                break;
+            }
+            bytes.clone_from(&before);
             (door.change)(bytes, dice);
             (door.mend)(bytes);
         }
@@ -82,7 +86,7 @@ pub(crate) fn change_bytes(bytes: &mut Vec<u8>, dice: &mut Dice) {
 }
 
 /// Write another number where one stands in text, at or after `at`.
-fn change_digits(bytes: &mut Vec<u8>, at: usize, dice: &mut Dice) {
+pub(crate) fn change_digits(bytes: &mut Vec<u8>, at: usize, dice: &mut Dice) {
     let Some(start) = bytes[at..].iter().position(u8::is_ascii_digit).map(|found| at + found) else { return };
     let length = bytes[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let sign = if dice.one_in(8) { "-" } else { "" };

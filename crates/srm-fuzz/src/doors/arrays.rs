@@ -1,8 +1,9 @@
 //! Hand in arrays of numpy: image sets (.npy) and statistics of features (.npz).
 
 use super::{Door, file};
+use crate::Dice;
 use crate::formats::{begin_with, mend_zip, u16_le, zip_end};
-use crate::mutate::change_bytes;
+use crate::mutate::{change_bytes, change_digits};
 use ndarray::{Array1, Array2, Array4};
 use ndarray_npy::{NpzWriter, WriteNpyExt};
 use srm_data::ImageSet;
@@ -29,7 +30,7 @@ pub(super) const IMAGES: Door = Door {
         files
     },
     header: |bytes| bytes.starts_with(MAGIC) && u16_le(bytes, 8).is_some_and(|length| 10 + length <= bytes.len()),
-    change: change_bytes,
+    change: change_shape,
     mend: |bytes| {
         begin_with(bytes, b"\x93NUMPY\x01\x00");
         let header = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(9).saturating_sub(9) as u16;
@@ -59,10 +60,18 @@ pub(super) const STATISTICS: Door = Door {
         ]
     },
     header: |bytes| bytes.starts_with(b"PK\x03\x04") && zip_end(bytes).is_some(),
-    change: change_bytes,
+    change: change_shape,
     mend: mend_zip,
     enter: |bytes, folder| drop(Moments::load(&file(folder, "statistics.npz", bytes))),
 };
+
+/// Another number in the shape of an array, or a byte.
+fn change_shape(bytes: &mut Vec<u8>, dice: &mut Dice) {
+    match bytes.windows(5).position(|five| five == b"shape").filter(|_| dice.one_in(3)) {
+        Some(at) => change_digits(bytes, at + dice.below(20.min(bytes.len() - at)), dice),
+        None => change_bytes(bytes, dice),
+    }
+}
 
 type Written = Result<(), ndarray_npy::WriteNpzError>;
 

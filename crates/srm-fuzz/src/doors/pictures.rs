@@ -2,7 +2,10 @@
 
 use super::{Door, file};
 use crate::formats::{self, PNG, begin_with};
-use crate::{Dice, mutate::change_bytes};
+use crate::{
+    Dice,
+    mutate::{change_bytes, change_digits},
+};
 use image::{DynamicImage, ImageFormat, codecs::jpeg::JpegEncoder};
 use std::io::Cursor;
 use std::path::Path;
@@ -70,8 +73,12 @@ fn header(bytes: &[u8]) -> bool {
     }
 }
 
-/// Another side in the header of a PNG, BMP or JPEG; elsewhere a byte.
+/// Another side in the header of a PNG, BMP, JPEG or PNM; elsewhere a byte.
 pub(super) fn change(bytes: &mut Vec<u8>, dice: &mut Dice) {
+    if bytes.starts_with(b"P") && bytes.len() > 2 && dice.one_in(3) {
+        let at = 2 + dice.below((bytes.len() - 2).min(20));
+        return change_digits(bytes, at, dice);
+    }
     let frame = bytes.windows(2).position(|pair| matches!(pair, [0xFF, 0xC0..=0xC2]));
     let place = match (bytes.first(), frame) {
         (Some(0x89), _) => Some((16 + 4 * dice.below(2), 4)),
