@@ -7,9 +7,10 @@
 use std::{fmt::Display, fs};
 
 use anyhow::{Result, bail};
-use indicatif::DecimalBytes;
+
 use srm_config::{Config, EnergyConfig, Init};
 use srm_energy::layer_shapes;
+use srm_terminal::DecimalBytes;
 
 /// Bytes of an f32.
 const F32: f64 = 4.0;

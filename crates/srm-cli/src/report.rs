@@ -54,16 +54,13 @@ pub fn run(arguments: &ReportArguments, output: &Output) -> Result<()> {
         true => None,
         false => Some(figures::make(arguments, &files, data.as_ref(), output)?),
     };
-    let spread = data.as_ref().ok().and_then(pixel_std);
-    let sections = sections(&files, figures.as_ref(), spread);
-    let html = page::page(&files, &sections);
+    let (html, names) = page(&files, data.as_ref().ok(), figures.as_ref());
     write(&out, &html)?;
     for note in &files.notes {
         tracing::warn!("{note}");
     }
 
     let seconds = begun.elapsed().as_secs_f64();
-    let names: Vec<&str> = sections.iter().map(|section| section.id).collect();
     let drawn = figures.as_ref().and_then(|figures| figures.as_ref().ok());
     let object = json!({
         "command": "report", "run": Shown(&arguments.run), "out": Shown(&out), "bytes": html.len(), "sections": names,
@@ -71,13 +68,32 @@ pub fn run(arguments: &ReportArguments, output: &Output) -> Result<()> {
     });
     let text = format!(
         "{} sections of {} in {}\npage  {} ({:.1} MB, opens without network)",
-        sections.len(),
+        names.len(),
         arguments.run.display(),
         status::duration(seconds),
         out.display(),
         html.len() as f64 / 1e6
     );
     output.result(&object, &text)
+}
+
+/// The page of a run folder without what its net would have to draw.
+///
+/// # Errors
+/// It is no run folder.
+pub fn page_of(folder: &Path) -> Result<String> {
+    let files = RunFiles::read(folder)?;
+    Ok(page(&files, open_data(&files).as_ref().ok(), None).0)
+}
+
+/// The page, and the names of its sections.
+fn page(
+    files: &RunFiles,
+    data: Option<&ImageSet>,
+    figures: Option<&Result<Figures, String>>,
+) -> (String, Vec<&'static str>) {
+    let sections = sections(files, figures, data.and_then(pixel_std));
+    (page::page(files, &sections), sections.iter().map(|section| section.id).collect())
 }
 
 /// The sections that the folder has something for, in the order of the page.

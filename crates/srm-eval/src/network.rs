@@ -16,7 +16,7 @@ use tch::{CModule, Device, IValue, Kind, Tensor};
 pub struct Manifest {
     /// What black and white become, for example `[-1, 1]` or `[0, 255]`.
     pub input: [f64; 2],
-    /// Side to which images are resized (bilinear, antialiased); absent where the net takes any.
+    /// Side to which images are resized (bilinear, antialiased), 1 to 1024; absent where the net takes any.
     #[serde(default)]
     pub size: Option<i64>,
     /// Arguments after the images, booleans, as NVIDIA's net takes `return_features`.
@@ -174,6 +174,9 @@ impl FeatureNetwork {
     }
 }
 
+/// Largest side of a net's input: a batch of 64 such images is 0.8 GB, and published nets take at most 518.
+const LARGEST_SIDE: i64 = 1024;
+
 /// NVIDIA's TorchScript file of the FID weights.
 const NVIDIA: &str = "inception-2015-12-05.pt";
 
@@ -193,12 +196,36 @@ fn manifest(path: &Path) -> Result<Manifest> {
     let tree = parse_json(&text).map_err(|error| wrong(error.to_string()))?;
     let manifest: Manifest = serde_json::from_value(tree).map_err(|error| wrong(error.to_string()))?;
     let bounds = manifest.input.iter().all(|bound| bound.is_finite()) && manifest.input[0] != manifest.input[1];
-    match bounds && manifest.dimension > 0 && manifest.size.is_none_or(|side| side > 0) {
+    let side = manifest.size.is_none_or(|side| (1..=LARGEST_SIDE).contains(&side));
+    match bounds && manifest.dimension > 0 && side {
         true => Ok(manifest),
-        false => Err(wrong("input must be two different finite numbers, size and dimension above 0".to_owned())),
+        false => Err(wrong(format!(
+            "input must be two different finite numbers, size 1 to {LARGEST_SIDE}, dimension above 0"
+        ))),
     }
 }
 
 fn first_line(text: &str) -> &str {
     text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_that_asks_for_more_memory_than_a_machine_has_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net.pt");
+        let read = |size: i64| {
+            let text = format!(r#"{{"input": [-1, 1], "size": {size}, "dimension": 3}}"#);
+            std::fs::write(path.with_extension("json"), text).unwrap();
+            manifest(&path)
+        };
+        assert_eq!(read(1024).unwrap().size, Some(1024));
+        for size in [0, -1, 1025, i64::MAX] {
+            let error = read(size).unwrap_err().to_string();
+            assert!(error.contains("net.json") && error.contains("size 1 to 1024"), "{error}");
+        }
+    }
 }

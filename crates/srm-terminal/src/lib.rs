@@ -11,7 +11,7 @@ mod colour;
 
 pub use bars::{Bars, Unit};
 pub use colour::{colours, parse};
-pub use indicatif::ProgressBar;
+pub use indicatif::{DecimalBytes, ProgressBar};
 
 /// Seconds for people: `8s`, `2m05s`, `3h07m`, `12d4h`.
 pub fn duration(seconds: f64) -> String {

@@ -212,11 +212,13 @@ fn read_state(path: &Path) -> Result<StateFile> {
     let text = fs::read_to_string(&path).map_err(TrainError::io(&path))?;
     let unreadable = |error: serde_json::Error| TrainError::StateFile { path: path.clone(), reason: error.to_string() };
     let file: StateFile = serde_json::from_str(&text).map_err(unreadable)?;
-    match file.format {
-        FORMAT => Ok(file),
-        other => {
-            Err(TrainError::StateFile { path, reason: format!("it has format {other}, this program reads {FORMAT}") })
-        }
+    let problem = match file.format {
+        FORMAT => file.state.problem(),
+        other => Some(format!("it has format {other}, this program reads {FORMAT}")),
+    };
+    match problem {
+        None => Ok(file),
+        Some(reason) => Err(TrainError::StateFile { path, reason }),
     }
 }
 

@@ -40,11 +40,15 @@ impl Measured {
         let mine: Vec<f64> = std::iter::once(first).chain(columns.into_iter().flat_map(column)).collect();
         let mut bad_step = f64::INFINITY;
         let mut all: [Vec<f64>; 5] = Default::default();
-        for rank in gather_numbers(team, &mine)? {
-            bad_step = bad_step.min(rank[0]);
-            let count = (rank.len() - 1) / all.len();
+        for (rank, numbers) in gather_numbers(team, &mine)?.into_iter().enumerate() {
+            let Some((step, columns)) = numbers.split_first().filter(|(_, rest)| rest.len().is_multiple_of(all.len()))
+            else {
+                return Err(unreadable(rank));
+            };
+            bad_step = bad_step.min(*step);
+            let count = columns.len() / all.len();
             for (i, column) in all.iter_mut().enumerate() {
-                column.extend(&rank[1 + i * count..1 + (i + 1) * count]);
+                column.extend(&columns[i * count..(i + 1) * count]);
             }
         }
         if bad_step == DROPPED {
@@ -151,16 +155,24 @@ fn to_message(sum: &PartialSum) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+fn unreadable(rank: usize) -> TrainError {
+    TrainError::Team { rank, reason: "a message of another rank cannot be read".to_owned() }
+}
+
 /// Add the nodes of a message.
 fn add_message(sum: &mut PartialSum, bytes: &[u8], rank: usize, device: Device) -> Result<()> {
-    let unreadable = || TrainError::Team { rank, reason: "a message of another rank cannot be read".to_owned() };
+    let unreadable = || unreadable(rank);
     let (count, rest) = bytes.split_first_chunk::<4>().ok_or_else(unreadable)?;
     let count = u32::from_le_bytes(*count) as usize;
     let (places, terms) = rest.split_at_checked(count * PLACE).ok_or_else(unreadable)?;
     for (place, terms) in places.chunks(PLACE).zip(terms.chunks((terms.len() / count.max(1)).max(1))) {
         let (first, level) = place.split_first_chunk::<8>().ok_or_else(unreadable)?;
         let level = u32::from_le_bytes(level.try_into().map_err(|_| unreadable())?);
-        sum.add((u64::from_le_bytes(*first), level), tensor(terms)?.f_to_device(device)?)?;
+        let place = (u64::from_le_bytes(*first), level);
+        if !sum.has_place(place) {
+            return Err(unreadable());
+        }
+        sum.add(place, tensor(terms)?.f_to_device(device)?)?;
     }
     Ok(())
 }
@@ -177,4 +189,72 @@ fn append(bytes: &mut Vec<u8>, tensor: &Tensor) -> Result<()> {
 /// The numbers as a tensor `[n]` on the CPU.
 fn tensor(bytes: &[u8]) -> Result<Tensor> {
     Ok(Tensor::f_from_data_size(bytes, &[bytes.len() as i64 / 4], Kind::Float)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Alone;
+
+    /// A rank 0 to which the other rank sends these bytes.
+    struct Told(Vec<u8>);
+
+    impl Team for Told {
+        fn rank(&self) -> usize {
+            0
+        }
+
+        fn size(&self) -> usize {
+            2
+        }
+
+        fn send(&self, to: usize, bytes: &[u8]) -> Result<()> {
+            Alone.send(to, bytes)
+        }
+
+        fn receive(&self, _from: usize) -> Result<Vec<u8>> {
+            Ok(self.0.clone())
+        }
+
+        fn broadcast(&self, bytes: Vec<u8>) -> Result<Vec<u8>> {
+            Ok(bytes)
+        }
+
+        fn all_gather(&self, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>> {
+            Ok(vec![bytes, self.0.clone()])
+        }
+    }
+
+    fn of_all(numbers: &[f64]) -> Result<Measured> {
+        let one = || vec![1.0];
+        let mine = Measured { bad_step: None, f_data: one(), f_sample: one(), r: one(), pixels: [one(), one()] };
+        mine.of_all(&Told(numbers.iter().flat_map(|number| number.to_le_bytes()).collect()))
+    }
+
+    #[test]
+    fn numbers_of_another_rank_that_are_no_columns_are_refused() {
+        let all = of_all(&[4.0, 2.0, 3.0, 5.0, 6.0, 7.0]).unwrap();
+        assert_eq!((all.bad_step, all.r, all.pixels), (Some(4), vec![1.0, 5.0], [vec![1.0, 6.0], vec![1.0, 7.0]]));
+        for numbers in [&[][..], &[4.0, 2.0], &[4.0, 2.0, 3.0, 5.0, 6.0, 7.0, 8.0]] {
+            let error = of_all(numbers).map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains("a message of another rank cannot be read"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_gradient_of_another_rank_at_no_place_of_the_tree_is_refused() {
+        let message = |first: u64, level: u32| {
+            [&1u32.to_le_bytes()[..], &first.to_le_bytes(), &level.to_le_bytes(), &2f32.to_le_bytes()].concat()
+        };
+        let total = |message: Vec<u8>| {
+            let mut mine = PartialSum::new(2);
+            mine.add_block(0, Tensor::from_slice(&[1f32]))?;
+            sum(&Told(message), mine, Device::Cpu)
+        };
+        assert_eq!(total(message(1, 0)).unwrap().double_value(&[0]), 3.0);
+        for (first, level) in [(2, 0), (1, 1), (0, 64), (u64::MAX, u32::MAX)] {
+            let error = total(message(first, level)).map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains("a message of another rank cannot be read"), "{error}");
+        }
+    }
 }

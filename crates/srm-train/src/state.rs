@@ -76,6 +76,32 @@ impl Default for State {
     }
 }
 
+/// The largest count that a state may hold: f64, in which schedules and other programs read it, has every integer up to here.
+const LARGEST_COUNT: u64 = 1 << 53;
+
+impl State {
+    /// What in a state that was read can be of no run: a file is whatever somebody made of it.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let counts = [
+            ("update", self.update),
+            ("images_seen", self.images_seen),
+            ("optimizer_step", self.optimizer_step),
+            ("ema_updates", self.ema_updates),
+            ("watch.updates", self.watch.updates()),
+            ("last_rollback", self.last_rollback.map_or(0, |(at, to)| at.max(to))),
+        ];
+        if let Some((name, count)) = counts.into_iter().find(|(_, count)| *count > LARGEST_COUNT) {
+            return Some(format!("{name} is {count}, more than the {LARGEST_COUNT} that a run can reach"));
+        }
+        if self.attempt == u32::MAX || self.rollbacks > self.attempt {
+            return Some(format!("attempt is {} after {} rollbacks", self.attempt, self.rollbacks));
+        }
+        let numbers = [("seconds", self.seconds), ("rate_factor", self.rate_factor), ("extra_noise", self.extra_noise)];
+        let wrong = numbers.into_iter().find(|(_, number)| !number.is_finite() || *number < 0.0);
+        wrong.map(|(name, number)| format!("{name} is {number}, which must be 0 or more"))
+    }
+}
+
 /// A checkpoint that was read back.
 pub struct Saved {
     /// The scalars.
@@ -88,4 +114,33 @@ pub struct Saved {
     pub ema: Option<Named>,
     /// The bank of persistent chains, where there was one.
     pub bank: Option<Tensor>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_no_run_can_be_in_is_named() {
+        assert_eq!(State::default().problem(), None);
+        let far = State { update: LARGEST_COUNT, attempt: 3, rollbacks: 2, ..State::default() };
+        assert_eq!(far.problem(), None);
+        let watch = serde_json::from_str(
+            r#"{ "updates": 18446744073709551615, "gap": [0, 0], "chain_grad_norm": [0, 0], "sample_std": [0, 0] }"#,
+        )
+        .unwrap();
+        for (state, named) in [
+            (State { images_seen: u64::MAX, ..State::default() }, "images_seen is 18446744073709551615"),
+            (State { optimizer_step: LARGEST_COUNT + 1, ..State::default() }, "optimizer_step"),
+            (State { last_rollback: Some((u64::MAX, 0)), ..State::default() }, "last_rollback"),
+            (State { watch, ..State::default() }, "watch.updates"),
+            (State { attempt: u32::MAX, ..State::default() }, "attempt is 4294967295"),
+            (State { rollbacks: 1, ..State::default() }, "after 1 rollbacks"),
+            (State { rate_factor: -0.5, ..State::default() }, "rate_factor is -0.5"),
+            (State { extra_noise: f64::INFINITY, ..State::default() }, "extra_noise is inf"),
+        ] {
+            let problem = state.problem().unwrap_or_default();
+            assert!(problem.contains(named), "{problem}");
+        }
+    }
 }

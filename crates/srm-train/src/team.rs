@@ -148,6 +148,9 @@ impl Trainer {
         let unreadable = |error: serde_json::Error| TrainError::Team { rank: 0, reason: error.to_string() };
         let state = serde_json::to_vec(&self.state).map_err(unreadable)?;
         let state: State = serde_json::from_slice(&self.team.broadcast(state)?).map_err(unreadable)?;
+        if let Some(reason) = state.problem() {
+            return Err(TrainError::Team { rank: 0, reason });
+        }
         let ema = self.ema.as_ref().map(|ema| ema.net().named_parameters()).unwrap_or_default();
         let bank = self.bank().map(|bank| vec![("images".to_owned(), bank.shallow_clone())]).unwrap_or_default();
         let groups = [self.net.named_parameters(), self.optimizer_tensors(), ema, bank];

@@ -25,6 +25,17 @@ impl PartialSum {
         Self { blocks: blocks.max(1) as u64, nodes: BTreeMap::new() }
     }
 
+    /// Whether the tree has such a node: a message of another rank may say anything.
+    pub(crate) fn has_place(&self, (first, level): Place) -> bool {
+        let whole = 1u64.checked_shl(level).is_some_and(|blocks| first.is_multiple_of(blocks));
+        whole && first < self.blocks && level <= self.root_level()
+    }
+
+    /// The level of the root, which holds all blocks.
+    fn root_level(&self) -> u32 {
+        self.blocks.next_power_of_two().trailing_zeros()
+    }
+
     /// Add what a block gave.
     pub(crate) fn add_block(&mut self, block: usize, terms: Tensor) -> Result<()> {
         self.add((block as u64, 0), terms)
@@ -53,7 +64,7 @@ impl PartialSum {
 
     /// The sum over all blocks, once they are all there.
     pub(crate) fn into_root(mut self) -> Option<Tensor> {
-        let level = self.blocks.next_power_of_two().trailing_zeros();
+        let level = self.root_level();
         self.nodes.remove(&(0, level))
     }
 }
@@ -96,6 +107,17 @@ mod tests {
                 }
                 assert_eq!(bits(&whole.into_root().unwrap()), expected, "{blocks} blocks, {holders} holders");
             }
+        }
+    }
+
+    #[test]
+    fn only_nodes_of_the_tree_have_a_place() {
+        let sum = PartialSum::new(5);
+        for place in [(0, 0), (4, 0), (2, 1), (4, 1), (0, 2), (4, 2), (0, 3)] {
+            assert!(sum.has_place(place), "{place:?}");
+        }
+        for place in [(5, 0), (1, 1), (2, 2), (4, 3), (0, 4), (0, 64), (0, u32::MAX), (u64::MAX, 0)] {
+            assert!(!sum.has_place(place), "{place:?}");
         }
     }
 

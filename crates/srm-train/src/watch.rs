@@ -96,6 +96,11 @@ impl Watch {
         self.limits(config, travel).into_iter().find_map(strayed)
     }
 
+    /// Updates it has seen.
+    pub(crate) fn updates(&self) -> u64 {
+        self.updates
+    }
+
     /// Whether this is a state to return to: every number is well within its limit.
     pub fn is_calm(&self, config: &WatchConfig, travel: f64) -> bool {
         self.limits(config, travel).into_iter().all(|(_, now, limit)| now <= CALM * limit)

@@ -54,7 +54,13 @@ impl History {
             let wrong = |error: serde_json::Error| (number, error.to_string());
             let value: serde_json::Value = serde_json::from_str(line).map_err(wrong)?;
             match value["event"].as_str() {
-                None => history.logged.push(Logged::deserialize(value).map_err(wrong)?),
+                None => {
+                    let logged = Logged::deserialize(value).map_err(wrong)?;
+                    if let Some(last) = history.logged.last().filter(|last| last.update >= logged.update) {
+                        return Err((number, format!("update {} stands after update {}", logged.update, last.update)));
+                    }
+                    history.logged.push(logged);
+                }
                 Some("rollback") => history.cut_after(Rollback::deserialize(value).map_err(wrong)?.to),
                 Some(_) => {}
             }
@@ -99,6 +105,10 @@ mod tests {
         assert_eq!(history.cut, 1);
         assert_eq!(History::parse("").unwrap(), History::default());
         assert_eq!(History::parse(&(line(1) + "{}\n")).unwrap_err().0, 2);
+        for again in [20, 10] {
+            let (number, reason) = History::parse(&(line(20) + &line(again))).unwrap_err();
+            assert_eq!((number, reason), (2, format!("update {again} stands after update 20")));
+        }
     }
 
     #[test]
