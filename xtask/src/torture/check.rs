@@ -113,10 +113,10 @@ fn checkpoints(folder: &Path) -> Vec<String> {
             faults.push(format!("{} is damaged", checkpoint.display()));
         }
     }
-    if let Ok(latest) = fs::read_to_string(folder.join("latest")) {
-        if latest.trim().is_empty() || !folder.join(latest.trim()).is_dir() {
-            faults.push(format!("checkpoints/latest names {latest:?}, which is not there"));
-        }
+    if let Ok(latest) = fs::read_to_string(folder.join("latest"))
+        && (latest.trim().is_empty() || !folder.join(latest.trim()).is_dir())
+    {
+        faults.push(format!("checkpoints/latest names {latest:?}, which is not there"));
     }
     faults
 }
