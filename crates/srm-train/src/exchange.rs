@@ -225,16 +225,17 @@ mod tests {
         }
     }
 
-    fn of_all(numbers: &[f64]) -> Result<Measured> {
+    fn of_all(numbers: &[f64]) -> Result<Option<Measured>> {
         let one = || vec![1.0];
         let mine = Measured { bad_step: None, f_data: one(), f_sample: one(), r: one(), pixels: [one(), one()] };
-        mine.of_all(&Told(numbers.iter().flat_map(|number| number.to_le_bytes()).collect()))
+        Measured::of_all(Some(mine), &Told(numbers.iter().flat_map(|number| number.to_le_bytes()).collect()))
     }
 
     #[test]
     fn numbers_of_another_rank_that_are_no_columns_are_refused() {
-        let all = of_all(&[4.0, 2.0, 3.0, 5.0, 6.0, 7.0]).unwrap();
+        let all = of_all(&[4.0, 2.0, 3.0, 5.0, 6.0, 7.0]).unwrap().unwrap();
         assert_eq!((all.bad_step, all.r, all.pixels), (Some(4), vec![1.0, 5.0], [vec![1.0, 6.0], vec![1.0, 7.0]]));
+        assert!(of_all(&[DROPPED]).unwrap().is_none(), "one rank has dropped its part of the update");
         for numbers in [&[][..], &[4.0, 2.0], &[4.0, 2.0, 3.0, 5.0, 6.0, 7.0, 8.0]] {
             let error = of_all(numbers).map(|_| ()).unwrap_err().to_string();
             assert!(error.contains("a message of another rank cannot be read"), "{error}");

@@ -2,6 +2,7 @@
 
 mod scores;
 mod stabilisers;
+mod stops;
 mod survive;
 mod team;
 
