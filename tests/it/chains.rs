@@ -158,7 +158,7 @@ fn chains_that_blow_up_before_k_are_an_exit_code_and_those_after_are_data() {
         fs::write(&path, config.expect("sound").to_json()).expect("a writable temporary folder");
         path
     };
-    let (wild, out) = (write("wild.json", "1e300"), place.path().join("chains"));
+    let (wild, out) = (write("wild.json", "1e38"), place.path().join("chains"));
     let lost = srm(&arguments(&out, &["--config", text(&wild), "--metropolis-steps", "0"]));
     lost.failed_with(3, &["every short chain blew up", "of 10", "chains.json"]);
     let kept: Value =

@@ -7,6 +7,7 @@ mod doctor;
 mod evaluate;
 mod faults;
 mod latent;
+mod limits;
 mod moments;
 mod pictures;
 #[cfg(feature = "mpi")]

@@ -232,6 +232,7 @@ fn drawn(
     output: &Output,
 ) -> Result<(Array4<u8>, Value)> {
     let langevin = &loaded.langevin;
+    machine.check_chains(loaded.net.config(), block, count, "--count")?;
     let spread = SamplerOptions { threads: machine.threads, block };
     let drawn = with_bar(output, (count, "samples drawn"), |seen| {
         scoring::draw(team, &loaded.net, langevin, spread, (arguments.seed, count), seen)

@@ -15,7 +15,7 @@ use crate::arguments::{Compute, Key};
   srm evaluate --data x.npy --save-stats x.npz
   srm evaluate --weights runs/celeba32-cpu --newest --data celeba.npy --nearest copies.png --reconstruct test.npy
   srm evaluate --weights net.safetensors --data x.npy --json
-    {"command":"evaluate","data":{"file":"x.npy","count":800,"manifest":{"crop":"center178","filter":"bilinear",...}},
+    {"command":"evaluate","data":{"file":"x.npy","count":800,"statistics":false,"manifest":{"crop":"center178","filter":"bilinear",...}},
      "features":{"name":"random-conv","is_fid":false,"dimension":144,"file":null,"sha256":null,"input":[[-1.0,1.0],null]},
      "results":[{"samples":"net.safetensors","sha256":"5f...","update":null,"count":800,"seed":1,"steps":30,"frechet":1.93,
        "kernel":{"mean":0.02,"std":0.001,"subset":800,"subsets":100},"inception_score":null,
@@ -42,7 +42,7 @@ pub struct EvaluateArguments {
     /// random-conv, Inception's weights (.pth, .safetensors: then the distance is the FID), or a TorchScript .pt with a .json.
     #[arg(long, default_value = "random-conv", value_name = "NET")]
     pub features: String,
-    /// Samples to draw or take [default: as many as there are real images, at most 10,000].
+    /// Samples to draw or take [default: as many as there are real images, at most 10,000; 10,000 for statistics that do not say].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     pub count: Option<u32>,
     /// Of the real images the first N [default: all].

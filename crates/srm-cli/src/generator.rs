@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use srm_config::Config;
+use srm_config::{Config, EnergyConfig};
 use srm_data::sha256_of_file;
 use srm_energy::ConvNet;
 use srm_langevin::SamplerOptions;
@@ -26,6 +26,7 @@ pub struct Generator {
     pub machine: Machine,
     /// `[c, h, w]`.
     pub image: [i64; 3],
+    energy: EnergyConfig,
 }
 
 impl Generator {
@@ -51,11 +52,19 @@ impl Generator {
             spread: SamplerOptions { threads: machine.threads, block },
             keep_every: model.checkpoint_every as usize,
         };
-        let energy = loaded.net.config();
+        let energy = loaded.net.config().clone();
         let image = [energy.channels, energy.size, energy.size].map(|side| side as i64);
         let mut run = ShortRun::new(&loaded.net, &langevin, options);
         run.stop_when(interrupt::stop());
-        Ok(Generator { file: loaded.file, run, options, machine, image })
+        Ok(Generator { file: loaded.file, run, options, machine, image, energy })
+    }
+
+    /// Refuse chains that this machine cannot hold; `flag` asked for their number.
+    ///
+    /// # Errors
+    /// As in [`Machine::check_chains`].
+    pub fn check_chains(&self, count: usize, flag: &str) -> Result<()> {
+        self.machine.check_chains(&self.energy, self.options.spread.block, count, flag)
     }
 
     /// `off` or `fixed`.

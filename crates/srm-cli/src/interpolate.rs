@@ -35,6 +35,7 @@ pub fn run(arguments: &InterpolateArguments, output: &Output) -> Result<()> {
     let _guard = tch::no_grad_guard();
     let begun = Instant::now();
     let (pairs, points) = (usize::from(arguments.pairs), usize::from(arguments.points));
+    generator.check_chains(pairs * points, "--pairs or --points")?;
     let rhos = rhos(points);
     let ids: Vec<u64> = (0..2 * pairs as u64).collect();
     let z = generator.run.start(arguments.seed, &ids, generator.image)?;

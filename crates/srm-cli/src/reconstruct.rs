@@ -50,6 +50,7 @@ pub fn run(arguments: &ReconstructArguments, team: &dyn Team, output: &Output) -
     let most = arguments.count.map_or(usize::MAX, |count| count as usize);
     let gallery = gallery(&arguments.images, h as usize, c as usize, most)?;
     let (count, target) = (gallery.names.len(), to_tensor(&gallery.images)?.f_to_device(generator.machine.device)?);
+    generator.check_chains(count * options.starts, "--count or --starts")?;
     ranks::same(team, "images", || Ok(format!("{count} images, {}", digest(&gallery.images))))?;
     let mask = arguments.mask.as_deref().map(|path| open_mask(path, count, generator.image)).transpose()?;
     let mask = mask.map(|mask| mask.f_to_device(generator.machine.device)).transpose()?;

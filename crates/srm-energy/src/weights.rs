@@ -5,7 +5,6 @@
 
 mod archive;
 mod file;
-mod foreign;
 mod layers;
 mod names;
 mod net;

@@ -107,7 +107,7 @@ pub(crate) fn is_safetensors(bytes: &[u8]) -> bool {
 }
 
 /// Let the length of a safetensors header lead to the end of the JSON that stands there.
-pub(crate) fn mend_safetensors(bytes: &mut Vec<u8>) {
+pub(crate) fn mend_safetensors(bytes: &mut [u8]) {
     if is_safetensors(bytes) || bytes.len() < 8 {
         return;
     }

@@ -1,5 +1,7 @@
 //! Run the campaign of `cargo xtask fuzz`, or one door of it in a process of its own.
 
+#![allow(clippy::print_stdout, clippy::print_stderr)] // it talks to whoever fuzzes
+
 mod campaign;
 mod coverage;
 mod engine;

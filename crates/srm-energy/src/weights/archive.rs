@@ -1,10 +1,10 @@
 //! Open a file of tensors, whatever its format, and read from it those that are asked for.
 
-use super::foreign::foreign;
 use super::number::{Number, float_tensor};
 use crate::pth::{PthFile, is_pth};
 use crate::{EnergyError, Result};
 use safetensors::{Dtype, SafeTensors};
+use srm_data::{BEGINNING, Kind, identify_bytes};
 use std::path::Path;
 use std::rc::Rc;
 use tch::Tensor;
@@ -81,11 +81,18 @@ impl<'a> Archive<'a> {
             let (file, entries) = PthFile::open(path, bytes)?;
             return Ok(Self { path, entries, metadata: None, content: Content::Torch(Box::new(file)) });
         }
-        let damaged = |source: safetensors::SafeTensorError| match foreign(bytes) {
-            Some((what, remedy)) => {
-                EnergyError::OtherFile { path: path.to_owned(), what: what.to_owned(), remedy: remedy.to_owned() }
-            }
-            None => EnergyError::DamagedFile {
+        let damaged = |source: safetensors::SafeTensorError| match identify_bytes(&bytes[..bytes.len().min(BEGINNING)])
+        {
+            Some(kind) if !matches!(kind, Kind::Safetensors | Kind::Text) => EnergyError::OtherFile {
+                path: path.to_owned(),
+                what: kind.what(),
+                remedy: match kind {
+                    Kind::Hdf5 => "write its tensors by torch.save or safetensors",
+                    kind => kind.remedy(),
+                }
+                .to_owned(),
+            },
+            _ => EnergyError::DamagedFile {
                 path: path.to_owned(),
                 reason: format!("neither a whole safetensors nor a .pth file: {source}"),
             },

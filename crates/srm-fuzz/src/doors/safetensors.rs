@@ -30,7 +30,7 @@ pub(super) const WEIGHTS: Door = Door {
         true => change_metadata(bytes, dice),
         false => change_safetensors(bytes, dice),
     },
-    mend: mend_safetensors,
+    mend: |bytes| mend_safetensors(bytes),
     enter: |bytes, folder| {
         let path = file(folder, "weights.safetensors", bytes);
         let _ = read_state_dict(&path, "f.0.weight");
@@ -55,7 +55,7 @@ pub(super) const CHAINS: Door = Door {
         true => change_metadata(bytes, dice),
         false => change_safetensors(bytes, dice),
     },
-    mend: mend_safetensors,
+    mend: |bytes| mend_safetensors(bytes),
     enter: |bytes, folder| {
         let path = file(folder, "chains.safetensors", bytes);
         if let Ok(run) = LongRun::load(&path, chains(), Plan::every_step(2, &[0]), Device::Cpu) {
