@@ -135,7 +135,7 @@ fn settings_that_blow_up_the_chains_end_with_code_3() {
     let place = folder();
     let config = place.path().join("wild.json");
     let saved = fs::read_to_string(run.join("config.json")).expect("the smoke run wrote it");
-    let wild = srm_config::Config::from_json(&saved, &["langevin.gradient_scale=1e38".to_owned()]).expect("sound");
+    let wild = srm_config::Config::from_json(&saved, &["langevin.noise_std=3e38".to_owned()]).expect("sound");
     fs::write(&config, wild.to_json()).expect("a writable temporary folder");
     let out = place.path().join("x.png");
     let arguments = ["sample", "--weights", text(run), "--out", text(&out), "--config", text(&config)];

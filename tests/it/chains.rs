@@ -149,16 +149,16 @@ fn bad_input_says_what_is_wrong_and_what_helps() {
 #[test]
 fn chains_that_blow_up_before_k_are_an_exit_code_and_those_after_are_data() {
     let place = folder();
-    let write = |name: &str, drift: &str| {
+    let write = |name: &str, noise: &str| {
         let config = srm_config::Config::load(
             crate::common::root().join("configs/smoke.json"),
-            &[format!("langevin.gradient_scale={drift}")],
+            &[format!("langevin.noise_std={noise}")],
         );
         let path = place.path().join(name);
         fs::write(&path, config.expect("sound").to_json()).expect("a writable temporary folder");
         path
     };
-    let (wild, out) = (write("wild.json", "1e38"), place.path().join("chains"));
+    let (wild, out) = (write("wild.json", "3e38"), place.path().join("chains"));
     let lost = srm(&arguments(&out, &["--config", text(&wild), "--metropolis-steps", "0"]));
     lost.failed_with(3, &["every short chain blew up", "of 10", "chains.json"]);
     let kept: Value =

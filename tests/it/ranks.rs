@@ -181,7 +181,7 @@ fn what_one_rank_meets_ends_all_with_its_name_and_cause() {
     let (weights, _) = smoke();
     let wild = place.path().join("wild.json");
     let text_of = fs::read_to_string(root().join("configs/smoke.json")).expect("a config");
-    fs::write(&wild, text_of.replace("\"gradient_scale\": 1.0", "\"gradient_scale\": 1e38")).expect("writable");
+    fs::write(&wild, text_of.replace("\"noise_std\": 0.01", "\"noise_std\": 3e38")).expect("writable");
     let out = place.path().join("x.png");
     let sample = ["sample", "--weights", text(weights), "--count", "3", "--out", text(&out), "--config", text(&wild)];
     let output = run(mpirun(2, &sample));

@@ -113,7 +113,7 @@ fn a_run_folder_in_use_is_refused_until_overwrite() {
 fn divergence_stops_with_code_3_and_says_where() {
     let place = folder();
     let arguments = ["train", "--config", "configs/smoke.json", "--run", text(place.path()), "--json"];
-    let run = srm(&[&arguments[..], &["--set", "langevin.gradient_scale=1e38"]].concat());
+    let run = srm(&[&arguments[..], &["--set", "langevin.noise_std=3e38"]].concat());
     run.failed_with(
         3,
         &["training diverged at update 1", "Langevin step", "5 rollbacks did not help", "lower train.learning_rate"],
