@@ -163,10 +163,12 @@ fn line(bar: &ProgressBar, unit: &Unit) -> String {
     if let Some(length) = length {
         text += &format!(" of {} ({} %)", amount(length), u128::from(done) * 100 / u128::from(length));
     }
-    let rate = bar.per_sec();
+    let (rate, gone) = (bar.per_sec(), bar.elapsed().as_secs_f64());
     if !(rate.is_finite() && rate > 0.0) {
-        return text + &format!(", {} gone", duration(bar.elapsed().as_secs_f64()));
+        return text + &format!(", {} gone", duration(gone));
     }
+    // the estimate falls without end while a long piece of work is in hand, yet one such piece came in the time that is gone
+    let rate = rate.max(1.0 / gone.max(1e-9));
     text += &match unit {
         Unit::Things(_) if rate >= 100.0 => format!(", {rate:.0}/s"),
         Unit::Things(_) if rate >= 0.1 => format!(", {rate:.1}/s"),

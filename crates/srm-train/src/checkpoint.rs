@@ -13,6 +13,7 @@
 //! A checkpoint is written to a temporary folder, flushed to the disk and renamed.
 
 use crate::{Environment, Result, Saved, State, TrainError, Trainer, tensor_file};
+use rustix::fs::{CWD, RenameFlags};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use srm_config::CheckpointConfig;
@@ -115,15 +116,27 @@ pub(crate) fn write(
     tensor_file::write_flushed(&temporary.join(SUMS), sums.as_bytes())?;
     flush_folder(&temporary)?;
     let name = if kind == Kind::Best { BEST.to_owned() } else { name(trainer.state().update) };
-    let (path, replaced) = (folder.join(&name), folder.join(format!("{REPLACED}{name}")));
-    if path.exists() {
-        remove_if_there(&replaced)?;
-        fs::rename(&path, &replaced).map_err(TrainError::io(&replaced))?;
-    }
-    fs::rename(&temporary, &path).map_err(TrainError::io(&path))?;
+    let path = folder.join(&name);
+    let replaced = put_in_place(&temporary, &path)?;
     flush_folder(folder)?;
     remove_if_there(&replaced)?;
     Ok(path)
+}
+
+/// Give a checkpoint its name; where the folder is then that had the name before. The two change places at once, so that
+/// the name never leads nowhere; where the file system cannot do that, one goes before the other comes.
+fn put_in_place(temporary: &Path, path: &Path) -> Result<PathBuf> {
+    if rustix::fs::renameat_with(CWD, temporary, CWD, path, RenameFlags::EXCHANGE).is_ok() {
+        return Ok(temporary.to_owned());
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let replaced = path.with_file_name(format!("{REPLACED}{name}"));
+    if path.exists() {
+        remove_if_there(&replaced)?;
+        fs::rename(path, &replaced).map_err(TrainError::io(&replaced))?;
+    }
+    fs::rename(temporary, path).map_err(TrainError::io(path))?;
+    Ok(replaced)
 }
 
 /// Bring the folder in order after a write, a replacement or a removal that was killed half-way.
