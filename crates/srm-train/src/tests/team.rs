@@ -158,7 +158,7 @@ fn any_number_of_ranks_gives_the_same_bits_through_a_rollback() {
 #[test]
 fn a_stop_at_one_rank_in_the_middle_of_its_chains_drops_the_update_at_all() {
     let folder = tempfile::tempdir().unwrap();
-    let config = config(&["log.every=1", "train.batch=14", "langevin.steps=300"]);
+    let config = config(&["log.every=1", "train.batch=14", "langevin.steps=100"]);
     run(folder.path(), &config, 1, false, None);
     let stop = |rank, trainer: &mut Trainer| match rank {
         1 => {
