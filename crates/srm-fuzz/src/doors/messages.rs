@@ -113,7 +113,7 @@ fn gradient(folder: &Path) -> Vec<u8> {
 
 /// A trainer of two chains, one for each rank.
 fn trainer(folder: &Path) -> srm_train::Trainer {
-    let mut config = run_folder::config(4);
+    let mut config = run_folder::config();
     config.train.batch = 2;
     config.langevin.init = srm_config::Init::Uniform;
     run_folder::trainer(&config, folder)

@@ -90,12 +90,14 @@ pub(super) fn change(bytes: &mut Vec<u8>, dice: &mut Dice) {
         (Some(0xFF), Some(at)) => Some((at + 5 + 2 * dice.below(2), 2)),
         _ => None,
     };
+    let is_bmp = bytes.first() == Some(&b'B');
     match place.and_then(|(at, width)| bytes.get_mut(at..at + width)).filter(|_| dice.one_in(3)) {
         Some(side) => {
             let number = dice.one_of(&[0, 1, 255, 0x7FFF, 0xFFFF, 0x7FFF_FFFF, u32::MAX]).to_be_bytes();
             side.copy_from_slice(&number[4 - side.len()..]);
-            if bytes[0] == b'B' {
-                bytes[18..26].reverse(); // little-endian there; which side is which does not matter
+            // little-endian there; which side is which does not matter
+            if let Some(sides) = bytes.get_mut(18..26).filter(|_| is_bmp) {
+                sides.reverse();
             }
         }
         None => change_bytes(bytes, dice),
