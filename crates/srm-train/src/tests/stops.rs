@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 fn a_stop_at_any_moment_drops_what_is_in_hand_and_no_bit_of_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
-    // chains long enough that a stop meets one; a grid at every fourth update
-    let config = config(&["log.every=1", "log.samples_every=4", "langevin.steps=30", "train.ema=0.9"]);
+    // chains long enough that a stop meets one; a grid at every second update
+    let config = config(&["log.every=1", "log.samples_every=2", "langevin.steps=60", "train.ema=0.9"]);
     trainer(folder.path(), &config).run(&mut create(&whole, &config), &Stop::default()).unwrap();
     let (mut stops, mut grids_due, mut patience) = (0, 0, Duration::from_millis(1));
     loop {
@@ -30,7 +30,7 @@ fn a_stop_at_any_moment_drops_what_is_in_hand_and_no_bit_of_the_run() {
     assert!(stops > 5 && grids_due > 0, "{stops} stops, {grids_due} at a grid");
     assert!(bytes(&whole.join("checkpoints/000012")) == bytes(&broken.join("checkpoints/000012")));
     assert_eq!(metrics(&whole), metrics(&broken));
-    for update in [4, 8, 12] {
+    for update in [2, 4, 6, 8, 10, 12] {
         let name = format!("samples/x_{update:06}.png");
         assert_eq!(fs::read(whole.join(&name)).unwrap(), fs::read(broken.join(&name)).unwrap(), "{name}");
     }
