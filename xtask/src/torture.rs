@@ -65,16 +65,17 @@ pub fn run(args: Args) -> Result<()> {
     if let (Some(url), Some(folder)) = (&args.fetch, &args.into) {
         return server::fetch(url, folder);
     }
+    let out = workspace::root().join("target/torture");
+    let (kills, cases) = if args.short { SHORT } else { (args.kills, CASES * args.kills.min(1000) / 1000) };
+    // a phase that there is not is refused before anything is built
+    let tally = Tally::new(kills, args.only.as_deref(), &out)?;
     let srm = match args.program {
         Some(path) => fs::canonicalize(&path).with_context(|| format!("{} is not there", path.display()))?,
         None => workspace::build_srm()?,
     };
     let begun = Instant::now();
-    let out = workspace::root().join("target/torture");
     let root = out.join(format!("work-{}", std::process::id()));
     fs::create_dir_all(&root).with_context(|| format!("cannot create {}", root.display()))?;
-    let (kills, cases) = if args.short { SHORT } else { (args.kills, CASES * args.kills.min(1000) / 1000) };
-    let tally = Tally::new(kills, args.only.as_deref(), &out)?;
     let bench = Bench::new(&root, srm)?;
     let mut whole = BTreeMap::new();
     for kind in Kind::KILLED.into_iter().chain([Kind::Calm]) {

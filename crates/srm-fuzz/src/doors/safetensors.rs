@@ -26,10 +26,7 @@ pub(super) const WEIGHTS: Door = Door {
         vec![join_safetensors(plain.to_string().as_bytes(), data), written]
     },
     header: is_safetensors,
-    change: |bytes, dice| match dice.one_in(3) {
-        true => change_metadata(bytes, dice),
-        false => change_safetensors(bytes, dice),
-    },
+    change,
     mend: |bytes| mend_safetensors(bytes),
     enter: |bytes, folder| {
         let path = file(folder, "weights.safetensors", bytes);
@@ -51,10 +48,7 @@ pub(super) const CHAINS: Door = Door {
         })]
     },
     header: is_safetensors,
-    change: |bytes, dice| match dice.one_in(3) {
-        true => change_metadata(bytes, dice),
-        false => change_safetensors(bytes, dice),
-    },
+    change,
     mend: |bytes| mend_safetensors(bytes),
     enter: |bytes, folder| {
         let path = file(folder, "chains.safetensors", bytes);
@@ -64,6 +58,14 @@ pub(super) const CHAINS: Door = Door {
         }
     },
 };
+
+/// Another word of the metadata, or of the header and its numbers.
+fn change(bytes: &mut Vec<u8>, dice: &mut Dice) {
+    match dice.one_in(3) {
+        true => change_metadata(bytes, dice),
+        false => change_safetensors(bytes, dice),
+    }
+}
 
 /// The bytes of a file that `write` writes.
 pub(super) fn in_memory(write: impl FnOnce(&Path)) -> Vec<u8> {
