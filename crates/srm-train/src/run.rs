@@ -36,6 +36,7 @@ impl Trainer {
         let Config { log, checkpoint, train, .. } = self.config.clone();
         self.begun.0 = Instant::now();
         self.stop_when(stop);
+        // what this call found on the disk, or a rollback has put there
         let mut saved = self.state.update;
         while self.state.update < train.updates || self.state.due != Due::Nothing {
             if self.state.due == Due::Nothing {
@@ -70,7 +71,6 @@ impl Trainer {
             };
             if let Some(occasion) = occasion {
                 sink.checkpoint(self, occasion)?;
-                saved = t;
             }
             if stopping {
                 return Ok(End::Interrupted { update: t });

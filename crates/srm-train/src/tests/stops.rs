@@ -2,9 +2,11 @@
 
 use super::survive::{bytes, metrics, resume, trainer};
 use super::{config, create};
-use crate::{Due, End, checkpoint};
+use crate::{Due, End, Occasion, Sink, Trainer, checkpoint};
 use srm_langevin::Stop;
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -48,4 +50,28 @@ fn a_stop_is_obeyed_in_the_middle_of_a_long_chain() {
     drop(trainer);
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     assert!(fs::read_dir(run.join("checkpoints")).unwrap().next().is_none(), "nothing is done, so nothing is saved");
+}
+
+/// Keeps why checkpoints were asked for, and asks to stop after the first.
+struct Asked(Vec<Occasion>, Arc<AtomicBool>);
+
+impl Sink for Asked {
+    fn checkpoint(&mut self, _trainer: &Trainer, occasion: Occasion) -> crate::Result<()> {
+        self.0.push(occasion);
+        self.1.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stop_right_after_a_checkpoint_saves_again_since_that_one_may_have_failed_on_a_full_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, asked) = (config(&[]), Arc::new(AtomicBool::new(false)));
+    let stop = Stop::when({
+        let asked = Arc::clone(&asked);
+        move || asked.load(Ordering::Relaxed)
+    });
+    let mut sink = Asked(Vec::new(), asked);
+    let end = trainer(folder.path(), &config).run(&mut sink, &stop).unwrap();
+    assert_eq!((end, sink.0), (End::Interrupted { update: 4 }, vec![Occasion::Regular, Occasion::Interrupt]));
 }
