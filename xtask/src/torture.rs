@@ -29,6 +29,8 @@ const SHORT: (u64, u64) = (33, 2);
 const CASES: u64 = 20;
 /// Longest delay of a kill after the begin of a call, in microseconds; a score takes about so long.
 const DELAY: u64 = 20_000;
+/// Name of a torture's folder, before its process number.
+const WORK: &str = "work-";
 const NO_SPACE: i32 = 28;
 const READ_ONLY: i32 = 30;
 
@@ -74,7 +76,8 @@ pub fn run(args: Args) -> Result<()> {
         None => workspace::build_srm()?,
     };
     let begun = Instant::now();
-    let root = out.join(format!("work-{}", std::process::id()));
+    remove_leftovers(&out)?;
+    let root = out.join(format!("{WORK}{}", std::process::id()));
     fs::create_dir_all(&root).with_context(|| format!("cannot create {}", root.display()))?;
     let bench = Bench::new(&root, srm)?;
     let mut whole = BTreeMap::new();
@@ -102,6 +105,20 @@ pub fn run(args: Args) -> Result<()> {
     })?;
     fs::remove_dir_all(&root).with_context(|| format!("cannot remove {}", root.display()))?;
     tally.report(begun.elapsed(), args.seed)
+}
+
+/// Delete the folders of tortures that were killed themselves.
+fn remove_leftovers(out: &Path) -> Result<()> {
+    for entry in fs::read_dir(out).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(process) = name.strip_prefix(WORK)
+            && !Path::new("/proc").join(process).exists()
+        {
+            let path = entry.path();
+            fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// One program from its beginning to its end, killed on the way as often as phases want it.
@@ -229,5 +246,20 @@ fn disturb(
     match faults.is_empty() {
         true => Ok(()),
         false => tally.broken(name, &faults, &[fault], place),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_torture_left_is_removed_and_a_live_one_keeps_its_folder() {
+        let out = tempfile::tempdir().unwrap();
+        let names = [format!("{WORK}{}", std::process::id()), format!("{WORK}4294967295"), "broken-1".to_owned()];
+        names.iter().for_each(|name| fs::create_dir_all(out.path().join(name).join("0-Train")).unwrap());
+        remove_leftovers(out.path()).unwrap();
+        assert_eq!(names.map(|name| out.path().join(name).exists()), [true, false, true]);
+        remove_leftovers(&out.path().join("nothing")).unwrap();
     }
 }
