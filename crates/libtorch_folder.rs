@@ -36,13 +36,17 @@ pub fn misleading(folder: &Path, variable: impl Fn(&str) -> Option<OsString>) ->
         .collect()
 }
 
+/// Files that a libtorch to build with has.
+pub const FILES: [&str; 4] =
+    ["lib/libtorch_cpu.so", "lib/libtorch.so", "lib/libc10.so", "include/torch/csrc/autograd/engine.h"];
+
 /// The version of the libtorch in `folder` when srm can be built with it.
 ///
 /// # Errors
 /// Why it cannot.
 pub fn usable(folder: &Path) -> Result<String, String> {
     let shown = folder.display();
-    for file in ["lib/libtorch_cpu.so", "lib/libtorch.so", "lib/libc10.so", "include/torch/csrc/autograd/engine.h"] {
+    for file in FILES {
         if !folder.join(file).exists() {
             return Err(format!(
                 "{shown} is no libtorch: {file} is missing; give the folder that contains lib/ and include/"

@@ -27,7 +27,11 @@ fn main() {
         println!("cargo::error={problem}");
     }
     let Some(folder) = folder else { return };
-    println!("cargo:rerun-if-changed={}", folder.join("build-version").display());
+    // one that is not there would make cargo build anew each time
+    let stated = ["build-version", "include/torch/headeronly/version.h"].map(|name| folder.join(name));
+    if let Some(stated) = stated.iter().find(|stated| stated.exists()) {
+        println!("cargo:rerun-if-changed={}", stated.display());
+    }
     if let Ok(lib) = fs::canonicalize(folder.join("lib")) {
         // One argument each: -Wl would cut a path at its commas.
         for word in ["--disable-new-dtags", "-rpath", &lib.display().to_string()] {

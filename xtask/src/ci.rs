@@ -2,7 +2,6 @@
 
 use crate::{setup, test, tidy, workspace};
 use anyhow::Result;
-use std::process::Stdio;
 
 /// Options of `cargo xtask ci`.
 #[derive(clap::Args)]
@@ -32,11 +31,7 @@ pub fn run(args: Args) -> Result<()> {
 
 /// Whether a component of the Rust tool chain is there; a machine without it still runs the tests.
 fn installed(component: &str) -> bool {
-    let found = workspace::cargo([component, "--version"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
+    let found = workspace::succeeds(&mut workspace::cargo([component, "--version"]));
     if !found {
         eprintln!(
             "cargo {component} is not installed: this check is left out (rustup component add {})",

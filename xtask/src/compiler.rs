@@ -1,11 +1,8 @@
 //! Look for the compilers that the bindings to libtorch are built with, by the words that CXX and CC hold.
 
+use crate::workspace;
 use anyhow::{Result, ensure};
-use std::{
-    ffi::OsString,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{ffi::OsString, path::Path, process::Command};
 
 /// Check that the compiler of `name` (CXX or CC, else `usual`) runs; `package` has it on Debian.
 ///
@@ -13,16 +10,8 @@ use std::{
 /// It does not run; the message names it and the remedy.
 pub fn check(name: &str, usual: &str, package: &str, variable: impl Fn(&str) -> Option<OsString>) -> Result<()> {
     let words = words(name, usual, variable);
-    let found = Command::new(&words[0])
-        .args(&words[1..])
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
     ensure!(
-        found,
+        workspace::succeeds(Command::new(&words[0]).args(&words[1..]).arg("--version")),
         "no compiler: `{}` does not run, and the bindings to libtorch need it; install it (Debian, Ubuntu: apt-get install {package}) or name another in {name}",
         words.join(" ")
     );

@@ -255,7 +255,7 @@ const WEB_PAGE: &str =
     "answered with a web page instead of the file (Google Drive does so when the file's daily quota is used up)";
 
 /// Whether a file begins like a web page, which no file that we fetch does.
-pub fn is_web_page(beginning: &[u8]) -> bool {
+fn is_web_page(beginning: &[u8]) -> bool {
     let text = String::from_utf8_lossy(&beginning[..beginning.len().min(512)])
         .trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n'])
         .to_ascii_lowercase();

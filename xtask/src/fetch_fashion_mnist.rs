@@ -118,13 +118,9 @@ fn fetch(missing: &[&Part], folder: &Path, mirror: Option<&str>) -> Result<()> {
     let Err(first) = from_mirrors else { return Ok(()) };
     eprintln!("no mirror delivers it; trying the Debian package {PACKAGE}");
     let scratch = folder.join("package");
-    let remove = || match scratch.exists() {
-        true => fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {}", scratch.display())),
-        false => Ok(()),
-    };
-    remove()?; // what a killed run left may be half a package
+    workspace::remove_folder(&scratch)?; // what a killed run left may be half a package
     let from_package = unpack_package(&scratch).and_then(|files| take_from(&files, missing, folder));
-    remove()?;
+    workspace::remove_folder(&scratch)?;
     from_package.map_err(|second| {
         anyhow!("{first:#}; and the Debian package: {second:#}; download the four files {} … elsewhere and give their folder with --from DIR", PARTS[0].name)
     })

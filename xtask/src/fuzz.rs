@@ -50,13 +50,14 @@ pub fn run(args: &Args) -> Result<()> {
     setup::ensure_done()?;
     let this = env::current_exe().context("cannot find this program")?;
     let mut build = workspace::cargo(["build", "--package", "srm-fuzz", "--features", "engine"]);
-    workspace::run(build.env("RUSTC_WORKSPACE_WRAPPER", this).env(INSTRUMENTING, "1"))?;
+    let build = build.env("RUSTC_WORKSPACE_WRAPPER", this).env(INSTRUMENTING, "1");
+    let program = workspace::build(build, "srm-fuzz")?;
     let metadata = workspace::metadata()?;
     let target = Path::new(metadata["target_directory"].as_str().context("cargo metadata names no target directory")?);
     let out = target.join("fuzz");
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     let inputs = if args.short { SHORT } else { args.inputs };
-    let mut campaign = Command::new(target.join("debug/srm-fuzz"));
+    let mut campaign = Command::new(program);
     campaign
         .arg("campaign")
         .args(["--inputs", &inputs.to_string(), "--seed", &args.seed.to_string(), "--out"])

@@ -16,7 +16,7 @@ use std::{
     env,
     fmt::Write as _,
     fs::{self, File},
-    io::ErrorKind,
+    io::{ErrorKind, Write as _},
     path::{self, Path, PathBuf},
 };
 
@@ -51,7 +51,7 @@ pub fn replace(folder: &Path, fill: impl FnOnce(&Path) -> Result<Vec<Entry>>) ->
     };
     let (new, old) = (beside("new"), beside("old"));
     for leftover in [&new, &old] {
-        remove(leftover)?;
+        workspace::remove_folder(leftover)?;
     }
     fs::create_dir_all(&new).with_context(|| format!("cannot create {}", new.display()))?;
     let mut entries = fill(&new)?;
@@ -73,14 +73,7 @@ pub fn replace(folder: &Path, fill: impl FnOnce(&Path) -> Result<Vec<Entry>>) ->
         fs::rename(folder, &old).with_context(|| format!("cannot move the old {} away", folder.display()))?;
     }
     fs::rename(&new, folder).with_context(|| format!("cannot rename {} to {}", new.display(), folder.display()))?;
-    remove(&old)
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    match folder.exists() {
-        true => fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display())),
-        false => Ok(()),
-    }
+    workspace::remove_folder(&old)
 }
 
 /// Compare a folder with its manifest: sizes always, contents of the files that are newer than the manifest, of all with `thorough`.
@@ -107,7 +100,7 @@ pub fn check(folder: &Path, thorough: bool) -> Result<State> {
     }
     if newer {
         // A copied cache is newer than its manifest; checked once, it need not be read again. A read-only one is read each time.
-        let _ = fs::write(&manifest_path, &manifest);
+        let _ = srm_data::write_whole(&manifest_path, |file| file.write_all(manifest.as_bytes()));
     }
     Ok(if manifest.lines().any(|line| line.ends_with(" build-version")) {
         State::Whole

@@ -61,10 +61,7 @@ pub fn run(args: Args) -> Result<()> {
             args.verify,
         )?;
     }
-    if wheels.exists() {
-        fs::remove_dir_all(&wheels).with_context(|| format!("cannot remove {}", wheels.display()))?;
-    }
-    Ok(())
+    workspace::remove_folder(&wheels)
 }
 
 /// Run the default set-up unless a libtorch is there; other tasks call this first.

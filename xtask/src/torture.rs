@@ -7,7 +7,7 @@ mod program;
 mod server;
 mod tally;
 
-use crate::workspace;
+use crate::{setup, workspace};
 use anyhow::{Context, Result, bail};
 use jobs::{Bench, Kind, Unbroken};
 use program::{Ending, Fault, Place, Random};
@@ -73,7 +73,10 @@ pub fn run(args: Args) -> Result<()> {
     let tally = Tally::new(kills, args.only.as_deref(), &out)?;
     let srm = match args.program {
         Some(path) => fs::canonicalize(&path).with_context(|| format!("{} is not there", path.display()))?,
-        None => workspace::build_srm()?,
+        None => {
+            setup::ensure_done()?;
+            workspace::build_srm()?
+        }
     };
     let begun = Instant::now();
     remove_leftovers(&out)?;
@@ -81,10 +84,9 @@ pub fn run(args: Args) -> Result<()> {
     fs::create_dir_all(&root).with_context(|| format!("cannot create {}", root.display()))?;
     let bench = Bench::new(&root, srm)?;
     let mut whole = BTreeMap::new();
-    for kind in Kind::KILLED.into_iter().chain([Kind::Calm]) {
-        if tally.wants(kind) || kind == Kind::Calm && args.only.is_none() {
-            whole.insert(kind, bench.unbroken(kind)?);
-        }
+    let killed = Kind::KILLED.into_iter().filter(|kind| tally.wants(*kind));
+    for kind in killed.chain(args.only.is_none().then_some(Kind::Calm)) {
+        whole.insert(kind, bench.unbroken(kind)?);
     }
     let worker = |number: u64| -> Result<()> {
         let mut random = Random(args.seed.wrapping_mul(WORKERS).wrapping_add(number));

@@ -98,12 +98,26 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Whether a command runs and ends well; what it prints is not shown.
+pub fn succeeds(command: &mut Command) -> bool {
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    quiet.status().is_ok_and(|status| status.success())
+}
+
+/// Delete a folder; where there is none, all is well.
+///
+/// # Errors
+/// It cannot be deleted.
+pub fn remove_folder(folder: &Path) -> Result<()> {
+    match folder.exists() {
+        true => fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display())),
+        false => Ok(()),
+    }
+}
+
 /// Whether an MPI library can be built against, with the libclang that its bindings need, and run.
 pub fn has_mpi() -> bool {
-    let runs = |program: &str| {
-        let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        found.is_ok_and(|status| status.success())
-    };
+    let runs = |program: &str| succeeds(Command::new(program).arg("--version"));
     runs("mpicc") && runs("mpirun") && (env::var_os("LIBCLANG_PATH").is_some() || has_libclang(Path::new("/usr")))
 }
 
@@ -135,18 +149,25 @@ pub fn build_srm() -> Result<PathBuf> {
 /// # Errors
 /// The build fails.
 pub fn build_srm_with(more: &[&str]) -> Result<PathBuf> {
-    let mut command = cargo(["build", "--package", "srm-cli", "--message-format=json-render-diagnostics"]);
-    let (line, ended) = captured(command.args(more))?;
+    build(cargo(["build", "--package", "srm-cli"]).args(more), "srm")
+}
+
+/// Run a build of cargo's; where the program of that name lies then.
+///
+/// # Errors
+/// The build fails.
+pub fn build(command: &mut Command, program: &str) -> Result<PathBuf> {
+    let (line, ended) = captured(command.arg("--message-format=json-render-diagnostics"))?;
     if !ended.status.success() {
         bail!("`{line}` failed ({}); its own message stands above", ended.status);
     }
-    executable(&ended.stdout).with_context(|| format!("`{line}` names no executable"))
+    executable(&ended.stdout, program).with_context(|| format!("`{line}` names no executable"))
 }
 
-/// Where cargo's messages say that srm lies: a target folder and a target machine of the user's own change it.
-fn executable(messages: &[u8]) -> Option<PathBuf> {
+/// Where cargo's messages say that a program lies: a target folder and a target machine of the user's own change it.
+fn executable(messages: &[u8], program: &str) -> Option<PathBuf> {
     let messages = serde_json::Deserializer::from_slice(messages).into_iter::<serde_json::Value>().flatten();
-    let mut found = messages.filter(|message| message["target"]["name"] == "srm");
+    let mut found = messages.filter(|message| message["target"]["name"] == program);
     found.find_map(|message| Some(message["executable"].as_str()?.into()))
 }
 
@@ -245,8 +266,8 @@ mod tests {
 {"reason":"compiler-artifact","target":{"name":"srm"},"executable":"/t/x86_64-unknown-linux-gnu/debug/srm"}
 {"reason":"build-finished","success":true}
 "#;
-        assert_eq!(executable(messages).unwrap(), Path::new("/t/x86_64-unknown-linux-gnu/debug/srm"));
-        assert_eq!(executable(b""), None);
+        assert_eq!(executable(messages, "srm").unwrap(), Path::new("/t/x86_64-unknown-linux-gnu/debug/srm"));
+        assert_eq!(executable(b"", "srm"), None);
     }
 
     #[test]

@@ -173,10 +173,11 @@ pub fn identify(path: &Path) -> Option<Kind> {
     }
     let mut beginning = Vec::with_capacity(BEGINNING);
     File::open(path).ok()?.take(BEGINNING as u64).read_to_end(&mut beginning).ok()?;
-    match identify_bytes(&beginning) {
-        Some(_) if beginning.starts_with(b"PK") => of_archive(path).or_else(|| identify_bytes(&beginning)),
-        None | Some(Kind::Text) => identify_name(path).or_else(|| identify_bytes(&beginning)),
-        known => known,
+    let known = identify_bytes(&beginning);
+    match known {
+        Some(_) if beginning.starts_with(b"PK") => of_archive(path).or(known),
+        None | Some(Kind::Text) => identify_name(path).or(known),
+        _ => known,
     }
 }
 
@@ -206,7 +207,7 @@ pub fn identify_bytes(beginning: &[u8]) -> Option<Kind> {
 
 /// What a file of this name should be, by its ending or by its name where that is an ending alone (`.gif`); formats that
 /// are read, and those whose content always tells them, are not among these.
-pub fn identify_name(path: &Path) -> Option<Kind> {
+pub(crate) fn identify_name(path: &Path) -> Option<Kind> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
     let foreign = |ending: &str| FOREIGN.iter().find(|(known, _)| *known == ending).map(|(_, format)| *format);
     match name.rsplit_once('.')?.1 {

@@ -32,7 +32,7 @@ pub use batcher::{Batcher, Pick, fill_batch};
 pub use chart::Chart;
 pub use error::DataError;
 pub use gallery::{Gallery, read_gallery};
-pub use identify::{BEGINNING, Kind, identify, identify_bytes, identify_name};
+pub use identify::{BEGINNING, Kind, identify, identify_bytes};
 pub use image_set::ImageSet;
 pub use nearest::{Neighbour, nearest};
 pub use picture::{grid, to_u8, write_grid, write_npy, write_pngs};

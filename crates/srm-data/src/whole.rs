@@ -139,6 +139,9 @@ fn remove_leftover(temporary: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => other,
     };
+    if fs::symlink_metadata(temporary).is_ok_and(|there| there.is_symlink()) {
+        return gone_is_well(fs::remove_file(temporary)); // no writer of ours makes a link
+    }
     // for writing, since network disks give an exclusive lock to no reader
     let opened = File::options().read(true).write(true).open(temporary).or_else(|_| File::open(temporary));
     let file = match opened {

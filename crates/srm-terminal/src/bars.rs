@@ -24,6 +24,9 @@ pub enum Unit {
     BytesOf(String),
 }
 
+/// Longest time between two lines that may be asked for, in seconds: the clock knows no end of longer ones.
+const LONGEST: f64 = 1e9;
+
 /// Bars on stderr, one below the other; or lines.
 #[derive(Clone)]
 pub struct Bars {
@@ -63,7 +66,7 @@ impl Bars {
             return Bars { drawn: MultiProgress::new(), lines: None };
         }
         let asked = env::var("SRM_PROGRESS_SECONDS").ok().and_then(|text| text.trim().parse::<f64>().ok());
-        let interval = asked.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let interval = asked.and_then(|seconds| Duration::try_from_secs_f64(seconds.min(LONGEST)).ok());
         // a closed stderr must not stop the work
         let print = |line: &str| drop(writeln!(io::stderr().lock(), "{line}"));
         Bars::lines(interval.filter(|interval| !interval.is_zero()).unwrap_or(INTERVAL), Box::new(print))

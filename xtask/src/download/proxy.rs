@@ -28,15 +28,14 @@ impl Proxy {
     /// # Errors
     /// The variable's value is no address of a proxy.
     pub fn of(url: &str, variables: &Variables) -> Result<Option<Proxy>> {
-        let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-        let authority = rest.split('/').next().unwrap_or(rest);
+        let scheme = url.split_once("://").map_or("http", |(scheme, _)| scheme);
         let read = |name: &str| {
             [name.to_owned(), name.to_ascii_uppercase()].into_iter().find_map(|name| {
                 let value = variables(&name)?.to_str()?.trim().to_owned();
                 (!value.is_empty()).then_some((name, value))
             })
         };
-        if read("no_proxy").is_some_and(|(_, list)| excepts(&list, authority)) {
+        if read("no_proxy").is_some_and(|(_, list)| excepts(&list, super::host(url))) {
             return Ok(None);
         }
         let Some((variable, value)) = read(&format!("{scheme}_proxy")).or_else(|| read("all_proxy")) else {

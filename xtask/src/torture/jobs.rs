@@ -91,6 +91,7 @@ impl Bench {
         let bench = Self { faults: Faults::compile(root)?, srm, root: root.to_owned(), server, served };
         bench.make_photos()?;
         bench.make_libtorch()?;
+        fs::write(root.join("training.json"), include_str!("training.json"))?;
         // the sets that a run of preprocess finds in its place
         let earlier = PreprocessOptions::new(&root.join("photos"), Crop::None, 16, &root.join("earlier/x.npy"));
         srm_data::preprocess(&earlier, &|_, _| true)?;
@@ -116,10 +117,8 @@ impl Bench {
     /// What the set-up takes for a libtorch: its files' names with a few bytes in each.
     fn make_libtorch(&self) -> Result<()> {
         let mut zip = ZipWriter::new(fs::File::create(self.root.join("libtorch.zip"))?);
-        let needed =
-            ["lib/libtorch_cpu.so", "lib/libtorch.so", "lib/libc10.so", "include/torch/csrc/autograd/engine.h"];
         let more = (0..20).map(|number| format!("include/torch/{number}.h"));
-        for name in needed.map(str::to_owned).into_iter().chain(more) {
+        for name in crate::libtorch::folder::FILES.map(str::to_owned).into_iter().chain(more) {
             zip.start_file(format!("libtorch/{name}"), SimpleFileOptions::default())?;
             zip.write_all(name.repeat(100).as_bytes())?;
         }
@@ -160,7 +159,7 @@ impl Bench {
             }
             Kind::FetchFrom => {
                 command.args(["fetch-celeba", "--from"]).arg(self.root.join("photos"));
-                command.env("LIBTORCH", workspace::root().join(".libtorch"));
+                command.env("LIBTORCH", crate::libtorch::in_use());
             }
         }
         if !matches!(kind, Kind::Train | Kind::Calm) {
@@ -189,9 +188,7 @@ impl Bench {
         }
         fs::create_dir_all(folder)?;
         match kind {
-            Kind::Train | Kind::Calm => {
-                fs::write(self.root.join("training.json"), include_str!("training.json"))?;
-            }
+            Kind::Train | Kind::Calm => {}
             Kind::Preprocess => {
                 for name in ["x.npy", "x.json"] {
                     fs::copy(self.root.join("earlier").join(name), folder.join(name))?;

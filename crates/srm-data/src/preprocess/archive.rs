@@ -11,8 +11,9 @@ use crate::{
 use flate2::read::MultiGzDecoder;
 use std::{
     collections::BTreeMap,
+    fmt::Display,
     fs::File,
-    io::{self, BufWriter, Cursor, Read, Write},
+    io::{self, BufWriter, Cursor, ErrorKind, Read, Write},
     ops::Range,
     path::Path,
 };
@@ -118,10 +119,10 @@ pub(crate) fn list_tar(path: &Path, map: Map, scratch: &Path) -> Result<TarConte
         let file = tempfile::tempfile_in(scratch).map_err(DataError::io("unpack pictures in", scratch))?;
         let most = LARGEST_FILE.saturating_add(MOST_UNPACKED.saturating_mul(packed.len() as u64));
         let copy = file.try_clone().map_err(DataError::io("unpack pictures in", scratch))?;
-        lister.store = Some(Store { file: BufWriter::new(copy), written: 0, most });
+        lister.store = Some(Store { file: BufWriter::new(copy), scratch, written: 0, most });
         lister.list(Archive::new(MultiGzDecoder::new(packed)).entries())?;
         if let Some(mut store) = lister.store.take() {
-            store.file.flush().map_err(DataError::io("unpack pictures in", scratch))?;
+            store.file.flush().map_err(|error| store.no_room(error))?;
         }
         return lister.done(|| Map::of(&file, path));
     }
@@ -130,22 +131,29 @@ pub(crate) fn list_tar(path: &Path, map: Map, scratch: &Path) -> Result<TarConte
     let end = lister.end.checked_next_multiple_of(TAR_BLOCK);
     let rest = end.and_then(|end| packed.get(end..)).unwrap_or_default();
     if rest.first_chunk() != Some(&[0; TAR_BLOCK]) {
-        return Err(lister.damaged("its end mark is missing"));
+        return Err(damaged(path, &"its end mark is missing"));
     }
     lister.done(|| Ok(map.clone()))
 }
 
 /// Where pictures are unpacked to.
-struct Store {
+struct Store<'a> {
     file: BufWriter<File>,
+    scratch: &'a Path,
     written: u64,
     most: u64,
+}
+
+impl Store<'_> {
+    fn no_room(&self, error: io::Error) -> DataError {
+        DataError::io("unpack pictures in", self.scratch)(error)
+    }
 }
 
 struct Lister<'a> {
     path: &'a Path,
     /// None where the archive's own bytes serve.
-    store: Option<Store>,
+    store: Option<Store<'a>>,
     cifar: Vec<Records>,
     /// By name; a later entry replaces one of the same name, as on unpacking.
     pictures: BTreeMap<String, Range<usize>>,
@@ -154,18 +162,15 @@ struct Lister<'a> {
     end: usize,
 }
 
-impl Lister<'_> {
-    fn damaged(&self, reason: &str) -> DataError {
-        let got = format!("a tar archive that is damaged or cut off ({reason})");
-        DataError::NotASource { path: self.path.to_owned(), got }
-    }
+fn damaged(path: &Path, reason: &dyn Display) -> DataError {
+    let got = format!("a tar archive that is damaged or cut off ({reason})");
+    DataError::NotASource { path: path.to_owned(), got }
+}
 
+impl Lister<'_> {
     fn list<R: Read>(&mut self, entries: io::Result<Entries<'_, R>>) -> Result<(), DataError> {
         let path = self.path;
-        let broken = |error: io::Error| DataError::NotASource {
-            path: path.to_owned(),
-            got: format!("a tar archive that is damaged or cut off ({error})"),
-        };
+        let broken = |error: io::Error| damaged(path, &error);
         for entry in entries.map_err(broken)? {
             let mut entry = entry.map_err(broken)?;
             let place =
@@ -196,7 +201,11 @@ impl Lister<'_> {
                                 ),
                             });
                         }
-                        store.written += io::copy(&mut entry, &mut store.file).map_err(broken)?;
+                        let copied = io::copy(&mut entry, &mut store.file);
+                        store.written += copied.map_err(|error| match error.kind() {
+                            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => store.no_room(error),
+                            _ => broken(error),
+                        })?;
                         start as usize..store.written as usize
                     }
                 };

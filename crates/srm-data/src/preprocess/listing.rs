@@ -1,6 +1,6 @@
 //! Decide by name which files of a folder or archive are pictures, walk folders, and note what is left out.
 
-use crate::{DataError, Kind, identify_name};
+use crate::{DataError, Kind, identify::identify_name};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashSet},

@@ -1,7 +1,7 @@
 //! Read the list that says which photo is for training, validation or test, in the forms in which it goes around.
 
 use crate::{
-    DataError, Kind, identify,
+    BEGINNING, DataError, Kind, identify, identify_bytes,
     preprocess::{Split, listing::file_name},
 };
 use std::{collections::HashMap, fs, path::Path};
@@ -27,7 +27,7 @@ impl PartitionList {
             DataError::NoPartition { path: path.to_owned(), got }
         };
         let text = decode(&bytes).ok_or_else(no_list)?;
-        if identify(path) == Some(Kind::WebPage) {
+        if identify_bytes(&bytes[..bytes.len().min(BEGINNING)]) == Some(Kind::WebPage) {
             return Err(no_list());
         }
         let mut list = Self { names: HashMap::new(), stems: HashMap::new() };

@@ -179,9 +179,9 @@ fn open_folder(folder: &Path) -> Result<Found, DataError> {
     }
     let first = files.first().cloned();
     files.retain(|(name, _)| tally.takes(name));
-    if let Some((name, kind)) =
-        first.filter(|_| files.is_empty()).and_then(|(name, path)| Some((name, identify(&path)?)))
-        && kind != Kind::Text
+    if files.is_empty()
+        && let Some((name, path)) = first
+        && let Some(kind) = identify(&path).filter(|kind| *kind != Kind::Text)
     {
         let got = format!("a folder without pictures; {name} in it is {kind}");
         return Err(DataError::NotASource { path: folder.to_owned(), got });
