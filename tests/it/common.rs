@@ -56,7 +56,12 @@ pub fn command(arguments: &[&str]) -> Command {
 
 /// Run the program to its end.
 pub fn srm(arguments: &[&str]) -> Run {
-    let Output { status, stdout, stderr } = command(arguments).output().expect("the binary was built for this test");
+    run(&mut command(arguments))
+}
+
+/// Run a command made by [`command`] to its end.
+pub fn run(command: &mut Command) -> Run {
+    let Output { status, stdout, stderr } = command.output().expect("the binary was built for this test");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the program writes UTF-8");
     Run { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) }
 }

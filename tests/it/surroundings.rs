@@ -10,13 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::common::{Run, command, folder, root, smoke, srm, text, write_npy};
-
-fn run(command: &mut Command) -> Run {
-    let output = command.output().expect("the binary was built for this test");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the program writes UTF-8");
-    Run { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
-}
+use crate::common::{command, folder, root, run, smoke, srm, text, write_npy};
 
 #[test]
 fn every_command_works_in_a_folder_whose_name_is_not_utf_8() {
@@ -41,9 +35,10 @@ fn every_command_works_in_a_folder_whose_name_is_not_utf_8() {
     ends_well("sample --weights @run --count 24 --out @x.npy");
     ends_well("sample --weights @run --count 4 --out @x.png --chain @c.png --animate @a.png --nearest @x.npy");
     ends_well("sample --weights @run --count 2 --out @pictures");
-    ends_well("interpolate --weights @run --pairs 1 --points 3 --out @i.png --npy @i.npy");
+    ends_well("interpolate --weights @run --pairs 1 --points 3 --out @i.png --npy @i.npy --animate @w.png");
+    fs::copy(Path::new(&file("pictures")).join("000000.png"), file("mask.png")).expect("a picture of the samples");
     ends_well(
-        "reconstruct --weights @run --images @pictures --iterations 2 --out @r.png --npy @r.npy --animate @m.png",
+        "reconstruct --weights @run --images @pictures --iterations 2 --out @r.png --npy @r.npy --animate @m.png --mask @mask.png",
     );
     ends_well(
         "evaluate --weights @run --newest --data @x.npy --count 8 --out @e.json --save-stats @s.npz --nearest @n.png",

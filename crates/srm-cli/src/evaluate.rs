@@ -46,11 +46,13 @@ pub fn run(arguments: &EvaluateArguments, team: &dyn Team, output: &Output) -> R
     let machine = Machine::open(&arguments.compute)?;
     let begun = Instant::now();
     let net = FeatureNetwork::open(&arguments.features, machine.device)?;
-    tch::set_num_threads(arguments.compute.threads() as i32);
+    // on a GPU, which one thread drives, libtorch's own threads make the covariances
+    let threads = if machine.device.is_cuda() { arguments.compute.threads() } else { machine.threads };
+    tch::set_num_threads(threads as i32);
     interrupt::watch(output.clone())?;
     let reference = Reference::open(&arguments.data, arguments.data_count.map(|count| count as usize), &net)?;
     refuse(arguments, &reference)?;
-    ranks::same(team, "images in --data", || Ok(reference.fingerprint()))?;
+    ranks::same(team, "images in --data", || reference.fingerprint())?;
     let real = RealSide { real: reference.real(&net, team, output)?, reference };
     if let (Some(path), Some(real)) = (&arguments.save_stats, &real.real) {
         real.moments.save(path, net.identity())?;

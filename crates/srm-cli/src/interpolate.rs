@@ -75,7 +75,7 @@ pub fn run(arguments: &InterpolateArguments, output: &Output) -> Result<()> {
         "seed": arguments.seed, "noise": generator.noise_name(), "steps": generator.run.config().steps,
         "device": generator.machine.device_name(), "seconds": seconds, "out": Shown(&arguments.out),
         "npy": arguments.npy.as_deref().map(Shown),
-        "animate": arguments.animate, "shape": images.shape(),
+        "animate": arguments.animate.as_deref().map(Shown), "shape": images.shape(),
         "smoothness": { "neighbours": steps, "mean": mean(&all), "largest": largest, "ends": ends },
     });
     let text = format!(

@@ -98,9 +98,9 @@ fn start_again(folder: &Path) {
     const PRELOAD: &str = "LD_PRELOAD";
     let before = env::var_os(PRELOAD).unwrap_or_default();
     let libraries = NEEDED.map(|name| folder.join(name).into_os_string());
-    let unsayable = |library: &OsString| library.to_string_lossy().contains([' ', ':']);
     // Tried before and not loaded, or a name that LD_PRELOAD cannot hold.
-    if before.to_string_lossy().contains(&*folder.to_string_lossy()) || libraries.iter().any(unsayable) {
+    let tried = |library: &str| before.to_string_lossy().contains(library);
+    if libraries.iter().map(|library| library.to_string_lossy()).any(|name| tried(&name) || name.contains([' ', ':'])) {
         return;
     }
     let mut list = libraries.join(&OsString::from(":"));

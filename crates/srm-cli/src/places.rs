@@ -102,23 +102,15 @@ impl Places {
 /// # Errors
 /// The places where it is not.
 pub fn shipped(name: &Path) -> Result<PathBuf, Vec<PathBuf>> {
+    if name.is_file() {
+        return Ok(name.to_owned());
+    }
     let here = absolute(".").unwrap_or_default();
     let program = std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned));
     let mut folders = up_to_the_repository(&here);
     folders.extend(program.iter().flat_map(|folder| up_to_the_repository(folder)));
-    if name.is_file() {
-        return Ok(name.to_owned());
-    }
-    let mut tried = Vec::new();
-    for path in folders.iter().map(|folder| folder.join(name)) {
-        if path.is_file() {
-            return Ok(path);
-        }
-        if !tried.contains(&path) {
-            tried.push(path);
-        }
-    }
-    Err(tried)
+    let places = Places(folders);
+    places.0.iter().map(|folder| folder.join(name)).find(|path| path.is_file()).ok_or_else(|| places.tried(name))
 }
 
 /// A folder and those above it up to the repository's; without a repository the folder and the one above it.

@@ -14,7 +14,7 @@ use tch::Tensor;
 use crate::{
     animation,
     arguments::{MethodChoice, ReconstructArguments},
-    failure::{Failure, usage},
+    failure::{self, Failure, usage},
     generator::Generator,
     images::{digest, gallery, prepare_output},
     interrupt,
@@ -64,8 +64,12 @@ pub fn run(arguments: &ReconstructArguments, team: &dyn Team, output: &Output) -
         !interrupt::asked()
     };
     let block = generator.options.spread.block;
-    let found = shared::reconstruct(team, &generator.run, block, (&target, mask.as_ref()), &options, &mut seen)?;
+    let found = shared::reconstruct(team, &generator.run, block, (&target, mask.as_ref()), &options, &mut seen);
     bar.finish_and_clear();
+    let found = found.map_err(|error| match failure::is_stop(&*error) {
+        true => Failure::Abandoned("interrupted before anything was found; nothing was written".to_owned()).into(),
+        false => error,
+    })?;
     let seconds = begun.elapsed().as_secs_f64();
     if team.rank() > 0 {
         return interrupted();
@@ -184,7 +188,7 @@ fn report(
         "command": "reconstruct", "weights": Shown(&generator.file), "images": Shown(&arguments.images), "count": count,
         "iterations": options.iterations, "method": method.name(), "step": options.step,
         "latent": arguments.latent.name(), "starts": options.starts, "noise": generator.noise_name(),
-        "seed": options.seed, "steps": generator.run.config().steps, "mask": arguments.mask,
+        "seed": options.seed, "steps": generator.run.config().steps, "mask": arguments.mask.as_deref().map(Shown),
         "observed_noise": arguments.observed_noise, "device": generator.machine.device_name(), "seconds": seconds,
         "out": Shown(&arguments.out), "npy": arguments.npy.as_deref().map(Shown),
         "animate": arguments.animate.as_deref().map(Shown),

@@ -69,7 +69,7 @@ impl Scorer {
     /// # Errors
     /// Features that are not finite, Ctrl-C.
     pub fn prepare(&mut self, team: &dyn Team, output: &Output) -> Result<()> {
-        ranks::same(team, "images in evaluate.images", || Ok(self.reference.fingerprint()))?;
+        ranks::same(team, "images in evaluate.images", || self.reference.fingerprint())?;
         let found = with_threads(self.spread.threads, || self.reference.real(&self.net, team, output));
         self.real = found.context("cannot score the run (section evaluate of the config)")?;
         Ok(())

@@ -1,6 +1,9 @@
 //! Compare samples with real images: what `srm evaluate` and the scores of a training run share.
 
-use std::{ops::Range, path::Path};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 use ndarray::Array4;
@@ -46,8 +49,8 @@ const PADDING: usize = 2;
 pub enum Reference {
     /// Real images.
     Images(ImageSet),
-    /// Mean and covariance of their features alone, and SHA-256 of the file.
-    Statistics(Moments, String),
+    /// Mean and covariance of their features alone, and the file.
+    Statistics(Moments, PathBuf),
 }
 
 impl Reference {
@@ -67,7 +70,7 @@ impl Reference {
                 path.display()
             )));
         }
-        Ok(Reference::Statistics(Moments::load(path, net.identity())?, sha256_of_file(path)?))
+        Ok(Reference::Statistics(Moments::load(path, net.identity())?, path.to_owned()))
     }
 
     /// The images; statistics have none.
@@ -87,10 +90,13 @@ impl Reference {
     }
 
     /// A short name of the content.
-    pub fn fingerprint(&self) -> String {
+    ///
+    /// # Errors
+    /// The file can no longer be read.
+    pub fn fingerprint(&self) -> Result<String> {
         match self {
-            Reference::Images(images) => images.fingerprint(),
-            Reference::Statistics(_, sha256) => sha256.clone(),
+            Reference::Images(images) => Ok(images.fingerprint()),
+            Reference::Statistics(_, path) => Ok(sha256_of_file(path)?),
         }
     }
 

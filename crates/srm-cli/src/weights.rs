@@ -128,14 +128,13 @@ pub fn locate(path: &Path) -> Result<PathBuf> {
     if path.join("weights.safetensors").is_file() {
         return Ok(RunFolder::weights_of(path));
     }
-    let folder = checkpoint_folder(path);
-    if let Some(checkpoint) = RunFolder::newest_checkpoint(&folder)? {
+    if let Some(checkpoint) = RunFolder::newest_checkpoint(path)? {
         return Ok(RunFolder::weights_of(&checkpoint));
     }
     if let Some(file) = HUB.iter().map(|name| path.join(name)).find(|file| file.is_file()) {
         return Ok(file);
     }
-    match &weights_files(&folder)?[..] {
+    match &weights_files(&checkpoint_folder(path))?[..] {
         [file] => Ok(file.clone()),
         [] => bail!(
             "{} holds no checkpoint and no weights file; give a run folder of `srm train` that has written one, or a \

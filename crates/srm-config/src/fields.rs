@@ -145,7 +145,7 @@ impl<'a> Fields<'a> {
 
     /// Read a number > 0 that may be absent.
     pub(crate) fn optional_positive(&mut self, name: &'static str) -> Option<Option<f64>> {
-        self.read(name, Some(None), POSITIVE_OR_ABSENT, |value| positive(value).map(Some))
+        self.read(name, Some(None), &format!("{POSITIVE}, or absent"), |value| positive(value).map(Some))
     }
 
     /// Read a number >= 0.
@@ -228,7 +228,6 @@ pub(crate) fn one_or_more(value: &Value) -> Option<usize> {
 
 /// What [`positive`] asks for.
 pub(crate) const POSITIVE: &str = "must be a number > 0 that f32 holds, 1.2e-38 to 3.4e38";
-const POSITIVE_OR_ABSENT: &str = "must be a number > 0 that f32 holds, 1.2e-38 to 3.4e38, or absent";
 /// What [`not_negative`] asks for.
 pub(crate) const NOT_NEGATIVE: &str = "must be a number >= 0 that f32 holds, up to 3.4e38";
 

@@ -116,7 +116,7 @@ pub(crate) fn load_bytes(path: &Path, bytes: &[u8], key: Option<&str>, device: D
 ///
 /// # Errors
 /// All name the file: [`EnergyError::Io`], [`EnergyError::DamagedFile`], [`EnergyError::OtherFile`],
-/// [`EnergyError::NoTensor`], [`EnergyError::SeveralNets`], [`EnergyError::InFile`] around a tensor of another kind.
+/// [`EnergyError::NoTensor`], [`EnergyError::SeveralTensors`], [`EnergyError::InFile`] around a tensor of another kind.
 pub fn read_state_dict(path: &Path, known: &str) -> Result<Vec<(String, Tensor)>> {
     let bytes = read(path)?;
     let mut archive = Archive::open(path, &bytes)?;

@@ -6,7 +6,6 @@
 use crate::record::Record;
 use anyhow::{Context, Result, anyhow};
 use serde_json::json;
-use srm_fuzz::DOORS;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -91,7 +90,7 @@ fn lines(reached: &[u8]) -> Result<BTreeMap<String, Lines>> {
 
 /// Print how many lines of the door's own sources its inputs have reached, and which they have not.
 pub(crate) fn print_lines(door: &str, record: &Path) -> Result<bool> {
-    let door = DOORS.iter().find(|known| known.name == door).with_context(|| format!("there is no door {door}"))?;
+    let door = srm_fuzz::door(door).with_context(|| format!("there is no door {door}"))?;
     let record = Record::open(record, None)?;
     let (mut reached, mut all, mut missed) = (0, 0, BTreeMap::new());
     for (file, lines) in lines(record.reached())? {

@@ -60,6 +60,11 @@ pub const DOORS: [&Door; 18] = [
     &messages::MESSAGES,
 ];
 
+/// The door of this name.
+pub fn door(name: &str) -> Option<&'static Door> {
+    DOORS.into_iter().find(|door| door.name == name)
+}
+
 /// Leave the input as it is: the format has nothing to put in order.
 fn no_mending(_bytes: &mut Vec<u8>) {}
 

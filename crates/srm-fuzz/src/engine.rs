@@ -4,7 +4,7 @@ use crate::coverage;
 use crate::record::{LONGEST, Number, Record};
 use anyhow::{Context, Result};
 use libfuzzer_sys as _; // its C++ library is what the declarations below name
-use srm_fuzz::{Bounds, DOORS, Dice, Door, SLOWEST, mutate};
+use srm_fuzz::{Bounds, Dice, Door, SLOWEST, door, mutate};
 use std::cell::RefCell;
 use std::ffi::{CString, c_char, c_int};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
@@ -65,8 +65,7 @@ unsafe extern "C" {
 
 /// Try inputs until there are as many as asked for.
 pub(crate) fn run(args: &Args) -> Result<bool> {
-    let door = DOORS.iter().find(|known| known.name == args.door);
-    let door = *door.with_context(|| format!("there is no door {}", args.door))?;
+    let door = door(&args.door).with_context(|| format!("there is no door {}", args.door))?;
     let (corpus, found) = (args.out.join("corpus"), args.out.join("found"));
     for folder in [&corpus, &found] {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;

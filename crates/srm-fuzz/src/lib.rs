@@ -16,7 +16,7 @@ mod tree;
 
 pub use bounds::{Bounds, Cost, LARGEST, SLOWEST};
 pub use dice::Dice;
-pub use doors::{DOORS, Door};
+pub use doors::{DOORS, Door, door};
 pub use mutate::mutate;
 
 #[cfg(test)]

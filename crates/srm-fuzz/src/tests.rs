@@ -1,6 +1,6 @@
 //! Try a few inputs at every door, and those that once broke something.
 
-use crate::{Bounds, DOORS, Dice, Door, SLOWEST, mutate};
+use crate::{Bounds, DOORS, Dice, Door, LARGEST, SLOWEST, mutate};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -99,6 +99,7 @@ fn more_than_a_gibibyte_is_refused_and_counted() {
     let mut bytes: Vec<u8> = Vec::new();
     assert!(bytes.try_reserve_exact(2 << 30).is_err());
     let cost = bounds.cost();
-    assert!(cost.refused && cost.peak >= 2 << 30, "{cost:?}");
+    // other threads of the test runner may give back a few bytes meanwhile
+    assert!(cost.refused && cost.peak > LARGEST, "{cost:?}");
     assert!(!Bounds::begin().cost().refused);
 }

@@ -5,7 +5,7 @@ use super::archive::{Archive, shown, summary};
 use super::layers::{Layers, published};
 use super::names::{Group, PARAMETERS, groups};
 use super::parameter::Form;
-use crate::{EnergyError, Result};
+use crate::{EnergyError, Result, layer_shapes};
 use srm_config::EnergyConfig;
 
 /// Nets that a message lists at most.
@@ -30,9 +30,10 @@ pub(super) fn read_net(
     layers.refuse_more(&energy, config.is_some()).map_err(in_file)?;
     layers.tell_of_the_rest(path);
     let mut named = Named::new();
-    for (layer, parameters) in &group.layers {
-        for (parameter, parts) in PARAMETERS.iter().zip(parameters) {
-            let name = published(*layer, parameter);
+    // counters may stand at other numbers
+    for layer in (0..layer_shapes(&energy).len()).map(|layer| 2 * layer) {
+        for (parameter, parts) in PARAMETERS.iter().zip(&group.layers[&layer]) {
+            let name = published(layer, parameter);
             let form = Form::of(parts).expect("its form was checked");
             let (values, sigma) = form.values(|part| archive.float(parts[part]))?;
             match sigma {

@@ -7,12 +7,16 @@ use flate2::{Compression, write::GzEncoder};
 use srm_data::{Crop, PreprocessOptions, preprocess};
 use std::io::{Cursor, Write};
 use std::path::Path;
+use std::sync::LazyLock;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 /// Side of the finished images.
 const SIDE: usize = 4;
 /// A label and the three planes of one of CIFAR-10's images.
 pub(super) const CIFAR_RECORD: usize = 3073;
+
+/// A picture to put into folders and archives.
+static PICTURE: LazyLock<Vec<u8>> = LazyLock::new(|| pictures::seeds().swap_remove(0));
 
 pub(super) const FOLDERS: Door = Door {
     name: "folders",
@@ -60,8 +64,7 @@ pub(super) const TARS: Door = Door {
     longest: 1 << 14,
     seeds: || {
         let record = vec![7; CIFAR_RECORD];
-        let picture = pictures::seeds().swap_remove(0);
-        let photos = tar(&[("photos/a.png", &picture), ("photos/b.png", &picture)]);
+        let photos = tar(&[("photos/a.png", &PICTURE), ("photos/b.png", &PICTURE)]);
         let holes = sparse("c/data_batch_1.bin", 1 << 20);
         vec![tar(&[("c/data_batch_1.bin", &record), ("c/readme.html", b"x")]), packed(&photos), photos, holes]
     },
@@ -152,7 +155,6 @@ fn change_tar(bytes: &mut Vec<u8>, dice: &mut Dice) {
 fn enter_folder(bytes: &[u8], folder: &Path) {
     let photos = folder.join("photos");
     clear(&photos);
-    let picture = pictures::seeds().swap_remove(0);
     for line in String::from_utf8_lossy(bytes).lines().take(16) {
         let Some((kind, name)) = line.split_once(' ') else { continue };
         // what would leave the folder, or no name of the system, is left out
@@ -162,7 +164,7 @@ fn enter_folder(bytes: &[u8], folder: &Path) {
         }
         let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
         let _ = made.and_then(|()| match kind {
-            "p" => std::fs::write(&path, &picture),
+            "p" => std::fs::write(&path, &*PICTURE),
             "d" => std::fs::create_dir_all(&path),
             "l" => std::os::unix::fs::symlink(&photos, &path),
             _ => std::fs::write(&path, b"words"),

@@ -1,6 +1,6 @@
 //! Hand in what other ranks send: a team of two, of which the other one sends the input.
 
-use super::{Door, run_folder};
+use super::{Door, no_mending, run_folder};
 use crate::formats::{change_parts, change_safetensors, join_parts, split_parts};
 use crate::{Dice, mutate::change_bytes, tree::change_json};
 use srm_train::{Result, Team, TrainError, all_rows, gather_images, gather_numbers, receive_tensor};
@@ -23,7 +23,7 @@ pub(super) const MESSAGES: Door = Door {
     seeds,
     header: |bytes| split_parts(bytes).first().is_some_and(|(exchange, _)| *exchange <= GATHER),
     change: |bytes, dice| change_parts(bytes, dice, change),
-    mend: |_| (),
+    mend: no_mending,
     enter,
 };
 
@@ -91,7 +91,7 @@ fn seeds() -> Vec<Vec<u8>> {
     sent.take();
     let _ = trainer.update(); // ends where it waits for rank 0's numbers, after it has sent its own
     let mut numbers = sent.take();
-    let gradient = gradient(folder.path());
+    let gradient = gradient(&trainer);
     numbers.push(gradient);
     let numbered = |exchange, messages: Vec<Vec<u8>>| {
         join_parts(&messages.into_iter().map(|message| (exchange, message)).collect::<Vec<_>>())
@@ -101,9 +101,9 @@ fn seeds() -> Vec<Vec<u8>> {
 }
 
 /// A message of a gradient: one node of the tree, block 1 at level 0, with as many numbers as the net has weights.
-fn gradient(folder: &Path) -> Vec<u8> {
+fn gradient(trainer: &srm_train::Trainer) -> Vec<u8> {
     use srm_energy::Trainable;
-    let weights: usize = trainer(folder).net().named_parameters().iter().map(|(_, tensor)| tensor.numel()).sum();
+    let weights: usize = trainer.net().named_parameters().iter().map(|(_, tensor)| tensor.numel()).sum();
     let mut message = 1u32.to_le_bytes().to_vec();
     message.extend(1u64.to_le_bytes());
     message.extend(0u32.to_le_bytes());

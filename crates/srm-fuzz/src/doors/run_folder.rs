@@ -1,6 +1,6 @@
 //! Hand in a damaged run folder: to `srm train --resume`, and to `srm report`.
 
-use super::{Door, clear};
+use super::{Door, clear, no_mending};
 use crate::formats::{change_parts, change_safetensors, join_parts, split_parts};
 use crate::mutate::change_bytes;
 use crate::tree::{change_json, change_lines};
@@ -12,6 +12,7 @@ use srm_data::{ImageSet, hex, synthetic, write_npy};
 use srm_energy::Precision;
 use srm_train::{Environment, Lock, Occasion, RunFolder, Sink, Step, Trainer, TrainerOptions};
 use std::path::Path;
+use std::sync::LazyLock;
 use tch::Device;
 
 /// The files of a run; an input holds some of them, by their number here.
@@ -36,6 +37,9 @@ const SUMS: u8 = 9;
 /// Images of the run.
 const IMAGES: usize = 2;
 
+/// What all doors begin with.
+static RUN: LazyLock<Vec<(u8, Vec<u8>)>> = LazyLock::new(run);
+
 pub(super) const RESUME: Door = Door {
     name: "resume",
     what: "state.json, logs and config of a run, by way of `srm train --resume`; one update is made",
@@ -43,13 +47,13 @@ pub(super) const RESUME: Door = Door {
         "crates/srm-train/src/checkpoint.rs",
         "crates/srm-train/src/run_folder.rs",
         "crates/srm-train/src/log_file.rs",
-        "crates/srm-train/src/run.rs",
+        "crates/srm-train/src/state.rs",
     ],
     longest: 1 << 15,
-    seeds: || vec![join_parts(&run())],
+    seeds: || vec![join_parts(&RUN)],
     header,
     change: |bytes, dice| change_parts(bytes, dice, change_text),
-    mend: |_| (),
+    mend: no_mending,
     enter: resume,
 };
 
@@ -63,10 +67,10 @@ pub(super) const CHECKPOINT_TENSORS: Door = Door {
         "crates/srm-train/src/bank.rs",
     ],
     longest: 1 << 15,
-    seeds: || vec![join_parts(&run())],
+    seeds: || vec![join_parts(&RUN)],
     header,
     change: |bytes, dice| change_parts(bytes, dice, change_tensors),
-    mend: |_| (),
+    mend: no_mending,
     enter: resume,
 };
 
@@ -76,7 +80,8 @@ pub(super) const REPORT: Door = Door {
     sources: &["crates/srm-cli/src/report"],
     longest: 1 << 14,
     seeds: || {
-        let mut parts: Vec<(u8, Vec<u8>)> = run().into_iter().filter(|(number, _)| !(5..=9).contains(number)).collect();
+        let mut parts: Vec<(u8, Vec<u8>)> =
+            RUN.iter().filter(|(number, _)| !(5..=9).contains(number)).cloned().collect();
         let evaluation = json!({ "features": { "name": "random-conv", "is_fid": false, "sha256": "0123456789abcdef" },
             "data": { "file": "x.npy", "count": 3, "manifest": { "crop": "none" } }, "warnings": ["few samples"],
             "results": [{ "update": 2, "count": 4, "steps": 2, "seed": 1, "frechet": 1.5,
@@ -99,7 +104,7 @@ pub(super) const REPORT: Door = Door {
     },
     header: |bytes| split_parts(bytes).iter().any(|(number, _)| *number < 4),
     change: |bytes, dice| change_parts(bytes, dice, change_text),
-    mend: |_| (),
+    mend: no_mending,
     enter: |bytes, folder| {
         let run = folder.join("run");
         write(bytes, &run);
