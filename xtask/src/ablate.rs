@@ -6,7 +6,8 @@ use crate::{setup, workspace};
 use anyhow::{Context, Result, bail, ensure};
 use preset::{Preset, Sweep};
 use serde_json::{Value, json};
-use srm_data::{Chart, write_whole};
+use srm_data::Chart;
+use srm_files::write_whole;
 use std::{
     fs,
     io::Write,

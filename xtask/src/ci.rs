@@ -2,6 +2,7 @@
 
 use crate::{setup, test, tidy, workspace};
 use anyhow::Result;
+use std::process::Command;
 
 /// Options of `cargo xtask ci`.
 #[derive(clap::Args)]
@@ -11,7 +12,7 @@ pub struct Args {
     no_test: bool,
 }
 
-/// Format, lints, layout, tests.
+/// Format, lints, layout, the crates with kernels as another processor has them, tests.
 pub fn run(args: Args) -> Result<()> {
     setup::ensure_done()?;
     if installed("fmt") {
@@ -26,7 +27,18 @@ pub fn run(args: Args) -> Result<()> {
         words.extend(["--", "--deny", "warnings"]);
         workspace::run(&mut workspace::cargo(words))?;
     }
+    portable()?;
     if args.no_test { Ok(()) } else { test::run(test::Args::default()) }
+}
+
+/// Run the tests of the crates that have kernels for x86-64 without them, as on any other processor.
+fn portable() -> Result<()> {
+    for (package, library) in [("srm-random", "srm_random"), ("srm-energy", "srm_energy")] {
+        let mut build = workspace::cargo(["rustc", "--package", package, "--lib", "--profile", "test"]);
+        let tests = workspace::build(&mut build, &["--", "--cfg", "srm_portable"], library)?;
+        workspace::run(Command::new(tests).arg("--quiet").current_dir(workspace::root().join("crates").join(package)))?;
+    }
+    Ok(())
 }
 
 /// Whether a component of the Rust tool chain is there; a machine without it still runs the tests.

@@ -6,7 +6,7 @@ use crate::{
     preprocess, setup, workspace,
 };
 use anyhow::{Context, Result, anyhow, ensure};
-use srm_data::{Kind, identify};
+use srm_files::{Kind, identify};
 use std::{
     fs,
     path::{Path, PathBuf},

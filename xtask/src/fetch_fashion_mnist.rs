@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
-use srm_data::WholeFile;
+use srm_files::WholeFile;
 use std::{
     fs::{self, File},
     io::{self, Read, Write},

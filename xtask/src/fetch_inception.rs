@@ -6,7 +6,7 @@ use crate::{
     workspace,
 };
 use anyhow::{Context, Result, anyhow, ensure};
-use srm_data::write_whole;
+use srm_files::write_whole;
 use std::{
     fs::{self, File},
     io,

@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> Result<()> {
     let this = env::current_exe().context("cannot find this program")?;
     let mut build = workspace::cargo(["build", "--package", "srm-fuzz", "--features", "engine"]);
     let build = build.env("RUSTC_WORKSPACE_WRAPPER", this).env(INSTRUMENTING, "1");
-    let program = workspace::build(build, "srm-fuzz")?;
+    let program = workspace::build(build, &[], "srm-fuzz")?;
     let metadata = workspace::metadata()?;
     let target = Path::new(metadata["target_directory"].as_str().context("cargo metadata names no target directory")?);
     let out = target.join("fuzz");

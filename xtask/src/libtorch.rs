@@ -1,10 +1,6 @@
 //! Keep libtorch folders in the user's cache: what they must contain, whether they are whole, and how one is replaced.
 
-#[allow(dead_code)] // shared with the build scripts and srm, which need the rest
-#[path = "../../crates/libtorch_folder.rs"]
-pub mod folder;
-
-pub use folder::VERSION;
+pub use srm_build::folder::{self, VERSION};
 
 use crate::{
     checksum::{Checksum, hexadecimal},
@@ -100,7 +96,7 @@ pub fn check(folder: &Path, thorough: bool) -> Result<State> {
     }
     if newer {
         // A copied cache is newer than its manifest; checked once, it need not be read again. A read-only one is read each time.
-        let _ = srm_data::write_whole(&manifest_path, |file| file.write_all(manifest.as_bytes()));
+        let _ = srm_files::write_whole(&manifest_path, |file| file.write_all(manifest.as_bytes()));
     }
     Ok(if manifest.lines().any(|line| line.ends_with(" build-version")) {
         State::Whole

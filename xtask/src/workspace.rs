@@ -149,15 +149,15 @@ pub fn build_srm() -> Result<PathBuf> {
 /// # Errors
 /// The build fails.
 pub fn build_srm_with(more: &[&str]) -> Result<PathBuf> {
-    build(cargo(["build", "--package", "srm-cli"]).args(more), "srm")
+    build(cargo(["build", "--package", "srm-cli"]).args(more), &[], "srm")
 }
 
-/// Run a build of cargo's; where the program of that name lies then.
+/// Run a build of cargo's, with `last` after all other words; where the program of that name lies then.
 ///
 /// # Errors
 /// The build fails.
-pub fn build(command: &mut Command, program: &str) -> Result<PathBuf> {
-    let (line, ended) = captured(command.arg("--message-format=json-render-diagnostics"))?;
+pub fn build(command: &mut Command, last: &[&str], program: &str) -> Result<PathBuf> {
+    let (line, ended) = captured(command.arg("--message-format=json-render-diagnostics").args(last))?;
     if !ended.status.success() {
         bail!("`{line}` failed ({}); its own message stands above", ended.status);
     }

@@ -57,7 +57,7 @@ pub fn write(path: &Path, frames: &[Array4<u8>], columns: usize, padding: usize)
     let sheets: Vec<_> = frames.iter().map(|images| grid(&images.view(), columns, padding)).collect();
     let Some(first) = sheets.first() else { return Ok(()) };
     let (height, width, channels) = first.dim();
-    srm_data::write_whole(path, |file| {
+    srm_files::write_whole(path, |file| {
         let mut encoder = png::Encoder::new(file, width as u32, height as u32);
         encoder.set_color(match channels {
             1 => png::ColorType::Grayscale,

@@ -3,9 +3,10 @@
 use std::str::FromStr;
 
 use anyhow::{Result, anyhow, bail};
+use srm_energy::libtorch::open_cuda;
 use tch::{Cuda, Device};
 
-use crate::{cuda, ranks};
+use crate::ranks;
 
 const REMEDY: &str = "`cargo xtask setup --cuda` gets it; --device cpu runs without";
 
@@ -45,7 +46,7 @@ impl DeviceChoice {
     pub fn open(self, true_f32: bool) -> Result<Device> {
         match self {
             DeviceChoice::Cpu => Ok(Device::Cpu),
-            DeviceChoice::Auto => match cuda::open(true_f32) {
+            DeviceChoice::Auto => match open_cuda(true_f32) {
                 Ok(_) if Cuda::is_available() => Ok(Device::Cuda(own_gpu())),
                 Ok(file) => {
                     tracing::info!("{} is there but finds no usable GPU: computing on the CPU", file.display());
@@ -57,7 +58,7 @@ impl DeviceChoice {
                 }
             },
             DeviceChoice::Cuda(index) => {
-                let file = cuda::open(true_f32).map_err(|missing| anyhow!("--device cuda: {missing}; {REMEDY}"))?;
+                let file = open_cuda(true_f32).map_err(|missing| anyhow!("--device cuda: {missing}; {REMEDY}"))?;
                 if !Cuda::is_available() {
                     bail!(
                         "--device cuda: {} was opened but finds no usable GPU; check that `nvidia-smi` lists one and that \

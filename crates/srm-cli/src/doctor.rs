@@ -12,7 +12,7 @@ use srm_config::Config;
 use srm_data::ImageSet;
 use tch::{Cuda, utils};
 
-use crate::{cuda, environment, images, libtorch, output::Output, places, ranks, shown};
+use crate::{environment, images, libtorch, output::Output, places, ranks, shown};
 
 /// Everything that was found.
 #[derive(Debug, Serialize)]
@@ -101,7 +101,7 @@ pub fn run(output: &Output) -> Result<()> {
 }
 
 fn find_cuda() -> CudaFound {
-    let opened = cuda::open(false);
+    let opened = srm_energy::libtorch::open_cuda(false);
     let available = opened.is_ok() && Cuda::is_available();
     let problem = match &opened {
         Err(missing) => Some(format!("{missing}; with a GPU: cargo xtask setup --cuda")),
@@ -130,8 +130,8 @@ fn device_names() -> Vec<String> {
 
 fn find_libtorch() -> Libtorch {
     Libtorch {
-        version: libtorch::version(),
-        folder: libtorch::loaded_from(),
+        version: srm_energy::libtorch::version(),
+        folder: srm_energy::libtorch::loaded_from(),
         mkldnn: utils::has_mkldnn(),
         openmp: utils::has_openmp(),
         problems: libtorch::problems(),

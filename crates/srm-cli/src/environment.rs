@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use srm_energy::libtorch;
 use srm_train::Environment;
 
-use crate::{libtorch, machine::Machine};
+use crate::machine::Machine;
 
 /// The machine as a run sees it.
 pub fn environment(machine: &Machine, block: usize, ranks: usize) -> Environment {

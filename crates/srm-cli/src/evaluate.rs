@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use ndarray::Array4;
 use serde_json::{Value, json};
 use srm_config::{Config, parse_json};
-use srm_data::random::{Key, Purpose, permutation};
 use srm_data::{ImageSet, sha256_of_file};
 use srm_eval::{FeatureNetwork, SPLITS, inception_score};
 use srm_langevin::SamplerOptions;
+use srm_random::{Key, Purpose, permutation};
 use srm_train::Team;
 
 use crate::{

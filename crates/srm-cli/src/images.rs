@@ -6,7 +6,8 @@ use anyhow::{Context, Result, bail};
 use ndarray::Array4;
 use sha2::{Digest, Sha256};
 use srm_config::Config;
-use srm_data::{Gallery, ImageSet, LeftOut, WholeFile, hex, read_gallery, synthetic};
+use srm_data::{Gallery, ImageSet, LeftOut, read_gallery, synthetic};
+use srm_files::{WholeFile, hex};
 
 use crate::{
     memory,
@@ -125,7 +126,7 @@ pub fn digest(images: &Array4<u8>) -> String {
 /// # Errors
 /// The file cannot be written.
 pub fn write_whole(path: &Path, text: &str) -> Result<()> {
-    srm_data::write_whole(path, |file| file.write_all(text.as_bytes()))
+    srm_files::write_whole(path, |file| file.write_all(text.as_bytes()))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 

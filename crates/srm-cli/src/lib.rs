@@ -7,7 +7,6 @@
 mod animation;
 mod arguments;
 mod chains_arguments;
-mod cuda;
 mod device;
 mod diagnose_arguments;
 mod diagnose_chains;

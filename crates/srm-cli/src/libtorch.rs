@@ -13,9 +13,8 @@ use std::{
     process::Command,
 };
 
-#[allow(dead_code)] // shared with the build scripts and xtask, which need the rest
-#[path = "../../libtorch_folder.rs"]
-mod folder;
+use srm_build::folder;
+use srm_energy::libtorch::loaded_from;
 
 const FILE: &str = "libtorch_cpu.so";
 /// What the program needs of libtorch, each after what it needs itself. Not libtorch.so: an empty library that needs CUDA's.
@@ -65,18 +64,6 @@ pub fn problems() -> Vec<String> {
         problems.push(format!("{setting} stops the next build of srm: unset {name}, or build by cargo xtask"));
     }
     problems
-}
-
-/// The folder of the libtorch_cpu that this process runs on.
-pub fn loaded_from() -> Option<PathBuf> {
-    let maps = fs::read_to_string("/proc/self/maps").ok()?;
-    let line = maps.lines().find(|line| line.ends_with("/libtorch_cpu.so"))?;
-    Path::new(&line[line.find('/')?..]).parent().map(Path::to_owned)
-}
-
-/// The version of the libtorch that this process runs on.
-pub fn version() -> Option<String> {
-    folder::version(loaded_from()?.parent()?)
 }
 
 /// The first libtorch on LD_LIBRARY_PATH, where another one runs.

@@ -16,7 +16,8 @@ use std::{io::Write, path::Path, time::Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
-use srm_data::{ImageSet, write_whole};
+use srm_data::ImageSet;
+use srm_files::write_whole;
 
 use crate::{
     arguments::ReportArguments,

@@ -1,7 +1,7 @@
 //! Choose the images of each update and turn them into numbers.
 
-use crate::random::{Key, Purpose, permutation, uniform};
 use crate::{DataError, ImageSet};
+use srm_random::{Key, Purpose, permutation, uniform};
 
 /// One image of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

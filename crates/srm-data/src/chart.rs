@@ -1,7 +1,8 @@
 //! Draw curves and points as an SVG picture.
 
-use crate::{DataError, write_whole};
+use crate::DataError;
 use plotters::prelude::*;
+use srm_files::write_whole;
 use std::{io::Write, ops::Range, path::Path};
 
 /// Pixels of a chart where nobody asks for others.

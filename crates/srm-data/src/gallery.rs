@@ -1,8 +1,9 @@
 //! Read a few pictures straight into memory, whatever their form and size.
 
 use crate::preprocess::{Background, Crop, Filter, Picture, Scaler, Source};
-use crate::{DataError, ImageSet, Kind, LeftOut, identify};
+use crate::{DataError, ImageSet, LeftOut};
 use ndarray::Array4;
+use srm_files::{Kind, identify};
 use std::path::Path;
 
 /// Pictures in memory.

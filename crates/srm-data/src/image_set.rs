@@ -1,8 +1,9 @@
 //! Read an image set straight from the disk's pages: u8 `.npy` `[n, h, w, c]`, memory-mapped.
 
-use crate::{DataError, Kind, identify, map::Map, npy_header::NpyHeader};
+use crate::{DataError, map::Map, npy_header::NpyHeader};
 use ndarray::Array4;
 use sha2::{Digest, Sha256};
+use srm_files::{Kind, identify};
 use std::path::{Path, PathBuf};
 
 /// Where the pixels are.
@@ -136,7 +137,7 @@ impl ImageSet {
         for i in 0..self.len.min(64) {
             hasher.update(self.image(i * self.len / self.len.min(64)));
         }
-        crate::hex(&hasher.finalize()[..8])
+        srm_files::hex(&hasher.finalize()[..8])
     }
 }
 

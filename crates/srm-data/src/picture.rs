@@ -1,10 +1,11 @@
 //! Write images: `.npy`, PNG grids, folders of PNGs; each file whole or not at all.
 
-use crate::{DataError, remove_leftovers, write_whole};
+use crate::DataError;
 use image::{ExtendedColorType, ImageFormat};
 use ndarray::{Array3, Array4, ArrayView3, ArrayView4, Axis, s};
 use ndarray_npy::{WriteNpyError, WriteNpyExt};
 use rayon::prelude::*;
+use srm_files::{remove_leftovers, write_whole};
 use std::fs;
 use std::io::{self, Cursor, Write};
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Draw smooth coloured blobs: a built-in image set for tests and first runs, the same on every machine.
 
-use crate::random::{Key, Purpose, uniform};
+use srm_random::{Key, Purpose, uniform};
 
 /// Blobs in one image.
 const BLOBS: usize = 3;

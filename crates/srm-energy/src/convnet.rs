@@ -15,7 +15,7 @@ use crate::pass::{Layer, Pass};
 use crate::precision::{Lowered, Precision};
 use crate::{Energy, EnergyError, Result, Trainable};
 use srm_config::{Activation, EnergyConfig};
-use srm_data::random::{Key, Purpose, uniform};
+use srm_random::{Key, Purpose, uniform};
 use tch::{Device, Kind, Tensor};
 
 /// The paper's ConvNet with closed-form derivatives.

@@ -20,6 +20,7 @@ mod convnet;
 mod cpu;
 mod error;
 mod fast_path;
+pub mod libtorch;
 mod pass;
 mod precision;
 mod pth;

@@ -1,7 +1,7 @@
 //! Compare two sets of features row by row: kernel distance, precision and recall.
 
 use crate::{EvalError, Result, Rows};
-use srm_data::random::{Key, Purpose, permutation};
+use srm_random::{Key, Purpose, permutation};
 use tch::{Kind, Tensor};
 
 /// Rows whose distances to all others are held at a time.

@@ -5,8 +5,8 @@ use crate::{EvalError, Inception, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use srm_config::parse_json;
-use srm_data::hex;
 use srm_energy::{is_torch_script, read_state_dict};
+use srm_files::hex;
 use std::path::{Path, PathBuf};
 use tch::{CModule, Device, IValue, Kind, Tensor};
 

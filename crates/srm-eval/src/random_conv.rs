@@ -4,7 +4,7 @@
 //! this program with one another and with nothing else.
 
 use crate::Result;
-use srm_data::random::{Key, Purpose, normal};
+use srm_random::{Key, Purpose, normal};
 use tch::{Device, Kind, Tensor};
 
 /// Widths of the layers; the first takes three channels.

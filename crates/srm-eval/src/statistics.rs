@@ -9,7 +9,7 @@ use std::{
 use ndarray::{Array0, Array1, Array2};
 use ndarray_npy::{NpzWriter, WriteNpzError};
 use serde_json::{Value, json};
-use srm_data::write_whole;
+use srm_files::write_whole;
 use tch::{Kind, Tensor};
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use crate::{LangevinError, Result};
 use srm_config::Init;
-use srm_data::random::{Key, Purpose, hash, normal, uniform};
+use srm_random::{Key, Purpose, hash, normal, uniform};
 use tch::{Device, Kind, Tensor};
 
 /// Where the Gaussian noise u_k of a run comes from.

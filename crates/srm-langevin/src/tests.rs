@@ -5,8 +5,8 @@ use crate::{
 };
 use crate::{langevin_step, short_run, start};
 use srm_config::{Activation, Drift, EnergyConfig, Init, LangevinConfig};
-use srm_data::random::{Key, Purpose, normal};
 use srm_energy::{ConvNet, Energy, GaussianMixture, Quadratic};
+use srm_random::{Key, Purpose, normal};
 use tch::{Device, Kind, Tensor};
 
 const KEY: ChainKey = ChainKey { seed: 11, attempt: 0, update: 0 };

@@ -3,9 +3,9 @@
 use crate::adjoint::{finished, pull_back};
 use crate::{LatentError, Result};
 use srm_config::LangevinConfig;
-use srm_data::random::{Key, Purpose, normal};
 use srm_energy::Energy;
 use srm_langevin::{self as langevin, ChainKey, NoNoise, Path, Pool, SamplerOptions, short_run, start};
+use srm_random::{Key, Purpose, normal};
 use tch::{Device, Tensor};
 
 /// The noise u of the chains.

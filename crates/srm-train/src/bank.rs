@@ -2,8 +2,8 @@
 
 use crate::Result;
 use srm_config::{self as config, Init};
-use srm_data::random::{Key, Purpose, permutation, uniform};
 use srm_langevin::{ChainKey, start};
+use srm_random::{Key, Purpose, permutation, uniform};
 use tch::{Device, Tensor};
 
 /// Samples of earlier updates, on the CPU.

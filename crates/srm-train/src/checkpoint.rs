@@ -17,8 +17,8 @@ use rustix::fs::{CWD, RenameFlags};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use srm_config::CheckpointConfig;
-use srm_data::write_whole;
 use srm_energy::{read_state_dict, save_weights};
+use srm_files::write_whole;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -352,7 +352,7 @@ fn checksum(path: &Path) -> Result<String> {
             count => hasher.update(&buffer[..count]),
         }
     }
-    Ok(srm_data::hex(&hasher.finalize()))
+    Ok(srm_files::hex(&hasher.finalize()))
 }
 
 /// Wait until the disk knows the names in a folder.

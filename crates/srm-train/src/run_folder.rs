@@ -13,7 +13,7 @@ use crate::{Environment, Lock, Result, Saved, StepRecord, TrainError, checkpoint
 use ndarray::Array4;
 use serde_json::{Value, json};
 use srm_config::{Change, Config};
-use srm_data::{remove_leftovers, write_whole};
+use srm_files::{remove_leftovers, write_whole};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::Write;

@@ -7,8 +7,8 @@
 //! The weights file holds W, so a net trained like this is a plain net to everybody else.
 
 use crate::{Named, Result};
-use srm_data::random::{Key, Purpose, normal};
 use srm_energy::{ConvNet, Trainable};
+use srm_random::{Key, Purpose, normal};
 use tch::Tensor;
 
 /// Steps of the power iteration for a fresh matrix; one more follows with every update.

@@ -72,7 +72,7 @@ impl PartialSum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use srm_data::random::{Key, Purpose, normal};
+    use srm_random::{Key, Purpose, normal};
 
     fn block(i: usize) -> Tensor {
         let mut values = [0.0f32; 5];

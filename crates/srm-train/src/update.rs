@@ -7,9 +7,9 @@ use crate::{Details, Reason, Result, StepRecord, Trainer, Trouble, team};
 use ndarray::Axis;
 use srm_config::Init;
 use srm_data::fill_batch;
-use srm_data::random::{Key, Purpose, hash, normal};
 use srm_energy::{Energy, Trainable};
 use srm_langevin::{ChainKey, Chains, Outcome, Samples};
+use srm_random::{Key, Purpose, hash, normal};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 

@@ -107,9 +107,12 @@ fn build_script(set: &[(&str, &Path)]) -> String {
     static PROGRAM: std::sync::OnceLock<(tempfile::TempDir, PathBuf)> = std::sync::OnceLock::new();
     let (_, program) = PROGRAM.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
-        let program = folder.path().join("build");
+        let (program, main) = (folder.path().join("build"), folder.path().join("main.rs"));
+        let library = workspace::root().join("crates/srm-build/src/lib.rs");
+        let calls = "fn main() { srm_build::check(); srm_build::rpath(); }";
+        fs::write(&main, format!("#[path = {library:?}]\nmod srm_build;\n{calls}\n")).unwrap();
         let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-        rustc.args(["--edition", "2024", "-o"]).arg(&program).arg(workspace::root().join("crates/rpath.rs"));
+        rustc.args(["--edition", "2024", "-A", "warnings", "-o"]).arg(&program).arg(main);
         assert!(rustc.status().unwrap().success());
         (folder, program)
     });
@@ -117,7 +120,7 @@ fn build_script(set: &[(&str, &Path)]) -> String {
     for name in folder::OTHER_VARIABLES.iter().chain(&["LIBTORCH"]) {
         script.env_remove(name);
     }
-    let output = script.env("CARGO_PKG_NAME", "srm-energy").envs(set.iter().copied()).output().unwrap();
+    let output = script.envs(set.iter().copied()).output().unwrap();
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap()
 }

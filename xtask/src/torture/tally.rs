@@ -4,7 +4,7 @@ use super::{jobs::Kind, program::Fault};
 use crate::workspace;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
-use srm_data::write_whole;
+use srm_files::write_whole;
 use std::{
     collections::BTreeMap,
     fs,

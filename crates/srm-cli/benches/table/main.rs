@@ -2,18 +2,13 @@
 
 #![allow(missing_docs, clippy::print_stdout, clippy::print_stderr)]
 
-#[path = "../../src/cuda.rs"]
-mod cuda;
-#[allow(dead_code)] // what the program does at its start
-#[path = "../../src/libtorch.rs"]
-mod libtorch;
 mod measure;
 mod published;
 mod workload;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use srm_energy::Precision;
+use srm_energy::{Precision, libtorch};
 use std::process::Command;
 use tch::{Cuda, Device, Kind};
 use workload::{GPU_ROWS, Place, ROWS, Row};
@@ -85,7 +80,8 @@ fn place(device: Option<&str>, precision: Option<&str>) -> Result<Place> {
             Ok(Place { device: Device::Cpu, precision, threads: std::thread::available_parallelism()?.get() })
         }
         Some("cuda") => {
-            cuda::open(precision == Precision::F32).map_err(|missing| anyhow::anyhow!("--device cuda: {missing}"))?;
+            libtorch::open_cuda(precision == Precision::F32)
+                .map_err(|missing| anyhow::anyhow!("--device cuda: {missing}"))?;
             ensure!(Cuda::is_available(), "--device cuda: no usable GPU");
             Cuda::cudnn_set_benchmark(true);
             Ok(Place { device: Device::Cuda(0), precision, threads: 1 })

@@ -1,10 +1,11 @@
 //! Decode one image file into 8 bits, grey or RGB, upright, without alpha.
 
 use crate::{
-    BEGINNING, DataError, identify_bytes,
+    DataError,
     preprocess::header::{check_promise, check_webp, png_exif, whole_jpeg},
 };
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, metadata::Orientation};
+use srm_files::{BEGINNING, identify_bytes};
 use std::{fmt, io::Cursor, str::FromStr};
 
 /// Bytes that a decoder may ask for besides the picture: rows, and unpacked notes in the file.

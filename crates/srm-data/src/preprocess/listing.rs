@@ -1,7 +1,8 @@
 //! Decide by name which files of a folder or archive are pictures, walk folders, and note what is left out.
 
-use crate::{DataError, Kind, identify::identify_name};
+use crate::DataError;
 use serde::{Deserialize, Serialize};
+use srm_files::{Kind, identify_name};
 use std::{
     collections::{BTreeMap, HashSet},
     fmt, fs,

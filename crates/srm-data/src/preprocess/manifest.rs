@@ -3,6 +3,7 @@
 use crate::{DataError, preprocess::LeftOut};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use srm_files::hex;
 use std::{
     fs::{self, File},
     io::{ErrorKind, Read},
@@ -102,9 +103,4 @@ pub(crate) fn sha256_of_list<'a>(files: impl Iterator<Item = (&'a str, &'a [u8; 
         hasher.update(format!("{}  {name}\n", hex(digest)));
     }
     hex(&hasher.finalize())
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -15,12 +15,12 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-use crate::{DataError, WholeFile};
+use crate::DataError;
 pub use crop::Crop;
 pub use decode::Background;
 pub(crate) use decode::Picture;
 pub use listing::LeftOut;
-pub use manifest::{Manifest, Origin, Refused, hex, sha256_of_file};
+pub use manifest::{Manifest, Origin, Refused, sha256_of_file};
 use output::Output;
 use rayon::prelude::*;
 pub use resize::Filter;
@@ -29,6 +29,7 @@ use source::Items;
 pub(crate) use source::Source;
 pub use source::{Survey, survey};
 pub use split::Split;
+use srm_files::WholeFile;
 use std::{
     io::Write,
     path::{Path, PathBuf},

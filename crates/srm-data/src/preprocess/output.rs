@@ -1,6 +1,7 @@
 //! Stream images into a `.npy` of u8 `[n, h, w, c]` from many threads, under a temporary name until it is complete.
 
-use crate::{DataError, WholeFile};
+use crate::DataError;
+use srm_files::WholeFile;
 use std::{
     fs,
     io::ErrorKind,

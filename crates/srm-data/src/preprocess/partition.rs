@@ -1,9 +1,10 @@
 //! Read the list that says which photo is for training, validation or test, in the forms in which it goes around.
 
 use crate::{
-    BEGINNING, DataError, Kind, identify, identify_bytes,
+    DataError,
     preprocess::{Split, listing::file_name},
 };
+use srm_files::{BEGINNING, Kind, identify, identify_bytes};
 use std::{collections::HashMap, fs, path::Path};
 
 /// Letters of a bad line that are shown.

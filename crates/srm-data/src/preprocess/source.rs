@@ -1,7 +1,7 @@
 //! Find the pictures of a folder or archive, CIFAR-10 or IDX files, and read them one by one.
 
 use crate::{
-    DataError, Kind, identify,
+    DataError,
     map::Map,
     preprocess::{
         archive::{self, TarContent, TarEntries, ZipEntries},
@@ -11,6 +11,7 @@ use crate::{
     },
 };
 use sha2::{Digest, Sha256};
+use srm_files::{Kind, identify};
 use std::{
     fs,
     path::{Path, PathBuf},

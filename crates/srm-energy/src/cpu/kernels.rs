@@ -4,7 +4,9 @@
 
 use super::edge::{self, First};
 use super::product::{self, Product};
-use super::simd::{Avx2, Avx512, PANEL};
+use super::simd::PANEL;
+#[cfg(all(target_arch = "x86_64", not(srm_portable)))]
+use super::simd::{Avx2, Avx512};
 use super::winograd::{self, Geometry, POINTS};
 
 /// Set of functions compiled for one instruction set.
@@ -25,6 +27,7 @@ pub(crate) struct Kernels {
     last_gradient: unsafe fn(usize, usize, f32, *const f32, f32, *mut f32),
 }
 
+#[cfg(all(target_arch = "x86_64", not(srm_portable)))]
 macro_rules! kernels {
     ($module:ident, $simd:ty, $features:literal, $name:literal) => {
         mod $module {
@@ -94,11 +97,20 @@ macro_rules! kernels {
     };
 }
 
+#[cfg(all(target_arch = "x86_64", not(srm_portable)))]
 kernels!(avx2, Avx2, "avx2,fma", "avx2");
+#[cfg(all(target_arch = "x86_64", not(srm_portable)))]
 kernels!(avx512, Avx512, "avx512f", "avx512");
 
 impl Kernels {
-    /// The sets that this processor can run, the widest first.
+    /// The sets that this processor can run, the widest first; none but on x86-64.
+    #[cfg(any(not(target_arch = "x86_64"), srm_portable))]
+    pub(crate) fn available() -> Vec<Kernels> {
+        Vec::new()
+    }
+
+    /// The sets that this processor can run, the widest first; none but on x86-64.
+    #[cfg(all(target_arch = "x86_64", not(srm_portable)))]
     pub(crate) fn available() -> Vec<Kernels> {
         let mut sets = Vec::new();
         if is_x86_feature_detected!("avx512f") {

@@ -4,7 +4,7 @@ use super::number::{Number, float_tensor};
 use crate::pth::{PthFile, is_pth};
 use crate::{EnergyError, Result};
 use safetensors::{Dtype, SafeTensors};
-use srm_data::{BEGINNING, Kind, identify_bytes};
+use srm_files::{BEGINNING, Kind, identify_bytes};
 use std::path::Path;
 use std::rc::Rc;
 use tch::Tensor;

@@ -12,6 +12,6 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 
 /// Write the file whole or not at all.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    srm_data::write_whole(path, |file| file.write_all(bytes))
+    srm_files::write_whole(path, |file| file.write_all(bytes))
         .map_err(|source| EnergyError::Io { path: path.to_owned(), source })
 }

@@ -6,9 +6,9 @@
 
 use crate::{EvalError, Result};
 use srm_config::LangevinConfig;
-use srm_data::random::{Key, Purpose, uniform};
 use srm_energy::Energy;
 use srm_langevin::{ChainKey, clip, langevin_step};
+use srm_random::{Key, Purpose, uniform};
 use tch::{Device, Kind, Tensor};
 
 /// What the next step needs.

@@ -5,7 +5,7 @@ use crate::{EvalError, Result};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
-use srm_data::write_whole;
+use srm_files::write_whole;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::{fs, io::Write, path::Path};

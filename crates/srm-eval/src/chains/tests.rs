@@ -3,9 +3,9 @@
 use crate::EvalError;
 use crate::chains::*;
 use srm_config::{Activation, Drift, EnergyConfig, Init, LangevinConfig};
-use srm_data::random::{Key, Purpose, normal};
 use srm_energy::{ConvNet, Energy, Quadratic};
 use srm_langevin::{Chains, Pool, Sampler, SamplerOptions};
+use srm_random::{Key, Purpose, normal};
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 

@@ -1,8 +1,8 @@
 //! Draw observed images as training sees them: mirrored at random where it does so, with N(0, σ²) on them.
 
 use crate::{EvalError, Result};
-use srm_data::random::{Key, Purpose, normal, permutation, uniform};
 use srm_data::{ImageSet, Pick, fill_batch};
+use srm_random::{Key, Purpose, normal, permutation, uniform};
 use tch::Tensor;
 
 /// The images of a set in a keyed random order.

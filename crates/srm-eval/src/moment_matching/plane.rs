@@ -9,9 +9,9 @@
 
 use crate::{EvalError, Result};
 use srm_config::LangevinConfig;
-use srm_data::random::{Key, Purpose, normal};
 use srm_energy::Energy;
 use srm_langevin::{ChainKey, KeyedNoise, Outcome, Samples, short_run};
+use srm_random::{Key, Purpose, normal};
 use tch::{Device, Kind, Tensor};
 
 /// The family with its short run and its data.

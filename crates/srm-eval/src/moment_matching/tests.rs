@@ -2,10 +2,10 @@
 
 use super::*;
 use srm_config::{Activation, Drift, EnergyConfig, LangevinConfig};
-use srm_data::random::{Key, Purpose, normal};
 use srm_data::{ImageSet, synthetic, write_npy};
 use srm_energy::{ConvNet, Trainable};
 use srm_langevin::{ChainKey, Pool, SamplerOptions};
+use srm_random::{Key, Purpose, normal};
 use tch::{Device, Kind, Tensor};
 
 /// `count` draws of N(shift, I) in 50 dimensions, 5 at a time.

@@ -7,7 +7,7 @@ use crate::{Details, Occasion, Result, Rollback, Saved, ScoreRecord, Sink, StepR
 use ndarray::Array4;
 use serde_json::{Value, json};
 use srm_config::OnWriteError;
-use srm_data::write_whole;
+use srm_files::write_whole;
 use std::fs;
 use std::io::Write;
 use std::time::Instant;

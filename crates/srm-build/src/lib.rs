@@ -1,32 +1,30 @@
-//! Give every binary that links libtorch the absolute path of its libraries, so that it runs by itself; refuse another libtorch.
+//! Give every program that links libtorch the absolute path of its libraries, so that it runs by itself; refuse another libtorch.
 //!
+//! A package whose programs, tests or examples use srm's crates takes this crate as a build-dependency, and its `build.rs` is
+//!
+//! ```no_run
+//! // build.rs
+//! srm_build::rpath();
+//! ```
+//!
+//! cargo hands such a path to the package's own programs alone, never on to packages that depend on it: hence one line in each.
 //! The path goes in as RPATH, which LD_LIBRARY_PATH does not override: another version there would end each program in the
 //! loader, before it can say a word. srm itself takes a fitting one from LD_LIBRARY_PATH. A moved target folder does no harm.
 
+#![deny(missing_docs)]
 #![allow(clippy::print_stdout)] // how a build script talks to cargo
 
-#[allow(dead_code)] // shared with xtask and srm, which need the rest
-#[path = "libtorch_folder.rs"]
-mod libtorch_folder;
+pub mod folder;
 
-use libtorch_folder::{OTHER_VARIABLES, misleading, usable};
+use folder::{OTHER_VARIABLES, misleading, usable};
 use std::{
     env, fs,
     path::{Path, PathBuf},
 };
 
-fn main() {
-    for name in OTHER_VARIABLES.iter().chain(&["LIBTORCH"]) {
-        println!("cargo:rerun-if-env-changed={name}");
-    }
-    let folder = env::var_os("LIBTORCH").map(PathBuf::from);
-    // The lowest crate on libtorch speaks for all: each program has it in it.
-    if env::var("CARGO_PKG_NAME").is_ok_and(|name| name == "srm-energy")
-        && let Some(problem) = problem(folder.as_deref())
-    {
-        println!("cargo::error={problem}");
-    }
-    let Some(folder) = folder else { return };
+/// What a build script calls: the libraries of the libtorch that `LIBTORCH` names are found by the package's programs at run time.
+pub fn rpath() {
+    let Some(folder) = libtorch() else { return };
     // one that is not there would make cargo build anew each time
     let stated = ["build-version", "include/torch/headeronly/version.h"].map(|name| folder.join(name));
     if let Some(stated) = stated.iter().find(|stated| stated.exists()) {
@@ -40,10 +38,26 @@ fn main() {
     }
 }
 
+/// What the build script of the lowest crate on libtorch calls, for each program has it in it: a libtorch that does not serve
+/// stops the build with what to do.
+pub fn check() {
+    if let Some(problem) = problem(libtorch().as_deref()) {
+        println!("cargo::error={problem}");
+    }
+}
+
+/// What LIBTORCH names.
+fn libtorch() -> Option<PathBuf> {
+    for name in OTHER_VARIABLES.iter().chain(&["LIBTORCH"]) {
+        println!("cargo:rerun-if-env-changed={name}");
+    }
+    env::var_os("LIBTORCH").map(PathBuf::from)
+}
+
 /// Why the bindings would not be built on the libtorch that LIBTORCH names.
 fn problem(folder: Option<&Path>) -> Option<String> {
     let Some(folder) = folder else {
-        return Some("LIBTORCH is not set: call cargo in srm's own folder, where .cargo/config.toml sets it".into());
+        return Some("LIBTORCH is not set: in srm's own folder .cargo/config.toml sets it; a project of your own needs the lines that `cargo xtask setup` prints there".into());
     };
     if !folder.is_absolute() {
         return Some(format!(

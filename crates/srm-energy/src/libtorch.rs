@@ -1,39 +1,57 @@
-//! Open libtorch's CUDA half at run time, so that one binary serves machines with and without a GPU.
+//! Say which libtorch runs, and open its CUDA half at run time, so that one binary serves machines with and without a GPU.
 //!
-//! Must happen before any other libtorch call: libtorch asks once which backends there are. The search order is
+//! [`open_cuda`] must be called before any other libtorch call: libtorch asks once which backends there are. The search order is
 //! `SRM_LIBTORCH_CUDA` (a folder or the file itself), beside the loaded libtorch_cpu, the cache that
 //! `cargo xtask setup --cuda` fills.
 
 #![allow(unsafe_code)] // opening a shared library runs its initialisers; see the SAFETY comment
 
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+use srm_build::folder;
 use std::{
-    env,
+    env, fmt, fs,
     path::{Path, PathBuf},
 };
 
-use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-
-use crate::libtorch;
-
 const FILE: &str = "libtorch_cuda.so";
+
+/// The folder of the libtorch_cpu that this process runs on.
+pub fn loaded_from() -> Option<PathBuf> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    let line = maps.lines().find(|line| line.ends_with("/libtorch_cpu.so"))?;
+    Path::new(&line[line.find('/')?..]).parent().map(Path::to_owned)
+}
+
+/// The version of the libtorch that this process runs on.
+pub fn version() -> Option<String> {
+    folder::version(loaded_from()?.parent()?)
+}
 
 /// Why CUDA's half of libtorch is not there.
 #[derive(Debug)]
-pub enum Missing {
+#[non_exhaustive]
+pub enum MissingCuda {
     /// No file in any of these places.
     NotFound(Vec<PathBuf>),
     /// The file is there but cannot be opened.
-    NotOpened { file: PathBuf, reason: String },
+    NotOpened {
+        /// The file.
+        file: PathBuf,
+        /// What the loader says.
+        reason: String,
+    },
 }
 
-impl std::fmt::Display for Missing {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl std::error::Error for MissingCuda {}
+
+impl fmt::Display for MissingCuda {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Missing::NotFound(places) => {
+            MissingCuda::NotFound(places) => {
                 let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
                 write!(out, "no CUDA build of libtorch was found ({FILE} is not in {})", places.join(", "))
             }
-            Missing::NotOpened { file, reason } => write!(out, "{} cannot be opened: {reason}", file.display()),
+            MissingCuda::NotOpened { file, reason } => write!(out, "{} cannot be opened: {reason}", file.display()),
         }
     }
 }
@@ -43,14 +61,14 @@ impl std::fmt::Display for Missing {
 ///
 /// # Errors
 /// It is not found or cannot be opened, and then why.
-pub fn open(true_f32: bool) -> Result<PathBuf, Missing> {
+pub fn open_cuda(true_f32: bool) -> Result<PathBuf, MissingCuda> {
     if true_f32 {
         // SAFETY: a command opens its device before it starts any thread, so nobody reads the environment meanwhile.
         unsafe { env::set_var("NVIDIA_TF32_OVERRIDE", "0") };
     }
     let places = places();
     let file = places.iter().find(|place| place.is_file()).ok_or_else(|| {
-        Missing::NotFound(places.iter().filter_map(|place| place.parent()).map(Path::to_owned).collect())
+        MissingCuda::NotFound(places.iter().filter_map(|place| place.parent()).map(Path::to_owned).collect())
     })?;
     // SAFETY: the file is libtorch's own CUDA library, whose initialisers register its backend and are made to run at
     // any time after libtorch_cpu is loaded. It is never closed, so nothing that it registered can dangle.
@@ -60,7 +78,7 @@ pub fn open(true_f32: bool) -> Result<PathBuf, Missing> {
             std::mem::forget(library);
             Ok(file.clone())
         }
-        Err(error) => Err(Missing::NotOpened { file: file.clone(), reason: reason(&error) }),
+        Err(error) => Err(MissingCuda::NotOpened { file: file.clone(), reason: reason(&error) }),
     }
 }
 
@@ -69,7 +87,7 @@ fn places() -> Vec<PathBuf> {
     if let Some(named) = env::var_os("SRM_LIBTORCH_CUDA").map(PathBuf::from) {
         places.push(if named.is_dir() { named.join(FILE) } else { named });
     }
-    places.extend(libtorch::loaded_from().map(|folder| folder.join(FILE)));
+    places.extend(loaded_from().map(|folder| folder.join(FILE)));
     let cache = env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .filter(|cache| cache.is_absolute())

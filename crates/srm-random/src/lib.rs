@@ -4,6 +4,17 @@
 //! 64-bit stream of a ChaCha8 generator, so a draw does not depend on what was drawn before, on the thread, or on
 //! how chains are cut into blocks. A resumed run needs no generator state, and image 17 is the same picture in
 //! any batch.
+//!
+//! ```
+//! use srm_random::{Key, Purpose, normal};
+//!
+//! let mut noise = [0.0; 4];
+//! // the noise of step 3 of chain 17, whatever was drawn before
+//! normal(&Key { id: 17, step: 3, ..Key::new(1, Purpose::ChainStep) }, &mut noise);
+//! assert!(noise.iter().all(|u| u.abs() < 5.8));
+//! ```
+
+#![deny(missing_docs)]
 
 mod wide;
 

@@ -6,15 +6,16 @@ use super::sixteen_normals;
 
 /// Fill `out` from 64 random bytes for each 16 numbers.
 pub(super) fn normals(bytes: &[[u8; 64]], out: &mut [f32]) {
+    #[cfg(all(target_arch = "x86_64", not(srm_portable)))]
     if is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2.
-        unsafe { normals_avx2(bytes, out) }
-    } else {
-        fill(bytes, out);
+        return unsafe { normals_avx2(bytes, out) };
     }
+    fill(bytes, out);
 }
 
 /// AVX2 without FMA: a fused product would round differently from other processors.
+#[cfg(all(target_arch = "x86_64", not(srm_portable)))]
 #[target_feature(enable = "avx2")]
 fn normals_avx2(bytes: &[[u8; 64]], out: &mut [f32]) {
     fill(bytes, out);

@@ -1,7 +1,7 @@
 //! Say what a file or folder is that came where something else was expected, and the one line that helps.
 
 mod marks;
-#[cfg(test)]
+#[cfg(all(test, feature = "archives"))]
 mod tests;
 
 use flate2::read::MultiGzDecoder;
@@ -207,7 +207,7 @@ pub fn identify_bytes(beginning: &[u8]) -> Option<Kind> {
 
 /// What a file of this name should be, by its ending or by its name where that is an ending alone (`.gif`); formats that
 /// are read, and those whose content always tells them, are not among these.
-pub(crate) fn identify_name(path: &Path) -> Option<Kind> {
+pub fn identify_name(path: &Path) -> Option<Kind> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
     let foreign = |ending: &str| FOREIGN.iter().find(|(known, _)| *known == ending).map(|(_, format)| *format);
     match name.rsplit_once('.')?.1 {
@@ -236,7 +236,14 @@ fn first_name(beginning: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
 }
 
-/// What a zip is by all its names; `None` where it is damaged.
+/// What a zip is by all its names; `None` where it is damaged, or where nobody can look.
+#[cfg(not(feature = "archives"))]
+fn of_archive(_path: &Path) -> Option<Kind> {
+    None
+}
+
+/// What a zip is by all its names; `None` where it is damaged, or where nobody can look.
+#[cfg(feature = "archives")]
 fn of_archive(path: &Path) -> Option<Kind> {
     let archive = zip::ZipArchive::new(std::io::BufReader::new(File::open(path).ok()?)).ok()?;
     Some(of_zip(archive.file_names().filter_map(|name| Some(name.ok()?.into_owned()))).unwrap_or(Kind::Zip))
