@@ -28,7 +28,19 @@ pub fn run(args: Args) -> Result<()> {
         workspace::run(&mut workspace::cargo(words))?;
     }
     portable()?;
+    examples()?;
     if args.no_test { Ok(()) } else { test::run(test::Args::default()) }
+}
+
+/// Run the library's examples, each in a folder for what it draws.
+fn examples() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    for example in ["mixture_2d", "train_2d", "own_net", "reconstruct"] {
+        let mut build = workspace::cargo(["build", "--package", "srm", "--example", example]);
+        let program = workspace::build(&mut build, &[], example)?;
+        workspace::run(Command::new(program).current_dir(folder.path()))?;
+    }
+    Ok(())
 }
 
 /// Run the tests of the crates that have kernels for x86-64 without them, as on any other processor.

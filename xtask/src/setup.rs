@@ -40,6 +40,7 @@ pub fn run(args: Args) -> Result<()> {
         let folder = adopt(path, &cache)?;
         libtorch::link(&folder)?;
         println!("libtorch {VERSION} from {} is set up: .libtorch -> {}", path.display(), folder.display());
+        println!("{}", lines_to_paste(&folder));
         return Ok(());
     }
     ensure!(
@@ -61,7 +62,23 @@ pub fn run(args: Args) -> Result<()> {
             args.verify,
         )?;
     }
+    println!("{}", lines_to_paste(&cpu));
     workspace::remove_folder(&wheels)
+}
+
+/// What a cargo project of the user's own needs to build on srm's crates, with the places filled in.
+fn lines_to_paste(libtorch: &Path) -> String {
+    let crates = workspace::root().join("crates");
+    let (profile, manifest) = ("[profile.", include_str!("../../crates/srm/tests/outside/manifest.toml"));
+    let profile = &manifest[manifest.find(profile).unwrap_or(manifest.len())..];
+    format!(
+        "a cargo project of your own builds on srm with these lines (`cargo doc -p srm --open` says more):\n\n\
+         # .cargo/config.toml\n[env]\nLIBTORCH = {libtorch:?}\n\n\
+         # Cargo.toml\n[dependencies]\nsrm = {{ path = {:?} }}\n[build-dependencies]\nsrm-build = {{ path = {:?} }}\n{profile}\n\
+         // build.rs\nfn main() {{\n    srm_build::rpath();\n}}",
+        crates.join("srm"),
+        crates.join("srm-build")
+    )
 }
 
 /// Run the default set-up unless a libtorch is there; other tasks call this first.

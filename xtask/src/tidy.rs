@@ -20,6 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("srm-train", &["srm-build", "srm-random", "srm-config", "srm-files", "srm-data", "srm-energy", "srm-langevin"]),
     ("srm-latent", &["srm-build", "srm-random", "srm-config", "srm-energy", "srm-langevin"]),
     ("srm-eval", &["srm-build", "srm-random", "srm-config", "srm-files", "srm-data", "srm-energy", "srm-langevin"]),
+    ("srm", ALL),
     ("srm-cli", ALL),
     ("srm-fuzz", ALL),
     ("xtask", &["srm-build", "srm-config", "srm-files", "srm-data", "srm-terminal"]),
@@ -189,7 +190,7 @@ fn rust(name: &str, text: &str, unsafe_places: &mut Vec<String>) -> Vec<Fault> {
     }
     let may_print = MAY_PRINT.iter().any(|prefix| name.starts_with(prefix))
         || name.starts_with("tests/")
-        || name.contains("/tests");
+        || ["/tests", "/examples/", "/build.rs"].iter().any(|part| name.contains(part));
     let printing = ["print", "eprint", "dbg"].map(|name| [format!("{name}!("), format!("{name}ln!(")]).concat();
     let mut in_tests = false;
     for (number, line) in (1..).zip(text.lines()) {

@@ -8,7 +8,7 @@ use srm_config::Config;
 use srm_data::ImageSet;
 use srm_energy::ConvNet;
 use srm_eval::EvalError;
-use srm_langevin::{Sampler, SamplerOptions};
+use srm_langevin::{Sampler, Spread};
 
 use crate::{
     arguments::MomentsArguments,
@@ -69,7 +69,7 @@ pub fn observed(arguments: &MomentsArguments) -> Result<ImageSet> {
 pub struct Subject {
     pub loaded: Loaded,
     pub sampler: Sampler<ConvNet>,
-    pub spread: SamplerOptions,
+    pub spread: Spread,
     /// The update of a checkpoint.
     pub update: Option<u64>,
     pub sigma: f64,
@@ -110,16 +110,15 @@ impl Subject {
         let flip =
             arguments.flip || trained.as_ref().map(|(_, run, _)| run).or(given.as_ref()).is_some_and(|c| c.data.flip);
         let block = machine.block(None, &loaded.langevin);
-        let spread = SamplerOptions { threads: machine.threads, block };
-        let image = [channels, size, size].map(|side| side as i64);
-        let mut sampler = Sampler::new(&loaded.net, &loaded.langevin, image, spread);
+        let spread = Spread { threads: machine.threads, block };
+        let mut sampler = Sampler::new(&loaded.net, &loaded.langevin, &loaded.net.image(), spread);
         sampler.stop_when(interrupt::stop());
         Ok(Subject { loaded, sampler, spread, update, sigma, sigma_from, flip })
     }
 
     /// Where the net computes.
     pub fn device(&self) -> tch::Device {
-        use srm_energy::Energy;
+        use srm_energy::Replicate;
         self.loaded.net.device()
     }
 

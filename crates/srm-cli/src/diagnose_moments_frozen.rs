@@ -105,7 +105,7 @@ fn data(arguments: &MomentsArguments, subject: &Subject, images: &ImageSet, outp
         in_parts(count, subject.sampler.block(), |first, count| {
             let x = observed.batch(skip + first, count)?.f_to_device(subject.device())?;
             bar.inc(count as u64);
-            Ok(srm_eval::moment_matching::add_features(&subject.sampler, &mut mean, &x)?)
+            Ok(srm_eval::moment_matching::add_features(subject.sampler.workers(), &mut mean, &x)?)
         })?;
         Ok::<_, anyhow::Error>(mean)
     };

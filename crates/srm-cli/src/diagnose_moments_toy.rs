@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use srm_config::{Drift, Init, LangevinConfig};
 use srm_data::Chart;
 use srm_eval::moment_matching::PlaneFamily;
+use srm_langevin::{Dynamics, Kernel, Start};
 
 use crate::{
     arguments::MomentsArguments,
@@ -33,10 +33,10 @@ const CHAINS: usize = 1000;
 /// The chart cannot be written, Ctrl-C.
 pub fn run(arguments: &MomentsArguments, _output: &Output) -> Result<(Value, String)> {
     let begun = Instant::now();
-    let drift = Drift::Tempered { gradient_scale: GRADIENT_SCALE, noise_std: (2.0 * GRADIENT_SCALE).sqrt() };
+    let kernel = Kernel::eq4(2.0 * GRADIENT_SCALE);
     let steps = arguments.steps.map_or(STEPS, |steps| steps as usize);
-    let langevin = LangevinConfig { steps, drift, init: Init::Gaussian, block: None, clip_gradient: None };
-    let family = PlaneFamily { stiffness: STIFFNESS, start: START, data: DATA, langevin };
+    let dynamics = Dynamics { kernel, steps, start: Start::Gaussian };
+    let family = PlaneFamily { stiffness: STIFFNESS, start: START, data: DATA, dynamics };
     let (likely, matching) = (family.maximum_likelihood(), family.moment_matching()?);
     let (path, learned) =
         family.learn(FIRST_THETA, u64::from(arguments.updates), CHAINS, arguments.seed).map_err(with_exit_code)?;

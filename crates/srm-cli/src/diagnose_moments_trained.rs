@@ -61,12 +61,12 @@ fn measured(arguments: &MomentsArguments, subject: &Subject, images: &ImageSet, 
     let (half, reference) = sizes(arguments, images);
     let data = Observed::new(images, arguments.seed, subject.sigma, subject.flip);
     let (sampler, net) = (&subject.sampler, &subject.loaded.net);
-    let (pool, block) = (sampler.pool(), sampler.block());
+    let (workers, block) = (sampler.workers(), sampler.block());
     let bar = output.bar((count + 2 * half) as u64, "images");
     let gather = |skip: usize| {
         let mut moments = LayerMoments::new(net, half);
         in_parts(half, block, |first, count| {
-            moments.add(pool, block, &data.batch(skip + first, count)?.f_to_device(subject.device())?)?;
+            moments.add(workers, &data.batch(skip + first, count)?.f_to_device(subject.device())?)?;
             bar.inc(count as u64);
             Ok(())
         })?;
@@ -81,7 +81,7 @@ fn measured(arguments: &MomentsArguments, subject: &Subject, images: &ImageSet, 
             let text = format!("the chains of {} blew up; nothing was compared", subject.loaded.file.display());
             return Err(Failure::Diverged(text).into());
         };
-        sampled.add(pool, block, &x)?;
+        sampled.add(workers, &x)?;
         bar.inc(count as u64);
         Ok(())
     })?;

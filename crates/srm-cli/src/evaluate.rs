@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use srm_config::{Config, parse_json};
 use srm_data::{ImageSet, sha256_of_file};
 use srm_eval::{FeatureNetwork, SPLITS, inception_score};
-use srm_langevin::SamplerOptions;
+use srm_langevin::Spread;
 use srm_random::{Key, Purpose, permutation};
 use srm_train::Team;
 
@@ -235,7 +235,7 @@ fn drawn(
 ) -> Result<(Array4<u8>, Value)> {
     let langevin = &loaded.langevin;
     machine.check_chains(loaded.net.config(), block, count, "--count")?;
-    let spread = SamplerOptions { threads: machine.threads, block };
+    let spread = Spread { threads: machine.threads, block };
     let drawn = with_bar(output, (count, "samples drawn"), |seen| {
         scoring::draw(team, &loaded.net, langevin, spread, (arguments.seed, count), seen)
     })?;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use srm_config::{Config, EnergyConfig};
 use srm_data::sha256_of_file;
 use srm_energy::ConvNet;
-use srm_langevin::SamplerOptions;
+use srm_langevin::Spread;
 use srm_latent::{Noise, ShortRun, ShortRunOptions};
 use srm_train::Team;
 
@@ -49,11 +49,11 @@ impl Generator {
         };
         let options = ShortRunOptions {
             noise,
-            spread: SamplerOptions { threads: machine.threads, block },
+            spread: Spread { threads: machine.threads, block },
             keep_every: model.checkpoint_every as usize,
         };
         let energy = loaded.net.config().clone();
-        let image = [energy.channels, energy.size, energy.size].map(|side| side as i64);
+        let image = loaded.net.image();
         let mut run = ShortRun::new(&loaded.net, &langevin, options);
         run.stop_when(interrupt::stop());
         Ok(Generator { file: loaded.file, run, options, machine, image, energy })

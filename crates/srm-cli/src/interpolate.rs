@@ -38,7 +38,7 @@ pub fn run(arguments: &InterpolateArguments, output: &Output) -> Result<()> {
     generator.check_chains(pairs * points, "--pairs or --points")?;
     let rhos = rhos(points);
     let ids: Vec<u64> = (0..2 * pairs as u64).collect();
-    let z = generator.run.start(arguments.seed, &ids, generator.image)?;
+    let z = generator.run.start(arguments.seed, &ids, &generator.image)?;
     let bar = output.bar(pairs as u64, "rows");
     let (mut rows, mut steps, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     let mut states: Vec<Vec<Tensor>> = Vec::new();
@@ -47,7 +47,7 @@ pub fn run(arguments: &InterpolateArguments, output: &Output) -> Result<()> {
         // the noise of the first end's chain: with --noise fixed it is image 2·pair of `srm sample --seed`
         let row = generator.run.interpolate(&z1, &z2, &rhos, 2 * pair as u64)?;
         if arguments.animate.is_some() {
-            let every = generator.run.config().steps.div_ceil(FRAMES);
+            let every = generator.run.dynamics().steps.div_ceil(FRAMES);
             let codes =
                 rhos.iter().map(|&rho| srm_latent::mix(&z1, &z2, rho)).collect::<srm_latent::Result<Vec<_>>>()?;
             states.push(generator.run.path(&Tensor::f_stack(&codes, 0)?, &vec![2 * pair as u64; points], every)?);
@@ -72,7 +72,7 @@ pub fn run(arguments: &InterpolateArguments, output: &Output) -> Result<()> {
     let largest = all.iter().copied().fold(0.0, f64::max);
     let object = json!({
         "command": "interpolate", "weights": Shown(&generator.file), "pairs": pairs, "points": points, "rho": rhos,
-        "seed": arguments.seed, "noise": generator.noise_name(), "steps": generator.run.config().steps,
+        "seed": arguments.seed, "noise": generator.noise_name(), "steps": generator.run.dynamics().steps,
         "device": generator.machine.device_name(), "seconds": seconds, "out": Shown(&arguments.out),
         "npy": arguments.npy.as_deref().map(Shown),
         "animate": arguments.animate.as_deref().map(Shown), "shape": images.shape(),

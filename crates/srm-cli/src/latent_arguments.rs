@@ -66,22 +66,16 @@ pub enum LatentChoice {
 impl MethodChoice {
     /// What reached the smallest errors.
     pub fn default_for(net_has_curvature: bool) -> MethodChoice {
-        if net_has_curvature { MethodChoice::Residual } else { MethodChoice::Adam }
+        match Method::best_for(net_has_curvature) {
+            Method::Gradient => MethodChoice::Gradient,
+            Method::Residual => MethodChoice::Residual,
+            Method::Adam => MethodChoice::Adam,
+        }
     }
 
     /// What `srm reconstruct` does where nobody asks for anything else: this method with its step, one free start.
     pub fn options(self, iterations: usize, seed: u64, keep: Vec<usize>) -> ReconstructOptions {
-        ReconstructOptions {
-            iterations,
-            method: self.into(),
-            step: self.default_step(),
-            latent: Latent::Free,
-            starts: 1,
-            seed,
-            enough: None,
-            keep,
-            first: 0,
-        }
+        ReconstructOptions { keep, ..ReconstructOptions::new(self.into(), iterations, seed) }
     }
 
     /// As typed.
@@ -90,18 +84,6 @@ impl MethodChoice {
             MethodChoice::Gradient => "gradient",
             MethodChoice::Residual => "residual",
             MethodChoice::Adam => "adam",
-        }
-    }
-
-    /// The best of the steps tried on nets trained on CelebA at 32 px (n 16, K 30, 8 photos that they never saw, 200
-    /// iterations), as mean squared error per pixel. LeakyReLU: ADAM 0.0018 at 0.02 and 0.0021 at 0.05, gradient 0.0031 at
-    /// 0.04. SiLU: residual 0.0041 at 0.01 and 0.0204 at 0.04, gradient 0.0159 at 0.04 and 0.0336 at 0.004, ADAM 0.0175
-    /// at 0.02.
-    pub fn default_step(self) -> f64 {
-        match self {
-            MethodChoice::Gradient => 0.04,
-            MethodChoice::Residual => 0.01,
-            MethodChoice::Adam => 0.02,
         }
     }
 }

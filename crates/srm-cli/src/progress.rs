@@ -1,16 +1,14 @@
-//! Show a run on the terminal while its folder keeps it.
+//! Show a run on the terminal.
 
 use std::time::Instant;
 
-use ndarray::Array4;
 use srm_terminal::ProgressBar;
-use srm_train::{Details, Occasion, Rollback, RunFolder, Saved, ScoreRecord, Sink, StepRecord, Trainer, Trouble};
+use srm_train::{Details, Rollback, ScoreRecord, Sink, StepRecord, Trouble};
 
 use crate::{output::Output, status};
 
-/// Passes a run's events to its folder and to the terminal.
+/// Shows a run's events on the terminal.
 pub struct Progress<'a> {
-    pub folder: RunFolder,
     pub last: Option<StepRecord>,
     pub rollbacks: Vec<Rollback>,
     output: &'a Output,
@@ -23,11 +21,11 @@ pub struct Progress<'a> {
 
 impl<'a> Progress<'a> {
     /// Progress of a run that stands at `update` of `updates`.
-    pub fn new(folder: RunFolder, output: &'a Output, update: u64, updates: u64) -> Progress<'a> {
+    pub fn new(output: &'a Output, update: u64, updates: u64) -> Progress<'a> {
         let bar = output.bar(updates, "updates");
         bar.set_position(update);
         bar.reset_eta();
-        Progress { folder, last: None, rollbacks: Vec::new(), output, bar, begun: Instant::now(), made: 0, updates }
+        Progress { last: None, rollbacks: Vec::new(), output, bar, begun: Instant::now(), made: 0, updates }
     }
 
     /// Take the bar away; seconds and updates of this process.
@@ -38,20 +36,16 @@ impl<'a> Progress<'a> {
 }
 
 impl Sink for Progress<'_> {
-    fn record(&mut self, record: &StepRecord, details: &Details) -> srm_train::Result<()> {
+    fn record(&mut self, record: &StepRecord, _details: &Details) -> srm_train::Result<()> {
         let rate = self.made as f64 / self.begun.elapsed().as_secs_f64().max(1e-9);
         self.output.line(&status::line(record, self.updates, rate));
         self.last = Some(record.clone());
-        self.folder.record(record, details)
+        Ok(())
     }
 
     fn progress(&mut self, update: u64, _updates: u64) {
         self.made += 1;
         self.bar.set_position(update);
-    }
-
-    fn samples(&mut self, update: u64, images: &Array4<u8>) -> srm_train::Result<()> {
-        self.folder.samples(update, images)
     }
 
     fn score(&mut self, record: &ScoreRecord) -> srm_train::Result<()> {
@@ -62,27 +56,15 @@ impl Sink for Progress<'_> {
             "update {:>4}  {} {score} ({} samples, {seconds}){best}",
             record.update, record.name, record.count
         ));
-        self.folder.score(record)
-    }
-
-    fn best(&mut self, trainer: &Trainer) -> srm_train::Result<()> {
-        self.folder.best(trainer)
-    }
-
-    fn checkpoint(&mut self, trainer: &Trainer, occasion: Occasion) -> srm_train::Result<()> {
-        self.folder.checkpoint(trainer, occasion)
+        Ok(())
     }
 
     fn trouble(&mut self, trouble: &Trouble) -> srm_train::Result<()> {
         tracing::warn!("update {}: {}", trouble.update, trouble.reason);
-        self.folder.trouble(trouble)
+        Ok(())
     }
 
-    fn restore_point(&mut self, before: Option<u64>) -> srm_train::Result<Option<Saved>> {
-        self.folder.restore_point(before)
-    }
-
-    fn rolled_back(&mut self, rollback: &Rollback, trainer: &Trainer) -> srm_train::Result<()> {
+    fn rolled_back(&mut self, rollback: &Rollback) -> srm_train::Result<()> {
         tracing::warn!(
             "rolled back from update {} to {}: rollback {}, new noise, learning rate × {}{}",
             rollback.update,
@@ -92,6 +74,6 @@ impl Sink for Progress<'_> {
             if rollback.extra_noise > 0.0 { format!(", data noise + {}", rollback.extra_noise) } else { String::new() }
         );
         self.rollbacks.push(rollback.clone());
-        self.folder.rolled_back(rollback, trainer)
+        Ok(())
     }
 }

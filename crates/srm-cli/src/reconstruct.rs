@@ -112,13 +112,14 @@ fn options(arguments: &ReconstructArguments, method: MethodChoice) -> Reconstruc
         keep = (0..=iterations).step_by(iterations.div_ceil(FRAMES)).collect();
     }
     keep.dedup();
-    ReconstructOptions {
-        step: arguments.step.unwrap_or(method.default_step()),
+    let mut options = ReconstructOptions {
         latent: arguments.latent.into(),
         starts: usize::from(arguments.starts),
         enough: arguments.observed_noise.map(|sigma| sigma * sigma),
         ..method.options(iterations, arguments.seed, keep)
-    }
+    };
+    options.step = arguments.step.unwrap_or(options.step);
+    options
 }
 
 /// 1 where the mask is white (128 and more), for one mask or one an image, `[n, c, h, w]`.
@@ -188,7 +189,7 @@ fn report(
         "command": "reconstruct", "weights": Shown(&generator.file), "images": Shown(&arguments.images), "count": count,
         "iterations": options.iterations, "method": method.name(), "step": options.step,
         "latent": arguments.latent.name(), "starts": options.starts, "noise": generator.noise_name(),
-        "seed": options.seed, "steps": generator.run.config().steps, "mask": arguments.mask.as_deref().map(Shown),
+        "seed": options.seed, "steps": generator.run.dynamics().steps, "mask": arguments.mask.as_deref().map(Shown),
         "observed_noise": arguments.observed_noise, "device": generator.machine.device_name(), "seconds": seconds,
         "out": Shown(&arguments.out), "npy": arguments.npy.as_deref().map(Shown),
         "animate": arguments.animate.as_deref().map(Shown),

@@ -7,7 +7,7 @@ use ndarray::Array4;
 use serde_json::json;
 use srm_config::{Config, Init};
 use srm_data::{ImageSet, nearest, sha256_of_file, write_grid, write_npy, write_pngs};
-use srm_langevin::{Chains, Observer, Path as States, Sampler, SamplerOptions};
+use srm_langevin::{Chains, Observer, Path as States, Sampler, Spread};
 use srm_terminal::ProgressBar;
 use srm_train::{Team, gather_images, rows, to_bytes};
 use tch::Tensor;
@@ -77,8 +77,7 @@ pub fn run(arguments: &SampleArguments, team: &dyn Team, output: &Output) -> Res
     tch::set_num_threads(1); // the workers do the work
     let _guard = tch::no_grad_guard();
     let begun = Instant::now();
-    let image = [energy.channels, energy.size, energy.size].map(|side| side as i64);
-    let sampler = Sampler::new(&net, &langevin, image, SamplerOptions { threads, block });
+    let sampler = Sampler::new(&net, &langevin, &net.image(), Spread { threads, block });
     let mine = rows(team, count, block);
     let bar = output.bar((mine.len().div_ceil(block) * langevin.steps) as u64, "steps");
     let (strip_every, wants_strip) = (langevin.steps.div_ceil(STRIP_PARTS), arguments.chain.is_some());

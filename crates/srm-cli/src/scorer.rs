@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use srm_config::{Config, LangevinConfig};
 use srm_energy::ConvNet;
 use srm_eval::FeatureNetwork;
-use srm_langevin::{LangevinError, SamplerOptions};
+use srm_langevin::{LangevinError, Spread};
 use srm_train::{Evaluation, GRID_SEED, Score, Team, TrainError};
 
 use crate::{
@@ -24,7 +24,7 @@ pub struct Scorer {
     /// The real side, at rank 0 once it is prepared.
     real: Option<Real>,
     langevin: LangevinConfig,
-    spread: SamplerOptions,
+    spread: Spread,
     count: usize,
     name: String,
 }
@@ -58,7 +58,7 @@ impl Scorer {
                 true => "FID".to_owned(),
                 false => format!("frechet {}", net.identity().name),
             };
-            let (langevin, spread) = (config.langevin.clone(), SamplerOptions { threads: machine.threads, block });
+            let (langevin, spread) = (config.langevin.clone(), Spread { threads: machine.threads, block });
             Ok(Scorer { net, reference, real: None, langevin, spread, count: evaluate.count, name })
         };
         open().map(Some).context("cannot score the run (section evaluate of the config)")
@@ -100,7 +100,7 @@ impl Scorer {
     }
 }
 
-impl Evaluation for Scorer {
+impl Evaluation<ConvNet> for Scorer {
     fn score(&mut self, net: &ConvNet, team: &dyn Team) -> srm_train::Result<Option<Score>> {
         self.scored(net, team).map_err(|error| match failure::is_stop(&*error) {
             true => LangevinError::Stopped.into(),

@@ -15,7 +15,7 @@ use srm_eval::{
     FeatureNetwork, FeatureSet, KernelDistance, Moments, Output as Features, PrecisionRecall, batches,
     frechet_distance, kernel_distance, precision_recall,
 };
-use srm_langevin::{Chains, Sampler, SamplerOptions};
+use srm_langevin::{Chains, Sampler, Spread};
 use srm_latent::{Noise, ShortRun, ShortRunOptions};
 use srm_train::{Team, receive_tensor, send_tensor, to_bytes};
 use tch::Tensor;
@@ -270,13 +270,12 @@ pub fn draw(
     team: &dyn Team,
     net: &ConvNet,
     langevin: &LangevinConfig,
-    spread: SamplerOptions,
+    spread: Spread,
     (seed, count): (u64, usize),
     seen: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Option<Drawn>> {
     let energy = net.config();
-    let image = [energy.channels, energy.size, energy.size].map(|side| side as i64);
-    let mut sampler = Sampler::new(net, langevin, image, spread);
+    let mut sampler = Sampler::new(net, langevin, &net.image(), spread);
     sampler.stop_when(interrupt::stop());
     let mut pixels: Vec<u8> = Vec::new();
     let (chains, stride) = (Chains::samples(seed, count), 8 * spread.block * team.size());
@@ -330,7 +329,7 @@ pub fn reconstruction(
     let energy = loaded.net.config();
     let images = gallery(path, energy.size, energy.channels, count)?;
     let target = to_tensor(&images.images)?.f_to_device(machine.device)?;
-    let spread = SamplerOptions { threads: machine.threads, block };
+    let spread = Spread { threads: machine.threads, block };
     let options = ShortRunOptions { noise: Noise::Fixed(1), spread, keep_every: 1 };
     let mut run = ShortRun::new(&loaded.net, &loaded.langevin, options);
     run.stop_when(interrupt::stop());

@@ -6,7 +6,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 use srm_config::Config;
 use srm_data::ImageSet;
-use srm_train::{End, Lock, RunFolder, Sink, Team, Trainer, TrainerOptions};
+use srm_energy::ConvNet;
+use srm_train::{End, Lock, RunFolder, Team, Trainer, TrainerOptions};
 
 use crate::{
     arguments::TrainArguments,
@@ -51,28 +52,29 @@ fn lead(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> Res
     introduce(&plan, &images, team.size());
     interrupt::watch_saying(output.clone(), INTERRUPTED)?;
     let fingerprint = images.fingerprint();
-    let mut trainer = Trainer::new(&plan.config, images, options(&plan.machine, plan.block))?;
+    let mut trainer = Trainer::from_config(&plan.config, images, options(&plan.machine, plan.block))?;
     let scorer = Scorer::open(&plan.config, &plan.machine, plan.block)?;
     team.broadcast(plan.config.to_json().into_bytes())?;
     score_with(&mut trainer, scorer, (&*team, &plan.machine), output)?;
     let folder = begin(lock, &plan, arguments, &fingerprint, &mut trainer)?;
     trainer.join(team)?;
     let (from, updates) = (trainer.state().update, plan.config.train.updates);
-    let mut sink = Progress::new(folder, output, from, updates);
+    let mut sink = (Progress::new(output, from, updates), folder.clone());
     if from >= updates {
         tracing::info!("all {updates} updates are done already; --set train.updates=N goes further");
     }
-    let end = trainer.run(&mut sink, &interrupt::stop())?;
-    let (seconds, made) = sink.finish();
+    let end = trainer.run(&mut folder.clone(), &mut sink, &interrupt::stop())?;
+    let (progress, folder) = sink;
+    let (seconds, made) = progress.finish();
     let outcome = match end {
         End::Finished => "finished",
         End::Interrupted { .. } => "interrupted",
         End::Diverged { .. } => "diverged",
     };
-    if let Err(error) = sink.folder.end(outcome, trainer.state().update) {
+    if let Err(error) = folder.end(outcome, trainer.state().update) {
         tracing::warn!("{error}"); // the outcome counts, and its state is saved
     }
-    summary(&plan, &trainer, &sink, outcome, (seconds, made), output)?;
+    summary(&plan, &trainer, &progress, outcome, (seconds, made), output)?;
     match end {
         End::Finished => Ok(()),
         End::Interrupted { update: 0 } => {
@@ -108,8 +110,6 @@ fn dry_run(plan: &Plan, output: &Output) -> Result<()> {
 
 /// Train as any other rank: the settings and the state are rank 0's, and nothing is written.
 fn follow(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> Result<()> {
-    struct Silent;
-    impl Sink for Silent {}
     let settings = team.broadcast(Vec::new())?;
     if settings.is_empty() {
         return Ok(());
@@ -118,12 +118,12 @@ fn follow(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> R
     let machine = Machine::open(&arguments.compute)?;
     interrupt::watch_saying(output.clone(), INTERRUPTED)?;
     let block = config.langevin.block.context("rank 0 has resolved the block")?;
-    let mut trainer = Trainer::new(&config, images::open(&config)?, options(&machine, block))?;
+    let mut trainer = Trainer::from_config(&config, images::open(&config)?, options(&machine, block))?;
     let scorer = Scorer::open(&config, &machine, block)?;
     score_with(&mut trainer, scorer, (&*team, &machine), output)?;
     trainer.join(team)?;
-    // rank 0 says more
-    match trainer.run(&mut Silent, &interrupt::stop())? {
+    // rank 0 keeps the states, and says more
+    match trainer.run(&mut (), &mut (), &interrupt::stop())? {
         End::Finished => Ok(()),
         End::Interrupted { .. } => Err(Failure::Interrupted("interrupted".to_owned()).into()),
         End::Diverged { .. } => Err(Failure::Diverged("training diverged".to_owned()).into()),
@@ -132,12 +132,12 @@ fn follow(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> R
 
 /// Check that all ranks have the same, and let a scorer that is ready score the run, where there is one.
 fn score_with(
-    trainer: &mut Trainer,
+    trainer: &mut Trainer<ConvNet>,
     scorer: Option<Scorer>,
     (team, machine): (&dyn Team, &Machine),
     output: &Output,
 ) -> Result<()> {
-    ranks::same(team, "images in data.images", || Ok(trainer.images().fingerprint()))?;
+    ranks::same(team, "images in data.images", || Ok(trainer.data().fingerprint()?))?;
     ranks::same(team, "kind of machine", || Ok(kind(machine)))?;
     if let Some(mut scorer) = scorer {
         scorer.prepare(team, output)?;
@@ -209,7 +209,7 @@ fn begin(
     plan: &Plan,
     arguments: &TrainArguments,
     fingerprint: &str,
-    trainer: &mut Trainer,
+    trainer: &mut Trainer<ConvNet>,
 ) -> Result<RunFolder> {
     let environment = environment(&plan.machine, plan.block, ranks::launched());
     if arguments.overwrite {
@@ -217,7 +217,7 @@ fn begin(
         RunFolder::clear(&lock)?;
     }
     if !arguments.resume {
-        return Ok(RunFolder::create(lock, &plan.config, environment)?);
+        return Ok(RunFolder::create(lock, &plan.config, environment, fingerprint)?);
     }
     let (folder, found) = RunFolder::resume(lock, &plan.config, environment, fingerprint)?;
     for change in &found.changes {
@@ -245,8 +245,8 @@ fn begin(
 /// Print how the run ended and where its results are.
 fn summary(
     plan: &Plan,
-    trainer: &Trainer,
-    sink: &Progress<'_>,
+    trainer: &Trainer<ConvNet>,
+    progress: &Progress<'_>,
     outcome: &str,
     (seconds, made): (f64, u64),
     output: &Output,
@@ -259,14 +259,14 @@ fn summary(
         "command": "train", "run": Shown(&plan.folder), "config": Shown(&plan.source), "outcome": outcome, "updates": state.update,
         "device": plan.machine.device_name(), "precision": plan.machine.precision_name(), "threads": plan.machine.threads, "ranks": trainer.team().size(), "block": plan.block, "seconds": seconds,
         "updates_per_second": rate, "images_seen": state.images_seen, "rollbacks": state.rollbacks, "weights": weights.as_deref().map(Shown),
-        "best": state.best, "last": sink.last,
+        "best": state.best, "last": progress.last,
     });
     let mut text = format!("{outcome} after {} updates", state.update);
     if made > 0 {
         let images = rate * plan.config.train.batch as f64;
         write!(text, ", {made} of them in {} ({rate:.2} updates/s, {images:.1} images/s)", status::duration(seconds))?;
     }
-    if let Some(last) = &sink.last {
+    if let Some(last) = &progress.last {
         write!(text, "\nat the end  gap {:.3}, r {:.3}, std {:.3}", last.gap, last.chain_grad_norm, last.sample_std)?;
     }
     if let Some(best) = &state.best {
@@ -275,7 +275,7 @@ fn summary(
             write!(text, " (kept in {}/checkpoints/best)", plan.folder.display())?;
         }
     }
-    for rollback in &sink.rollbacks {
+    for rollback in &progress.rollbacks {
         write!(text, "\nrollback    from update {} to {}: {}", rollback.update, rollback.to, rollback.reason)?;
     }
     let folder = plan.folder.display();

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::{
     ConfigError, EnergyConfig, EvaluateConfig, Init, LangevinConfig, RawConfig, TrainConfig, WatchConfig,
-    fields::Fields, format,
+    fields::{Fields, defaults},
+    format,
 };
 
 /// Everything a training run needs to know; every value lies in its documented range.
@@ -138,6 +139,19 @@ impl Config {
         })
     }
 }
+
+/// The sections that a config may leave out are then these.
+macro_rules! section_defaults {
+    ($($section:ty),*) => {
+        $(impl Default for $section {
+            fn default() -> Self {
+                defaults(&Value::Object(Default::default()), Self::read)
+            }
+        })*
+    };
+}
+
+section_defaults!(LogConfig, CheckpointConfig, EvaluateConfig, WatchConfig);
 
 impl DataConfig {
     fn read(fields: &mut Fields<'_>) -> Option<DataConfig> {

@@ -48,6 +48,11 @@ const KEYS: [&str; 40] = [
     "watch.extra_noise",
 ];
 
+/// A section with the defaults of its keys, and of `given` those that have none.
+pub(crate) fn defaults<T>(given: &Value, read: impl FnOnce(&mut Fields<'_>) -> Option<T>) -> T {
+    Fields::open(given, "", &mut Vec::new(), read).expect("every other key of the section has a default")
+}
+
 /// One object of the tree, the keys asked of it so far, and the problems of the whole tree.
 pub(crate) struct Fields<'a> {
     path: &'a str,

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     Schedule,
-    fields::{Fields, POSITIVE, positive},
+    fields::{Fields, POSITIVE, defaults, positive},
 };
 
 /// Algorithm 1 and its ADAM. The stabilisers at the end are off by default: the default is the paper's method.
@@ -43,6 +43,13 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
+    /// `updates` updates of `batch` samples each at a constant rate; everything else at its default.
+    pub fn new(updates: u64, batch: usize, learning_rate: f64) -> TrainConfig {
+        let given = serde_json::json!({ "updates": 1, "batch": 1, "learning_rate": 1 });
+        let learning_rate = Schedule::constant(learning_rate);
+        TrainConfig { updates, batch, learning_rate, ..defaults(&given, TrainConfig::read) }
+    }
+
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<TrainConfig> {
         let updates = fields.count("updates", None);
         let batch = fields.count("batch", None);

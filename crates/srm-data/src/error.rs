@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DataError {
     /// A file or folder cannot be read or written.
     #[error("cannot {action} {}: {source}", path.display())]

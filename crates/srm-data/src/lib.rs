@@ -8,6 +8,19 @@
 //! - [`Chart`] draws curves and points.
 //! - [`nearest`] finds the training image that a sample is closest to.
 //! - [`synthetic`] makes images that need no download.
+//!
+//! ```
+//! use ndarray::Array4;
+//! use srm_data::{Batcher, ImageSet, fill_batch, synthetic};
+//!
+//! let pixels = Array4::from_shape_vec((10, 32, 32, 3), synthetic::blobs(10, 32, 3, 1))?;
+//! let images = ImageSet::from_array("blobs".as_ref(), pixels)?;
+//! let picks = Batcher::new(images.len(), 4, 1, true).batch_at(1, 0);
+//! let mut x = Vec::new(); // f32 [4, 3, 32, 32] in [-1, 1]
+//! fill_batch(&images, &picks, &mut x)?;
+//! assert!(x.len() == 4 * 3 * 32 * 32 && x.iter().all(|pixel| pixel.abs() <= 1.0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![deny(missing_docs)]
 

@@ -1,6 +1,6 @@
 //! Give energies with exact formulas, the truth that other crates test against.
 
-use crate::{Energy, Result};
+use crate::{Curved, Energy, Replicate, Result};
 use tch::{Device, Kind, Tensor};
 
 /// f(x) = −‖x − m‖² / (2 s²): a Gaussian with mean m and standard deviation s in every pixel.
@@ -26,11 +26,15 @@ impl Energy for Quadratic {
         let grad = x.f_sub(&self.mean)?.f_mul_scalar(-1.0 / self.std.powi(2))?;
         Ok((self.f(x)?, grad))
     }
+}
 
+impl Curved for Quadratic {
     fn hvp(&self, _x: &Tensor, v: &Tensor) -> Result<Tensor> {
         Ok(v.f_mul_scalar(-1.0 / self.std.powi(2))?)
     }
+}
 
+impl Replicate for Quadratic {
     fn replica(&self) -> Self {
         Self { mean: self.mean.detach(), std: self.std }
     }
@@ -79,7 +83,9 @@ impl Energy for GaussianMixture {
         let grad = grad.f_mul_scalar(-1.0 / self.std.powi(2))?.f_view_as(x)?;
         Ok((log_share.f_logsumexp([1i64].as_slice(), false)?, grad))
     }
+}
 
+impl Curved for GaussianMixture {
     /// With shares p and scores gⱼ = −(x − mⱼ)/s²: ∇²f v = −v/s² + Σ pⱼ gⱼ (gⱼ·v) − ḡ (ḡ·v), ḡ = Σ pⱼ gⱼ.
     fn hvp(&self, x: &Tensor, v: &Tensor) -> Result<Tensor> {
         let (log_share, offset) = self.modes(x)?;
@@ -93,7 +99,9 @@ impl Energy for GaussianMixture {
         let curved = spread.f_sub(&mean.f_mul(&mean_along)?)?;
         Ok(curved.f_view_as(v)?.f_sub(&v.f_mul_scalar(1.0 / self.std.powi(2))?)?)
     }
+}
 
+impl Replicate for GaussianMixture {
     fn replica(&self) -> Self {
         Self { means: self.means.detach(), log_weights: self.log_weights.detach(), std: self.std }
     }

@@ -13,10 +13,13 @@ use crate::activation::{apply, is_piecewise_linear, times_first, times_second};
 use crate::fast_path::FastPath;
 use crate::pass::{Layer, Pass};
 use crate::precision::{Lowered, Precision};
-use crate::{Energy, EnergyError, Result, Trainable};
+use crate::{Curved, Energy, EnergyError, Replicate, Result, StateDict, Trainable, fresh_weights};
+use serde_json::{Value as Json, json};
 use srm_config::{Activation, EnergyConfig};
-use srm_random::{Key, Purpose, uniform};
 use tch::{Device, Kind, Tensor};
+
+/// Range of the images that the nets are made for.
+pub(crate) const DATA_RANGE: [f64; 2] = [-1.0, 1.0];
 
 /// The paper's ConvNet with closed-form derivatives.
 ///
@@ -50,19 +53,10 @@ impl ConvNet {
     /// # Errors
     /// [`EnergyError::Torch`] where the device refuses.
     pub fn new(config: &EnergyConfig, seed: u64, device: Device) -> Result<Self> {
-        let mut tensors = Vec::new();
-        for (i, (shape, ..)) in layer_shapes(config).into_iter().enumerate() {
-            let fan_in: i64 = shape[1..].iter().product();
-            let bound = 1.0 / (fan_in as f32).sqrt();
-            for (name, shape) in
-                [(format!("f.{}.weight", 2 * i), shape.to_vec()), (format!("f.{}.bias", 2 * i), vec![shape[0]])]
-            {
-                let mut values = vec![0.0f32; shape.iter().product::<i64>() as usize];
-                uniform(&Key { id: name_id(&name), ..Key::new(seed, Purpose::Weights) }, -bound, bound, &mut values);
-                tensors.push((name, Tensor::f_from_slice(&values)?.f_reshape(&shape)?));
-            }
-        }
-        Self::from_tensors(config, &tensors, device)
+        let shapes = layer_shapes(config);
+        let names: Vec<String> = (0..shapes.len()).map(|i| format!("f.{}", 2 * i)).collect();
+        let layers: Vec<_> = names.iter().zip(&shapes).map(|(name, (shape, ..))| (&**name, &shape[..])).collect();
+        Self::from_tensors(config, &fresh_weights(seed, &layers)?, device)
     }
 
     /// A net with the given tensors, `f.0.weight`, `f.0.bias`, `f.2.weight`, …; their kind (f32 or f64) is kept.
@@ -112,6 +106,12 @@ impl ConvNet {
     /// The shape of the net.
     pub fn config(&self) -> &EnergyConfig {
         &self.config
+    }
+
+    /// The shape of an image, `[c, h, w]`.
+    pub fn image(&self) -> [i64; 3] {
+        let EnergyConfig { channels, size, .. } = self.config;
+        [channels, size, size].map(|side| side as i64)
     }
 
     /// h(x), what the top layer reads: f = ⟨w, h⟩ + b with its weight w and bias b.
@@ -216,7 +216,9 @@ impl Energy for ConvNet {
             }),
         }
     }
+}
 
+impl Curved for ConvNet {
     fn hvp(&self, x: &Tensor, v: &Tensor) -> Result<Tensor> {
         self.check(x)?;
         self.check(v)?;
@@ -254,7 +256,9 @@ impl Energy for ConvNet {
     fn has_curvature(&self) -> bool {
         !self.is_piecewise_linear()
     }
+}
 
+impl Replicate for ConvNet {
     fn replica(&self) -> Self {
         let share = |layer: &Layer| Layer {
             weight: layer.weight.detach(),
@@ -289,7 +293,7 @@ impl Trainable for ConvNet {
         })
     }
 
-    fn named_parameters(&self) -> Vec<(String, Tensor)> {
+    fn named_parameters(&self) -> StateDict {
         let named = |(i, layer): (usize, &Layer)| {
             [
                 (format!("f.{}.weight", 2 * i), layer.weight.shallow_clone()),
@@ -297,6 +301,15 @@ impl Trainable for ConvNet {
             ]
         };
         self.layers.iter().enumerate().flat_map(named).collect()
+    }
+
+    fn fork(&self) -> Result<Self> {
+        let copy = Self::from_tensors(&self.config, &self.named_parameters(), self.device())?;
+        copy.in_precision(self.precision)
+    }
+
+    fn describe(&self) -> Json {
+        json!({ "data_range": DATA_RANGE, "energy": self.config })
     }
 }
 
@@ -306,9 +319,4 @@ fn in_layout(x: &Tensor, channels_last: bool) -> Result<Tensor> {
         return Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?);
     }
     Ok(x.f_contiguous()?)
-}
-
-/// A number for a tensor's name (FNV-1a, 64 bits).
-fn name_id(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }

@@ -4,7 +4,59 @@ use std::path::PathBuf;
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EnergyError {
+    /// A tensor does not fit.
+    #[error("{what} has shape {got:?}, expected {expected:?}")]
+    Shape {
+        /// Which tensor.
+        what: &'static str,
+        /// Shape that fits.
+        expected: Vec<i64>,
+        /// Shape that came.
+        got: Vec<i64>,
+    },
+    /// A net of the user's own gives something else than one number per sample.
+    #[error("the net gives shape {got:?} for a batch of {b}; f is one number per sample, [{b}] or [{b}, 1]")]
+    OutputShape {
+        /// Samples in the batch.
+        b: i64,
+        /// Shape that came.
+        got: Vec<i64>,
+    },
+    /// Autograd finds no way from f back.
+    #[error(
+        "f does not depend on {of} in a way that autograd can follow; compute it from them by tch's operators, without detach, \
+         no_grad or a way through numbers"
+    )]
+    NoGradient {
+        /// What it should depend on.
+        of: &'static str,
+    },
+    /// An energy breaks the contract of its trait.
+    #[error("the energy breaks its contract: {rule}; off by {off:.1e}, where {limit:.1e} is rounding")]
+    Contract {
+        /// The rule that is broken.
+        rule: &'static str,
+        /// By how much.
+        off: f64,
+        /// What would pass.
+        limit: f64,
+    },
+    /// A weights file of a net of somebody's own, where the ConvNet is wanted.
+    #[error(
+        "{}: holds a net of its own making ({net}), not srm's ConvNet; open it in the program that trained it, \
+         by `load_weights_into`", path.display()
+    )]
+    OwnNet {
+        /// The file.
+        path: PathBuf,
+        /// What the file says of it.
+        net: String,
+    },
+    /// An error of an energy of the user's own.
+    #[error(transparent)]
+    Other(Box<dyn std::error::Error + Send + Sync>),
     /// An image batch does not fit the net.
     #[error("the net takes images of shape [b, {channels}, {size}, {size}], got {got:?}")]
     ImageShape {
@@ -30,6 +82,16 @@ pub enum EnergyError {
     /// A parameter has another shape.
     #[error("tensor `{name}` has shape {got:?}, the net needs {expected:?}; check energy.size, channels and features")]
     TensorShape {
+        /// Its name.
+        name: String,
+        /// Shape that the net needs.
+        expected: Vec<i64>,
+        /// Shape that came.
+        got: Vec<i64>,
+    },
+    /// A weight of a net of the user's own has another shape.
+    #[error("weight `{name}` has shape {got:?}, the net needs {expected:?}")]
+    ParameterShape {
         /// Its name.
         name: String,
         /// Shape that the net needs.

@@ -6,6 +6,7 @@ use crate::precision::versions;
 use crate::{EnergyError, Result};
 use srm_config::EnergyConfig;
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tch::{Device, Kind, Tensor};
 
@@ -38,6 +39,7 @@ impl FastPath {
     fn with(layers: &[Layer], net: impl FnOnce() -> Option<CpuNet>) -> Option<Self> {
         let fits = |t: &Tensor| t.device() == Device::Cpu && t.kind() == Kind::Float;
         let net = layers.iter().all(|layer| fits(&layer.weight) && fits(&layer.bias)).then(net)??;
+        warn_once_if_slow(env!("SRM_OPT_LEVEL"));
         Some(Self { net: RefCell::new(net), weights: Arc::default() })
     }
 
@@ -99,8 +101,30 @@ impl FastPath {
     }
 }
 
+/// Say, once in a process, that the kernels were compiled without optimisation; whether it was said now.
+fn warn_once_if_slow(level: &str) -> bool {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    let now = ["0", "1"].contains(&level) && !SAID.swap(true, Ordering::Relaxed);
+    if now {
+        tracing::warn!(
+            "srm's kernels were compiled at opt-level {level} and are dozens of times slower than they could be; add to Cargo.toml: \
+             [profile.dev.package.srm-energy] opt-level = 3, debug-assertions = false, overflow-checks = false"
+        );
+    }
+    now
+}
+
 /// The numbers of a tensor in the order of its indices.
 fn floats(t: &Tensor) -> Result<Vec<f32>> {
     let flat = t.f_detach()?.f_contiguous()?.f_view([-1])?;
     Vec::try_from(flat).map_err(EnergyError::from)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn slow_kernels_are_told_of_once() {
+        assert!(!super::warn_once_if_slow("3") && !super::warn_once_if_slow(env!("SRM_OPT_LEVEL")));
+        assert!(super::warn_once_if_slow("0") && !super::warn_once_if_slow("0"));
+    }
 }

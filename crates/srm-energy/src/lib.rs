@@ -1,23 +1,63 @@
-//! Give each image a negative energy f(x), with its derivatives and its weights files.
+//! Give each sample a negative energy f(x), with its derivatives and its weights files.
 //!
 //! One sign everywhere, the paper's: f is the NEGATIVE energy, p(x) ∝ exp f(x), so high f means likely, and Langevin
 //! dynamics climbs f. Nobody in the workspace flips it.
 //!
-//! - [`Energy`] is the contract: batch in, batch out, sample i never affects output j. It is the only place that knows
-//!   how derivatives in x are made, and nothing in it uses autograd.
-//! - [`ConvNet`] is the net of the paper with closed-form derivatives, layer by layer; [`Trainable`] adds the
-//!   derivative in the weights.
+//! - [`Energy`] is all that a chain asks for: batch in, batch out, sample i never affects output j. [`Curved`] adds the
+//!   second derivative for the adjoint, [`Replicate`] what worker threads need, [`Trainable`] the derivative in the weights.
+//!   These traits are the only place that knows how derivatives are made.
+//! - [`Autograd`] makes all of them of any net that libtorch can differentiate, from a function of its weights or a module.
+//! - [`ConvNet`] is the net of the paper, the fast case: closed-form derivatives, layer by layer, on kernels of our own.
 //! - [`Quadratic`] and [`GaussianMixture`] have exact formulas, so that every crate above tests against the truth.
-//! - [`save_weights`], [`load_weights`] and [`read_state_dict`] move weights in and out.
+//! - [`check::contract`] says which rule an energy of your own breaks.
+//! - [`save_weights`], [`load_weights`], [`load_weights_into`] and [`read_state_dict`] move weights in and out.
+//! - [`libtorch`] says which libtorch runs, and opens its CUDA half.
 //!
-//! Letters: b images in a batch, c channels, h and w height and width, n base features.
+//! Letters: b samples in a batch, c channels, h and w height and width, n base features.
+//!
+//! ```
+//! use srm_config::{Activation, EnergyConfig};
+//! use srm_energy::{ConvNet, Energy, check};
+//! use tch::{Device, Kind, Tensor};
+//!
+//! let config = EnergyConfig { size: 32, channels: 3, features: 8, activation: Activation::LeakyRelu(0.2) };
+//! let net = ConvNet::new(&config, 1, Device::Cpu)?;
+//! let x = Tensor::rand([4, 3, 32, 32], (Kind::Float, Device::Cpu)) * 2 - 1;
+//! let (f, slope) = net.f_and_grad(&x)?;
+//! assert_eq!((f.size(), slope.size()), (vec![4], vec![4, 3, 32, 32]));
+//! check::replica(&net, &x)?;
+//! # Ok::<(), srm_energy::EnergyError>(())
+//! ```
+//!
+//! # Speed
+//!
+//! The kernels are Rust, and a project's own dev profile compiles them without optimisation, dozens of times slower; the
+//! program then warns (`tracing`). Put into its `Cargo.toml`:
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! debug = false
+//! [profile.dev.package.srm-energy]
+//! opt-level = 3
+//! debug-assertions = false
+//! overflow-checks = false
+//! [profile.dev.package.srm-random]
+//! opt-level = 3
+//! [profile.dev.package.rand_chacha]
+//! opt-level = 3
+//! [profile.dev.package.ppv-lite86]
+//! opt-level = 3
+//! ```
 
 #![deny(missing_docs)]
 
 mod activation;
 mod analytic;
+mod autograd;
+pub mod check;
 mod convnet;
 mod cpu;
+mod energy;
 mod error;
 mod fast_path;
 pub mod libtorch;
@@ -27,13 +67,18 @@ mod pth;
 mod weights;
 
 pub use analytic::{GaussianMixture, Quadratic};
+pub use autograd::{Autograd, Parameters, fresh_weights};
 pub use convnet::{ConvNet, layer_shapes};
+pub use energy::{Curved, Energy, Replicate, Trainable};
 pub use error::EnergyError;
 pub use precision::Precision;
 pub use pth::is_torch_script;
-pub use weights::{Weights, load_weights, load_weights_at, read_state_dict, save_weights};
+pub use weights::{
+    Description, Weights, load_weights, load_weights_at, load_weights_into, read_state_dict, read_tensors,
+    save_weights, write_weights,
+};
 
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 /// What computes an f32 LeakyReLU or ReLU net of so many features on this CPU: `avx512`, `avx2`, or `libtorch` where the
 /// processor has neither.
@@ -44,54 +89,11 @@ pub fn cpu_kernels(features: usize) -> &'static str {
 /// The result of everything here.
 pub type Result<T> = std::result::Result<T, EnergyError>;
 
-/// A negative energy f over images, with its derivatives in the image.
-///
-/// # Shapes
-/// `x` and `v`: `[b, c, h, w]`; f: `[b]`; the gradient and the Hessian-vector product: the shape of `x`.
-///
-/// # Errors
-/// [`EnergyError::ImageShape`] where `x` does not fit, [`EnergyError::Torch`] where libtorch fails.
-pub trait Energy: Send {
-    /// f(x): one number an image.
-    fn f(&self, x: &Tensor) -> Result<Tensor>;
+/// Tensors with their names.
+pub type StateDict = Vec<(String, Tensor)>;
 
-    /// f(x) and f'(x) = ∇ₓ f(x).
-    fn f_and_grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)>;
-
-    /// ∇²f(x) v, each image by itself. Almost everywhere zero for piecewise linear nets.
-    fn hvp(&self, x: &Tensor, v: &Tensor) -> Result<Tensor>;
-
-    /// Whether ∇²f is anything but zero almost everywhere. Where it is not, a chain's derivative in its start is the identity.
-    fn has_curvature(&self) -> bool {
-        true
-    }
-
-    /// The same energy for another thread: it shares the weights' storage and carries no autograd history.
-    fn replica(&self) -> Self
-    where
-        Self: Sized;
-
-    /// Where `x` must live.
-    fn device(&self) -> Device;
-}
-
-/// An energy whose weights θ can be learned.
-pub trait Trainable: Energy {
-    /// f(x) and ∇θ Σᵢ cᵢ f(xᵢ), by autograd through one evaluation (never through a chain).
-    ///
-    /// # Shapes
-    /// `x`: `[b, c, h, w]`; `coefficients` cᵢ: `[b]`; the gradients: one tensor a parameter, in the order and shapes of
-    /// [`Trainable::named_parameters`].
-    ///
-    /// # Errors
-    /// As in [`Energy`].
-    fn f_and_parameter_grad(&self, x: &Tensor, coefficients: &Tensor) -> Result<(Tensor, Vec<Tensor>)>;
-
-    /// The parameters with their names (`f.0.weight`, `f.0.bias`, `f.2.weight`, …); the tensors share storage with the
-    /// net, so an update in place is seen by every replica.
-    fn named_parameters(&self) -> Vec<(String, Tensor)>;
-}
-
+#[cfg(test)]
+mod autograd_tests;
 #[cfg(test)]
 mod golden_tests;
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Check f and its derivatives against finite differences, libtorch's autograd and exact formulas.
 
-use crate::{ConvNet, Energy, GaussianMixture, Precision, Quadratic, Trainable, layer_shapes};
+use crate::{
+    ConvNet, Curved, Energy, GaussianMixture, Precision, Quadratic, Replicate, Trainable, check, layer_shapes,
+};
 use srm_config::{Activation, EnergyConfig};
 use tch::{Device, Kind, Tensor};
 
@@ -31,14 +33,14 @@ fn largest(a: &Tensor) -> f64 {
 }
 
 /// The same net written with libtorch's own operators, so that autograd differentiates it.
-fn plain(net: &ConvNet, weights: &[(String, Tensor)], x: &Tensor) -> Tensor {
-    let shapes = layer_shapes(net.config());
+pub(crate) fn plain(config: &EnergyConfig, weights: &[Tensor], x: &Tensor) -> Tensor {
+    let shapes = layer_shapes(config);
     let mut h = x.shallow_clone();
     for (i, (_, stride, padding)) in shapes.iter().enumerate() {
-        let (weight, bias) = (&weights[2 * i].1, &weights[2 * i + 1].1);
+        let (weight, bias) = (&weights[2 * i], &weights[2 * i + 1]);
         h = h.conv2d(weight, Some(bias), [*stride; 2], [*padding; 2], [1, 1], 1);
         if i + 1 < shapes.len() {
-            h = match net.config().activation {
+            h = match config.activation {
                 Activation::LeakyRelu(slope) => h.maximum(&(&h * slope)),
                 Activation::Relu => h.relu(),
                 Activation::Silu => h.silu(),
@@ -48,6 +50,10 @@ fn plain(net: &ConvNet, weights: &[(String, Tensor)], x: &Tensor) -> Tensor {
         }
     }
     h.reshape([-1])
+}
+
+fn weights(net: &ConvNet) -> Vec<Tensor> {
+    net.named_parameters().into_iter().map(|(_, weight)| weight).collect()
 }
 
 #[test]
@@ -87,7 +93,7 @@ fn f_and_gradient_agree_with_autograd_for_every_activation_and_size() {
         for activation in ACTIVATIONS {
             let net = net(size, activation);
             let x = image(2, size as i64, Kind::Float).set_requires_grad(true);
-            let f = plain(&net, &net.named_parameters(), &x);
+            let f = plain(net.config(), &weights(&net), &x);
             let expected = &Tensor::run_backward(&[f.sum(Kind::Float)], &[&x], false, false)[0];
             for (path, net) in net.on_every_path() {
                 let (ours, grad) = net.f_and_grad(&x.detach()).unwrap();
@@ -121,7 +127,7 @@ fn hessian_vector_product_agrees_with_double_backward() {
         let x = image(2, 32, Kind::Double).set_requires_grad(true);
         let v = Tensor::randn(x.size(), (Kind::Double, Device::Cpu));
         let grad =
-            &Tensor::run_backward(&[plain(&net, &net.named_parameters(), &x).sum(Kind::Double)], &[&x], true, true)[0];
+            &Tensor::run_backward(&[plain(net.config(), &weights(&net), &x).sum(Kind::Double)], &[&x], true, true)[0];
         let ours = net.hvp(&x.detach(), &v).unwrap();
         if net.is_piecewise_linear() {
             assert_eq!(largest(&ours), 0.0);
@@ -141,12 +147,11 @@ fn parameter_gradient_agrees_with_autograd_of_the_plain_net() {
         let coefficients = Tensor::from_slice(&[0.5f32, -1.0, 0.25]);
         let tracked: Vec<Tensor> =
             net.named_parameters().into_iter().map(|(_, t)| t.detach_copy().set_requires_grad(true)).collect();
-        let names = net.named_parameters().into_iter().map(|(name, _)| name);
-        let pairs: Vec<_> = names.zip(tracked.iter().map(Tensor::shallow_clone)).collect();
-        let expected = Tensor::run_backward(&[plain(&net, &pairs, &x).dot(&coefficients)], &tracked, false, false);
+        let expected =
+            Tensor::run_backward(&[plain(net.config(), &tracked, &x).dot(&coefficients)], &tracked, false, false);
         for (path, net) in net.on_every_path() {
             let (_, grads) = net.f_and_parameter_grad(&x, &coefficients).unwrap();
-            for ((ours, expected), (name, _)) in grads.iter().zip(&expected).zip(&pairs) {
+            for ((ours, expected), (name, _)) in grads.iter().zip(&expected).zip(net.named_parameters()) {
                 assert_eq!(ours.size(), expected.size());
                 let difference = largest(&(ours - expected));
                 assert!(difference <= 2e-5 * largest(expected).max(1e-3), "{path} {activation:?} {name}");
@@ -176,44 +181,24 @@ fn f_is_the_top_layer_on_its_features() {
     assert!(net(32, Activation::Relu).top_features(&image(1, 64, Kind::Float)).is_err());
 }
 
-/// What every energy must keep: sample i never affects output j; a directional difference gives the gradient and its
-/// difference the Hessian-vector product; a replica agrees.
-fn keeps_the_contract<E: Energy>(energy: &E, x: &Tensor, smooth: bool) {
-    let (f, grad) = energy.f_and_grad(x).unwrap();
-    assert_eq!(f.size(), [x.size()[0]]);
-    assert_eq!(grad.size(), x.size());
-    assert!(largest(&(energy.f(x).unwrap() - &f)) < 1e-12);
-    let changed = x.copy();
-    let _ = changed.get(1).fill_(0.3);
-    let (other_f, other_grad) = energy.f_and_grad(&changed).unwrap();
-    assert_eq!(f.double_value(&[0]), other_f.double_value(&[0]));
-    assert_eq!(grad.get(0), other_grad.get(0));
-    assert_ne!(f.double_value(&[1]), other_f.double_value(&[1]));
-    let (replica_f, _) = energy.replica().f_and_grad(x).unwrap();
-    assert_eq!(f, replica_f);
-    if smooth {
-        let v = Tensor::randn(x.size(), (Kind::Double, Device::Cpu));
-        let h = 1e-5;
-        let ahead = energy.f_and_grad(&(x + &v * h)).unwrap().1;
-        let behind = energy.f_and_grad(&(x - &v * h)).unwrap().1;
-        let difference = (ahead - behind) / (2.0 * h);
-        let ours = energy.hvp(x, &v).unwrap();
-        assert!(largest(&(&difference - &ours)) < 1e-6 * largest(&ours));
-    }
-}
-
 #[test]
 fn every_energy_keeps_the_contract() {
     let x = image(3, 32, Kind::Double);
     for activation in ACTIVATIONS {
         let net = net(32, activation).to_kind(Kind::Double).unwrap();
-        keeps_the_contract(&net, &x, !net.is_piecewise_linear());
+        check::contract(&net, &x).unwrap();
+        check::training(&net, &x).unwrap();
+        check::contract(&self::net(32, activation), &x.to_kind(Kind::Float)).unwrap();
     }
     let means = image(2, 32, Kind::Double).flip([3]);
-    keeps_the_contract(&Quadratic::new(means.get(0), 0.7), &x, true);
+    check::contract(&Quadratic::new(means.get(0), 0.7), &x).unwrap();
     let weights = Tensor::from_slice(&[0.3, 0.7]);
     // a width at which both modes count
-    keeps_the_contract(&GaussianMixture::new(&means, &weights, 20.0).unwrap(), &x, true);
+    check::contract(&GaussianMixture::new(&means, &weights, 20.0).unwrap(), &x).unwrap();
+    // points in the plane
+    let means = Tensor::from_slice(&[-1.0, 0.5, 1.0, 0.0]).reshape([2, 2]);
+    let points = Tensor::from_slice(&[0.1, 0.2, -0.7, 0.9, 1.2, -0.3]).reshape([3, 2]);
+    check::contract(&GaussianMixture::new(&means, &weights, 0.8).unwrap(), &points).unwrap();
 }
 
 #[test]

@@ -11,12 +11,13 @@ mod net;
 mod number;
 mod parameter;
 
-use crate::{ConvNet, EnergyError, Result, Trainable};
+use crate::convnet::DATA_RANGE;
+use crate::{ConvNet, EnergyError, Result, StateDict, Trainable};
 use archive::{Archive, summary};
 use file::{read, write_whole};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use srm_config::{EnergyConfig, LangevinConfig};
 use std::collections::HashMap;
 use std::path::Path;
@@ -27,12 +28,6 @@ pub(crate) use number::{Number, float_tensor};
 
 /// The metadata key of our files.
 const KEY: &str = "srm";
-/// Range of the images that the nets are made for.
-const DATA_RANGE: [f64; 2] = [-1.0, 1.0];
-
-/// Tensors with their published names.
-type Named = Vec<(String, Tensor)>;
-
 /// What a weights file holds.
 pub struct Weights {
     /// The net, f32.
@@ -41,13 +36,26 @@ pub struct Weights {
     pub langevin: Option<LangevinConfig>,
 }
 
-/// Write the net to a safetensors file, under a temporary name first, so that no half file stands under `path`.
+/// Write a net to a safetensors file, with what it says of itself ([`Trainable::describe`]) and the chain it was trained with, under a temporary name first, so that no half file stands under `path`.
 ///
 /// # Errors
 /// [`EnergyError::Io`], [`EnergyError::Torch`], [`EnergyError::DamagedFile`] where the tensors cannot be serialised.
-pub fn save_weights(path: &Path, net: &ConvNet, langevin: Option<&LangevinConfig>) -> Result<()> {
+pub fn save_weights(path: &Path, net: &impl Trainable, langevin: Option<&LangevinConfig>) -> Result<()> {
+    write_weights(path, &net.named_parameters(), net.describe(), langevin)
+}
+
+/// [`save_weights`] of a net that is not at hand: its weights, and what it said of itself.
+///
+/// # Errors
+/// As there.
+pub fn write_weights(
+    path: &Path,
+    weights: &StateDict,
+    description: Json,
+    langevin: Option<&LangevinConfig>,
+) -> Result<()> {
     let mut tensors = Vec::new();
-    for (name, tensor) in net.named_parameters() {
+    for (name, tensor) in weights {
         let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
         let flat =
             tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?.f_reshape([-1])?;
@@ -65,8 +73,52 @@ pub fn save_weights(path: &Path, net: &ConvNet, langevin: Option<&LangevinConfig
         .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
         .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(damaged)?;
-    let metadata = HashMap::from([(KEY.to_owned(), metadata(net.config(), langevin))]);
+    let metadata = HashMap::from([(KEY.to_owned(), metadata(description, langevin))]);
     write_whole(path, &safetensors::serialize(views, Some(metadata)).map_err(damaged)?)
+}
+
+/// What the file of a net of the user's own says of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Description {
+    /// What [`Trainable::describe`] said; null where the file says nothing.
+    pub net: Json,
+    /// The chain that it was trained with, where the file says so.
+    pub langevin: Option<LangevinConfig>,
+}
+
+/// Read a file that [`save_weights`] has written of a net like `net` into that net, in place.
+///
+/// # Errors
+/// All name the file: [`EnergyError::Io`], [`EnergyError::DamagedFile`], [`EnergyError::OtherFile`], [`EnergyError::Metadata`],
+/// [`EnergyError::InFile`] around a weight that is missing or of another shape; the net is unchanged then.
+pub fn load_weights_into(path: &Path, net: &impl Trainable) -> Result<Description> {
+    let bytes = read(path)?;
+    let mut archive = Archive::open(path, &bytes)?;
+    let in_file = |source| EnergyError::InFile { path: path.to_owned(), source: Box::new(source) };
+    let unreadable = |reason| EnergyError::Metadata { path: path.to_owned(), reason };
+    let tree = archive.metadata.as_deref().map(sections).transpose().map_err(unreadable)?.unwrap_or_default();
+    let description = Description {
+        net: tree.get("net").or(tree.get("energy")).cloned().unwrap_or_default(),
+        langevin: langevin_of(&tree).map_err(unreadable)?,
+    };
+    let parameters = net.named_parameters();
+    let mut found = Vec::with_capacity(parameters.len());
+    for (name, parameter) in &parameters {
+        let Some(index) = archive.entries.iter().position(|entry| entry.name == *name) else {
+            let held = summary(&archive.entries);
+            return Err(EnergyError::NoTensor { path: path.to_owned(), name: name.clone(), found: held });
+        };
+        let value = archive.float(index)?;
+        let (expected, got) = (parameter.size(), value.size());
+        if expected != got {
+            return Err(in_file(EnergyError::ParameterShape { name: name.clone(), expected, got }));
+        }
+        found.push(value);
+    }
+    tch::no_grad(|| {
+        parameters.into_iter().zip(found).try_for_each(|((_, mut own), value)| own.f_copy_(&value).map(drop))
+    })?;
+    Ok(description)
 }
 
 /// [`load_weights_at`] of a file with one net.
@@ -100,9 +152,13 @@ pub fn load_weights_at(path: &Path, key: Option<&str>, device: Device) -> Result
 /// The net in the bytes of the file `path`.
 pub(crate) fn load_bytes(path: &Path, bytes: &[u8], key: Option<&str>, device: Device) -> Result<Weights> {
     let mut archive = Archive::open(path, bytes)?;
-    let metadata = archive.metadata.as_deref().map(parse_metadata).transpose();
-    let metadata = metadata.map_err(|reason| EnergyError::Metadata { path: path.to_owned(), reason })?;
-    let (config, langevin) = metadata.map_or((None, None), |(energy, langevin)| (Some(energy), langevin));
+    let unreadable = |reason| EnergyError::Metadata { path: path.to_owned(), reason };
+    let tree = archive.metadata.as_deref().map(sections).transpose().map_err(unreadable)?;
+    if let Some(net) = tree.as_ref().filter(|tree| tree.get("energy").is_none()).and_then(|tree| tree.get("net")) {
+        return Err(EnergyError::OwnNet { path: path.to_owned(), net: net.to_string() });
+    }
+    let config = tree.as_ref().map(convnet_of).transpose().map_err(unreadable)?;
+    let langevin = tree.as_ref().map(langevin_of).transpose().map_err(unreadable)?.flatten();
     let (energy, tensors) = net::read_net(&mut archive, key, config.as_ref())?;
     let net = ConvNet::from_tensors(&energy, &tensors, device)?;
     Ok(Weights { net, langevin })
@@ -132,7 +188,7 @@ pub fn read_state_dict(path: &Path, known: &str) -> Result<Vec<(String, Tensor)>
         }
         _ => return Err(EnergyError::SeveralTensors { path, name: known.to_owned(), found: prefixes.join(", ") }),
     };
-    let mut named = Named::new();
+    let mut named = StateDict::new();
     for index in 0..archive.entries.len() {
         let entry = &archive.entries[index];
         let Some(name) = entry.name.strip_prefix(prefix).filter(|_| !entry.is_counter()) else { continue };
@@ -143,28 +199,54 @@ pub fn read_state_dict(path: &Path, known: &str) -> Result<Vec<(String, Tensor)>
     Ok(named)
 }
 
+/// All tensors of a file of weights as they are named there, f32 on the CPU, sorted by name; the formats are those of
+/// [`load_weights_at`].
+///
+/// # Errors
+/// All name the file: [`EnergyError::Io`], [`EnergyError::DamagedFile`], [`EnergyError::OtherFile`], [`EnergyError::InFile`] around
+/// a tensor of another kind.
+pub fn read_tensors(path: &Path) -> Result<StateDict> {
+    let bytes = read(path)?;
+    let mut archive = Archive::open(path, &bytes)?;
+    let mut named = StateDict::new();
+    for index in 0..archive.entries.len() {
+        if !archive.entries[index].is_counter() {
+            named.push((archive.entries[index].name.clone(), archive.float(index)?));
+        }
+    }
+    named.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(named)
+}
+
 /// Our metadata as one line of JSON with sorted keys.
-fn metadata(energy: &EnergyConfig, langevin: Option<&LangevinConfig>) -> String {
-    let mut tree = serde_json::json!({ "data_range": DATA_RANGE, "energy": energy });
+fn metadata(net: Json, langevin: Option<&LangevinConfig>) -> String {
+    let mut tree = if net.is_object() { net } else { json!({ "net": net }) };
     if let Some(langevin) = langevin {
-        tree["langevin"] = serde_json::json!(langevin);
+        tree["langevin"] = json!(langevin);
     }
     tree.sort_all_objects();
     tree.to_string()
 }
 
-fn parse_metadata(text: &str) -> std::result::Result<(EnergyConfig, Option<LangevinConfig>), String> {
-    let tree: Json = serde_json::from_str(text).map_err(|problem| format!("is no JSON: {problem}"))?;
+/// The sections of our metadata.
+fn sections(text: &str) -> std::result::Result<Json, String> {
+    serde_json::from_str(text).map_err(|problem| format!("is no JSON: {problem}"))
+}
+
+fn langevin_of(tree: &Json) -> std::result::Result<Option<LangevinConfig>, String> {
+    let langevin = tree.get("langevin").filter(|value| !value.is_null()).cloned();
+    langevin.map(serde_json::from_value).transpose().map_err(|problem| format!("has a wrong `langevin`: {problem}"))
+}
+
+fn convnet_of(tree: &Json) -> std::result::Result<EnergyConfig, String> {
     let section = |name: &str| tree.get(name).filter(|value| !value.is_null()).cloned();
     let energy = section("energy").ok_or("has no `energy`")?;
     let energy = serde_json::from_value(energy).map_err(|problem| format!("has a wrong `energy`: {problem}"))?;
-    let langevin = section("langevin").map(serde_json::from_value).transpose();
-    let langevin = langevin.map_err(|problem| format!("has a wrong `langevin`: {problem}"))?;
     match section("data_range") {
-        Some(range) if range != serde_json::json!(DATA_RANGE) && range != serde_json::json!([-1, 1]) => {
+        Some(range) if range != json!(DATA_RANGE) && range != json!([-1, 1]) => {
             Err(format!("says data_range {range}, this program knows only [-1, 1]"))
         }
-        _ => Ok((energy, langevin)),
+        _ => Ok(energy),
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EvalError {
     /// libtorch refused.
     #[error("libtorch: {0}")]

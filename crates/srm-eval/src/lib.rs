@@ -10,6 +10,22 @@
 //!
 //! Letters: n images, d features an image.
 //!
+//! ```
+//! use srm_eval::{FeatureNetwork, FeatureSet, batches, frechet_distance};
+//! use tch::Device;
+//!
+//! let net = FeatureNetwork::open("random-conv", Device::Cpu)?;
+//! let images = |level: u8| (0..40u8).map(move |i| vec![level.wrapping_add(i.wrapping_mul(7)); 32 * 32]).collect::<Vec<_>>();
+//! let set = |images: Vec<Vec<u8>>| {
+//!     let run = |batch| net.run_images(batch, [32, 32, 1], &|i| &images[i][..]);
+//!     FeatureSet::new(net.identity().dimension, images.len(), run, &mut |_| true)
+//! };
+//! let (dark, light) = (set(images(0))?.unwrap(), set(images(90))?.unwrap());
+//! assert!(frechet_distance(&dark.moments, &light.moments)? > frechet_distance(&dark.moments, &dark.moments)?);
+//! assert_eq!(batches(40).map(|batch| batch.len()).sum::<usize>(), 40);
+//! # Ok::<(), srm_eval::EvalError>(())
+//! ```
+//!
 //! # Measured
 //!
 //! Two AVX2 cores beside other work, the net of `runs/demo` (`configs/fashion32.json`, 1,900 updates), Fréchet distance by

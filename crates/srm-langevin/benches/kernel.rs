@@ -3,9 +3,9 @@
 #![allow(missing_docs)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use srm_config::{Activation, Drift, EnergyConfig, Init, LangevinConfig};
+use srm_config::{Activation, EnergyConfig};
 use srm_energy::{ConvNet, Energy};
-use srm_langevin::{ChainKey, KeyedNoise, Noise, short_run, start};
+use srm_langevin::{ChainKey, Kernel, KeyedNoise, Noise, Start, short_run, start};
 use tch::Device;
 
 const KEY: ChainKey = ChainKey { seed: 1, attempt: 0, update: 0 };
@@ -27,21 +27,17 @@ fn kernel(criterion: &mut Criterion) {
             group.throughput(Throughput::Elements(block as u64)).sample_size(20);
             let ids: Vec<u64> = (0..block as u64).collect();
             let image = [3, size as i64, size as i64];
-            let z = start(Init::Uniform, &KEY, &ids, image, Device::Cpu).expect("start");
+            let z = start(Start::Uniform, &KEY, &ids, &image, Device::Cpu).expect("start");
             group.bench_function("f", |b| b.iter(|| net.f(&z).expect("f")));
             group.bench_function("f_and_grad", |b| b.iter(|| net.f_and_grad(&z).expect("gradient")));
             let mut noise = KeyedNoise::new(KEY, ids.clone());
             group.bench_function("noise", |b| b.iter(|| noise.draw(1, &z).expect("noise")));
-            let langevin = LangevinConfig {
-                steps: 10,
-                drift: Drift::Tempered { gradient_scale: 1.0, noise_std: 0.01 },
-                init: Init::Uniform,
-                clip_gradient: None,
-                block: None,
-            };
             group.throughput(Throughput::Elements(10 * block as u64));
             group.bench_function("10 steps", |b| {
-                b.iter(|| short_run(&net, &langevin, &z, &mut KeyedNoise::new(KEY, ids.clone()), &mut ()).expect("run"))
+                b.iter(|| {
+                    short_run(&net, &Kernel::default(), 10, &z, &mut KeyedNoise::new(KEY, ids.clone()), &mut ())
+                        .expect("run")
+                })
             });
         }
     }

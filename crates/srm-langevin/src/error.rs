@@ -2,6 +2,7 @@
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LangevinError {
     /// The energy refused.
     #[error(transparent)]
@@ -9,6 +10,24 @@ pub enum LangevinError {
     /// libtorch refused.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
+    /// A batch without samples of their own.
+    #[error(
+        "chains are rows of a batch, [b, …], with one axis or more after the first; got shape {got:?}: [b, 1] is the least"
+    )]
+    NoRows {
+        /// Shape that came.
+        got: Vec<i64>,
+    },
+    /// Tensors that go along do not belong together.
+    #[error("{what} has shape {got:?}, expected {expected:?}")]
+    Shape {
+        /// Which tensor.
+        what: &'static str,
+        /// Shape that fits.
+        expected: Vec<i64>,
+        /// Shape that came.
+        got: Vec<i64>,
+    },
     /// Recorded noise ran out.
     #[error("recorded noise holds {recorded} steps, the run asks for step {step}; record as many as langevin.steps")]
     NoiseRanOut {
@@ -20,6 +39,9 @@ pub enum LangevinError {
     /// Somebody asked to give up work in hand ([`crate::Stop`]). Not a failure: its caller knows who.
     #[error("stopped; what was in hand is dropped")]
     Stopped,
+    /// An error of the work that somebody has given to the workers.
+    #[error(transparent)]
+    Other(Box<dyn std::error::Error + Send + Sync>),
     /// A worker thread is gone.
     #[error("a worker thread stopped: {reason}")]
     WorkerStopped {

@@ -1,9 +1,8 @@
-//! Draw the start of chains and the noise of their steps, keyed, recorded or off.
+//! Draw the noise of a chain's steps: keyed, recorded or off.
 
 use crate::{LangevinError, Result};
-use srm_config::Init;
-use srm_random::{Key, Purpose, hash, normal, uniform};
-use tch::{Device, Kind, Tensor};
+use srm_random::{Key, Purpose, hash, normal};
+use tch::{Device, Tensor};
 
 /// Where the Gaussian noise u_k of a run comes from.
 pub trait Noise {
@@ -45,7 +44,7 @@ pub struct ChainKey {
 }
 
 impl ChainKey {
-    fn key(&self, purpose: Purpose, id: u64, step: u64) -> Key {
+    pub(crate) fn key(&self, purpose: Purpose, id: u64, step: u64) -> Key {
         Key { seed: self.seed, purpose, attempt: self.attempt, update: self.update, id, step }
     }
 }
@@ -58,64 +57,51 @@ pub struct KeyedNoise {
     key: ChainKey,
     ids: Vec<u64>,
     buffer: Vec<f32>,
+    on_device: bool,
     device_is_seeded: bool,
 }
 
 impl KeyedNoise {
-    /// Noise for images with the given noise ids, one id an image; an id may serve many images.
+    /// Noise for samples with the given noise ids, one id per sample; an id may serve many samples.
     pub fn new(key: ChainKey, ids: Vec<u64>) -> Self {
-        Self { key, ids, buffer: Vec::new(), device_is_seeded: false }
+        Self { key, ids, buffer: Vec::new(), on_device: true, device_is_seeded: false }
+    }
+
+    /// The same, drawn on the CPU whatever the device, so that samples with one id share their noise on a GPU too.
+    pub fn shared(key: ChainKey, ids: Vec<u64>) -> Self {
+        Self { on_device: false, ..Self::new(key, ids) }
     }
 }
 
 impl Noise for KeyedNoise {
     fn draw(&mut self, step: usize, x: &Tensor) -> Result<Option<Tensor>> {
-        if x.device() != Device::Cpu {
+        if self.on_device && x.device() != Device::Cpu {
             if !std::mem::replace(&mut self.device_is_seeded, true) {
                 seed_device(&self.key.key(Purpose::ChainStep, self.ids[0], 0));
             }
             return Ok(Some(x.f_randn_like()?));
         }
-        self.buffer.resize(x.numel(), 0.0);
-        let pixels = x.numel() / self.ids.len().max(1);
-        for (id, image) in self.ids.iter().zip(self.buffer.chunks_mut(pixels.max(1))) {
-            normal(&self.key.key(Purpose::ChainStep, *id, step as u64), image);
-        }
-        Ok(Some(Tensor::f_from_slice(&self.buffer)?.f_reshape(x.size())?.f_to_kind(x.kind())?))
+        let key = self.key;
+        let draw = |id, sample: &mut [f32]| normal(&key.key(Purpose::ChainStep, id, step as u64), sample);
+        Ok(Some(keyed(&mut self.buffer, &self.ids, &x.size(), draw)?.f_to_kind(x.kind())?.f_to_device(x.device())?))
     }
 }
 
-/// z ~ p_0 for the chains `ids`: uniform on [-1, 1] or N(0, I). Where chains start at data or at a bank of samples, p_0 is
-/// what they start from without one: uniform.
-///
-/// # Shapes
-/// `image`: `[c, h, w]`; z: `[ids, c, h, w]`, f32, on `device`.
-///
-/// # Errors
-/// [`LangevinError::Torch`].
-pub fn start(init: Init, key: &ChainKey, ids: &[u64], image: [i64; 3], device: Device) -> Result<Tensor> {
-    let shape = [ids.len() as i64, image[0], image[1], image[2]];
-    if device != Device::Cpu {
-        seed_device(&key.key(Purpose::ChainStart, ids.first().copied().unwrap_or(0), 0));
-        return Ok(match init {
-            Init::Uniform | Init::Data | Init::Persistent(_) => {
-                Tensor::f_rand(shape, (Kind::Float, device))?.f_mul_scalar(2)?.f_sub_scalar(1)?
-            }
-            Init::Gaussian => Tensor::f_randn(shape, (Kind::Float, device))?,
-        });
+/// f32 numbers on the CPU in `shape`, `[ids, …]`, by way of `buffer`: `draw(id, …)` fills the part of each id.
+pub(crate) fn keyed(
+    buffer: &mut Vec<f32>,
+    ids: &[u64],
+    shape: &[i64],
+    draw: impl Fn(u64, &mut [f32]),
+) -> Result<Tensor> {
+    buffer.resize(shape.iter().product::<i64>() as usize, 0.0);
+    let size = (buffer.len() / ids.len().max(1)).max(1);
+    for (id, sample) in ids.iter().zip(buffer.chunks_mut(size)) {
+        draw(*id, sample);
     }
-    let pixels = image.iter().product::<i64>() as usize;
-    let mut values = vec![0.0; pixels * ids.len()];
-    for (id, image) in ids.iter().zip(values.chunks_mut(pixels.max(1))) {
-        let key = key.key(Purpose::ChainStart, *id, 0);
-        match init {
-            Init::Uniform | Init::Data | Init::Persistent(_) => uniform(&key, -1.0, 1.0, image),
-            Init::Gaussian => normal(&key, image),
-        }
-    }
-    Ok(Tensor::f_from_slice(&values)?.f_reshape(shape)?)
+    Ok(Tensor::f_from_slice(buffer)?.f_reshape(shape)?)
 }
 
-fn seed_device(key: &Key) {
+pub(crate) fn seed_device(key: &Key) {
     tch::manual_seed(hash(key) as i64);
 }

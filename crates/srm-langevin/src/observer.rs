@@ -1,11 +1,11 @@
 //! Watch a short run without being part of it.
 
-use crate::Result;
+use crate::{Result, sample_axes};
 use tch::Tensor;
 
 /// Sees the states of a run. Every method defaults to nothing, and `()` is the observer that costs nothing.
 pub trait Observer {
-    /// Before update `step` (0-based): the state x_k `[b, c, h, w]`, f(x_k) `[b]` and f'(x_k).
+    /// Before update `step` (0-based): the state x_k `[b, …]`, f(x_k) `[b]` and f'(x_k).
     ///
     /// # Errors
     /// [`crate::LangevinError::Torch`].
@@ -26,7 +26,7 @@ pub trait Observer {
 
 impl Observer for () {}
 
-/// r: the mean over the chain of ‖f'(x_k)‖₂ per image (Nijkamp et al., "Anatomy of MCMC-based ML Learning", AAAI 2020).
+/// r: the mean over the chain of ‖f'(x_k)‖₂ per sample (Nijkamp et al., "Anatomy of MCMC-based ML Learning", AAAI 2020).
 #[derive(Default)]
 pub struct GradientNorm {
     sum: Option<Tensor>,
@@ -34,7 +34,7 @@ pub struct GradientNorm {
 }
 
 impl GradientNorm {
-    /// r of each image, `[b]`; `None` before the first step.
+    /// r of each sample, `[b]`; `None` before the first step.
     ///
     /// # Errors
     /// [`crate::LangevinError::Torch`].
@@ -45,7 +45,7 @@ impl GradientNorm {
 
 impl Observer for GradientNorm {
     fn step(&mut self, _step: usize, _x: &Tensor, _f: &Tensor, gradient: &Tensor) -> Result<()> {
-        let norm = gradient.f_norm_scalaropt_dim(2, [1i64, 2, 3], false)?;
+        let norm = gradient.f_norm_scalaropt_dim(2, sample_axes(gradient), false)?;
         self.sum = Some(match &self.sum {
             Some(sum) => sum.f_add(&norm)?,
             None => norm,
@@ -67,7 +67,7 @@ impl Path {
         Self { every: every.max(1), states: Vec::new() }
     }
 
-    /// The states kept, z first, x_K last; each `[b, c, h, w]`.
+    /// The states kept, z first, x_K last; each `[b, …]`.
     pub fn states(&self) -> &[Tensor] {
         &self.states
     }

@@ -1,11 +1,11 @@
 //! Keep worker threads alive, each with its own replica of the energy and one libtorch thread.
 //!
-//! What tch 0.24 asks for (DESIGN section 5): a `Tensor` may move to another thread but not be shared, `no_grad` is per
+//! What tch 0.24 asks for: a `Tensor` may move to another thread but not be shared, `no_grad` is per
 //! thread, and `set_num_threads` does not reach a thread that has already used libtorch. So a worker first sets both,
 //! then lives as long as the pool.
 
 use crate::{LangevinError, Result, Stop};
-use srm_energy::Energy;
+use srm_energy::Replicate;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
@@ -18,7 +18,7 @@ pub struct Pool<E> {
     stop: Stop,
 }
 
-impl<E: Energy + 'static> Pool<E> {
+impl<E: Replicate> Pool<E> {
     /// Start `threads` workers (at least one) with a replica of `energy` each.
     pub fn new(energy: &E, threads: usize) -> Self {
         let (jobs, queue) = mpsc::channel::<Job<E>>();

@@ -1,24 +1,22 @@
 //! Check the kernel against exact Gaussian formulas, and blocks and threads against each other.
 
 use crate::{
-    ChainKey, Chains, KeyedNoise, NoNoise, Noise, Outcome, Path, Pool, RecordedNoise, Sampler, SamplerOptions,
+    ChainKey, Chains, Dynamics, Kernel, KeyedNoise, NoNoise, Noise, Outcome, Path, Pool, RecordedNoise, Sampler,
+    Spread, Start, Workers, short_run, start,
 };
-use crate::{langevin_step, short_run, start};
 use srm_config::{Activation, Drift, EnergyConfig, Init, LangevinConfig};
-use srm_energy::{ConvNet, Energy, GaussianMixture, Quadratic};
+use srm_energy::{ConvNet, Energy, GaussianMixture, Quadratic, Trainable};
 use srm_random::{Key, Purpose, normal};
 use tch::{Device, Kind, Tensor};
 
 const KEY: ChainKey = ChainKey { seed: 11, attempt: 0, update: 0 };
 
-fn langevin(steps: usize, gradient_scale: f64, noise_std: f64) -> LangevinConfig {
-    LangevinConfig {
-        steps,
-        drift: Drift::Tempered { gradient_scale, noise_std },
-        init: Init::Uniform,
-        clip_gradient: None,
-        block: None,
-    }
+fn kernel(gradient_scale: f64, noise_std: f64) -> Kernel {
+    Kernel { gradient_scale, noise_std, clip: None }
+}
+
+fn dynamics(steps: usize, noise_std: f64) -> Dynamics {
+    Dynamics { kernel: kernel(1.0, noise_std), steps, start: Start::Uniform }
 }
 
 fn net(features: usize) -> ConvNet {
@@ -43,7 +41,7 @@ fn gaussian_case_has_the_exact_mean_and_variance() {
     let z = Tensor::full([64, 1, 32, 32], -0.8, (Kind::Float, Device::Cpu));
     for k in [1, 10, 100] {
         let mut noise = KeyedNoise::new(KEY, (0..64).collect());
-        let x = finished(short_run(&energy, &langevin(k, a, nu), &z, &mut noise, &mut ()).unwrap());
+        let x = finished(short_run(&energy, &kernel(a, nu), k, &z, &mut noise, &mut ()).unwrap());
         let mean = m + alpha.powi(k as i32) * (-0.8 - m);
         let variance = nu * nu * (1.0 - alpha.powi(2 * k as i32)) / (1.0 - alpha * alpha);
         let n = x.numel() as f64; // four standard errors each
@@ -55,42 +53,54 @@ fn gaussian_case_has_the_exact_mean_and_variance() {
 
 #[test]
 fn both_forms_of_the_step_are_eq_4() {
-    let both = LangevinConfig { drift: Drift::DeltaTau { delta_tau: 0.04 }, ..langevin(1, 1.0, 1.0) };
     let (x, g, u) = (Tensor::from(1.0), Tensor::from(2.0), Tensor::from(-3.0));
-    let step = langevin_step(&x, &g, Some(&u), both.gradient_scale(), both.noise_std()).unwrap();
+    let step = Kernel::eq4(0.04).step(&x, &g, Some(&u)).unwrap();
     // 1 + 0.04/2 · 2 + 0.2 · (−3)
     assert!((step.double_value(&[]) - 0.44).abs() < 1e-12);
-    assert_eq!(langevin_step(&x, &g, None, 1.0, 0.01).unwrap().double_value(&[]), 3.0);
+    assert_eq!(Kernel::default().step(&x, &g, None).unwrap().double_value(&[]), 3.0);
+    assert!((Kernel::eq4(0.04).temperature() - 1.0).abs() < 1e-12);
+    assert!((Kernel::default().temperature() - 5e-5).abs() < 1e-16);
+    // the same from a config
+    let config = LangevinConfig {
+        steps: 7,
+        drift: Drift::DeltaTau { delta_tau: 0.04 },
+        init: Init::Gaussian,
+        clip_gradient: Some(2.0),
+        block: None,
+    };
+    let expected =
+        Dynamics { kernel: Kernel { clip: Some(2.0), ..Kernel::eq4(0.04) }, steps: 7, start: Start::Gaussian };
+    assert_eq!(Dynamics::from(&config), expected);
 }
 
 #[test]
 fn starts_follow_p0_and_each_chain_has_its_own() {
     let ids: Vec<u64> = (0..40).collect();
-    let uniform = start(Init::Uniform, &KEY, &ids, [3, 32, 32], Device::Cpu).unwrap();
-    let gaussian = start(Init::Gaussian, &KEY, &ids, [3, 32, 32], Device::Cpu).unwrap();
+    let uniform = start(Start::Uniform, &KEY, &ids, &[3, 32, 32], Device::Cpu).unwrap();
+    let gaussian = start(Start::Gaussian, &KEY, &ids, &[3, 32, 32], Device::Cpu).unwrap();
     let std = |t: &Tensor| t.std(false).double_value(&[]);
     assert!((std(&uniform) - (1.0f64 / 3.0).sqrt()).abs() < 0.005 && uniform.abs().max().double_value(&[]) <= 1.0);
     assert!((std(&gaussian) - 1.0).abs() < 0.01);
     assert_ne!(uniform.get(0), uniform.get(1));
-    let later = start(Init::Uniform, &ChainKey { update: 1, ..KEY }, &ids, [3, 32, 32], Device::Cpu).unwrap();
+    let later = start(Start::Uniform, &ChainKey { update: 1, ..KEY }, &ids, &[3, 32, 32], Device::Cpu).unwrap();
     assert_ne!(uniform.get(0), later.get(0));
 }
 
 #[test]
 fn blocks_start_alike_draw_alike_and_agree_step_by_step() {
     let net = net(8);
-    let langevin = langevin(12, 1.0, 0.01);
+    let kernel = Kernel::default();
     let ids: Vec<u64> = (0..16).collect();
     let mut path = Path::new(1);
-    let z = start(Init::Uniform, &KEY, &ids, [3, 32, 32], Device::Cpu).unwrap();
-    short_run(&net, &langevin, &z, &mut KeyedNoise::new(KEY, ids.clone()), &mut path).unwrap();
+    let z = start(Start::Uniform, &KEY, &ids, &[3, 32, 32], Device::Cpu).unwrap();
+    short_run(&net, &kernel, 12, &z, &mut KeyedNoise::new(KEY, ids.clone()), &mut path).unwrap();
     let whole = path.states();
     assert_eq!(whole.len(), 13);
     for block in [1usize, 4, 16] {
         for first in (0..16).step_by(block) {
             let ids: Vec<u64> = (first as u64..(first + block) as u64).collect();
             let cut = |t: &Tensor| t.narrow(0, first as i64, block as i64);
-            let z_block = start(Init::Uniform, &KEY, &ids, [3, 32, 32], Device::Cpu).unwrap();
+            let z_block = start(Start::Uniform, &KEY, &ids, &[3, 32, 32], Device::Cpu).unwrap();
             assert_eq!(z_block, cut(&z));
             let mut noise = KeyedNoise::new(KEY, ids);
             let mut whole_noise = KeyedNoise::new(KEY, (0..16).collect());
@@ -99,7 +109,7 @@ fn blocks_start_alike_draw_alike_and_agree_step_by_step() {
                 let u = noise.draw(k, &x).unwrap().unwrap();
                 assert_eq!(u, cut(&whole_noise.draw(k, &whole[k]).unwrap().unwrap()));
                 let gradient = net.f_and_grad(&x).unwrap().1;
-                let next = langevin_step(&x, &gradient, Some(&u), 1.0, 0.01).unwrap();
+                let next = kernel.step(&x, &gradient, Some(&u)).unwrap();
                 // teacher-forced: one step's rounding (DESIGN section 1)
                 assert!((next - cut(&whole[k + 1])).abs().max().double_value(&[]) <= 1e-5, "block {block}, k {k}");
             }
@@ -111,7 +121,7 @@ fn blocks_start_alike_draw_alike_and_agree_step_by_step() {
 fn threads_change_no_bit_and_count_is_a_prefix() {
     let net = net(8);
     let run = |threads, count| {
-        let sampler = Sampler::new(&net, &langevin(20, 1.0, 0.01), [3, 32, 32], SamplerOptions { threads, block: 4 });
+        let sampler = Sampler::new(&net, dynamics(20, 0.01), &[3, 32, 32], Spread { threads, block: 4 });
         finished(sampler.run(&Chains::samples(1, count), |_| ()).unwrap().0)
     };
     let one = run(1, 18);
@@ -124,10 +134,10 @@ fn threads_change_no_bit_and_count_is_a_prefix() {
 #[test]
 fn replica_sees_updates_of_the_weights_in_place() {
     let net = net(4);
-    let sampler = Sampler::new(&net, &langevin(2, 1.0, 0.0), [3, 32, 32], SamplerOptions { threads: 2, block: 4 });
+    let sampler = Sampler::new(&net, dynamics(2, 0.0), &[3, 32, 32], Spread { threads: 2, block: 4 });
     let run = || finished(sampler.run(&Chains::samples(1, 4), |_| ()).unwrap().0);
     let before = run();
-    for (_, mut parameter) in srm_energy::Trainable::named_parameters(&net) {
+    for (_, mut parameter) in net.named_parameters() {
         let _ = parameter.g_mul_scalar_(2.0);
     }
     assert_ne!(before, run());
@@ -138,7 +148,7 @@ fn a_worker_has_one_thread_and_no_autograd() {
     let pool = Pool::new(&net(4), 2);
     let seen = pool
         .map(vec![0, 1, 2, 3], |energy, _| {
-            let weight = srm_energy::Trainable::named_parameters(energy)[0].1.detach().set_requires_grad(true);
+            let weight = energy.named_parameters()[0].1.detach().set_requires_grad(true);
             Ok((tch::get_num_threads(), (&weight * 2).requires_grad()))
         })
         .unwrap();
@@ -158,7 +168,7 @@ fn divergence_is_an_outcome_with_its_step() {
     // α = 1 − a/s² = −99: x grows a hundredfold a step, past f32's 3e38 squared in f after about ten.
     let energy = Quadratic::new(Tensor::from(0.0f32), 0.1);
     let z = Tensor::ones([2, 1, 4, 4], (Kind::Float, Device::Cpu));
-    match short_run(&energy, &langevin(60, 1.0, 0.01), &z, &mut NoNoise, &mut ()).unwrap() {
+    match short_run(&energy, &Kernel::default(), 60, &z, &mut NoNoise, &mut ()).unwrap() {
         Outcome::Diverged { step, x } => {
             assert!((5..15).contains(&step), "{step}");
             assert_eq!(x.size(), [2, 1, 4, 4]);
@@ -172,22 +182,24 @@ fn recorded_noise_is_used_and_its_end_is_an_error() {
     let energy = Quadratic::new(Tensor::from(0.0f32), 1e9);
     let z = Tensor::zeros([1, 1, 2, 2], (Kind::Float, Device::Cpu));
     let mut noise = RecordedNoise((0..3).map(|_| Tensor::ones([1, 1, 2, 2], (Kind::Float, Device::Cpu))).collect());
-    let x = finished(short_run(&energy, &langevin(3, 1.0, 0.5), &z, &mut noise, &mut ()).unwrap());
+    let x = finished(short_run(&energy, &kernel(1.0, 0.5), 3, &z, &mut noise, &mut ()).unwrap());
     assert_eq!(x.double_value(&[0, 0, 0, 0]), 1.5);
-    let error = short_run(&energy, &langevin(4, 1.0, 0.5), &z, &mut noise, &mut ()).unwrap_err();
+    let error = short_run(&energy, &kernel(1.0, 0.5), 4, &z, &mut noise, &mut ()).unwrap_err();
     assert!(error.to_string().contains("holds 3 steps"), "{error}");
 }
 
 #[test]
 fn long_chains_find_the_modes_of_a_mixture_in_proportion() {
-    // Two modes at ±1 on one pixel, s = 0.5, weights 1:3, plain Langevin (T = 1): chains mix, so the share of x > 0 is
+    // Two modes at ±1 on a line, s = 0.5, weights 1:3, plain Langevin (T = 1): chains mix, so the share of x > 0 is
     // the mixture's, Φ(2)·0.75 + (1 − Φ(2))·0.25 = 0.739; four standard errors of 4,000 chains are 0.028, and the
     // step size adds less than 0.01.
-    let means = Tensor::from_slice(&[-1.0f32, 1.0]).reshape([2, 1, 1, 1]);
+    let means = Tensor::from_slice(&[-1.0f32, 1.0]).reshape([2, 1]);
     let energy = GaussianMixture::new(&means, &Tensor::from_slice(&[0.25f32, 0.75]), 0.5).unwrap();
-    let config = LangevinConfig { drift: Drift::DeltaTau { delta_tau: 0.05 }, ..langevin(800, 1.0, 1.0) };
-    let z = start(Init::Uniform, &KEY, &(0..4000).collect::<Vec<_>>(), [1, 1, 1], Device::Cpu).unwrap();
-    let x = finished(short_run(&energy, &config, &z, &mut KeyedNoise::new(KEY, (0..4000).collect()), &mut ()).unwrap());
+    let z = start(Start::Uniform, &KEY, &(0..4000).collect::<Vec<_>>(), &[1], Device::Cpu).unwrap();
+    let x = finished(
+        short_run(&energy, &Kernel::eq4(0.05), 800, &z, &mut KeyedNoise::new(KEY, (0..4000).collect()), &mut ())
+            .unwrap(),
+    );
     let share = x.gt(0.0).to_kind(Kind::Double).mean(Kind::Double).double_value(&[]);
     assert!((share - 0.739).abs() < 0.04, "{share}");
 }
@@ -199,4 +211,48 @@ fn step_noise_is_the_keyed_stream() {
     let mut expected = vec![0.0; 192];
     normal(&Key { id: 6, step: 2, ..Key::new(11, Purpose::ChainStep) }, &mut expected);
     assert_eq!(Vec::<f32>::try_from(u.flatten(0, -1)).unwrap(), expected);
+}
+
+#[test]
+fn a_clip_shortens_each_sample_by_itself_whatever_its_shape() {
+    for shape in [&[2, 3, 4, 4][..], &[2, 48], &[2, 6, 8]] {
+        let gradient = Tensor::ones(shape, (Kind::Double, Device::Cpu));
+        let _ = gradient.get(1).f_mul_scalar_(0.01).unwrap();
+        let kernel = Kernel { clip: Some(2.0), ..Kernel::default() };
+        let drift = kernel.drift(&gradient).unwrap();
+        let norm = |row: i64| drift.get(row).norm().double_value(&[]);
+        assert!((norm(0) - 2.0).abs() < 1e-12 && (norm(1) - 0.01 * 48f64.sqrt()).abs() < 1e-12);
+        // along a clipped gradient nothing of v is left, and a short one leaves v as it is
+        let back = kernel.drift_transpose(&gradient, &gradient).unwrap();
+        assert!(back.get(0).norm().double_value(&[]) < 1e-12);
+        assert_eq!(back.get(1), gradient.get(1));
+    }
+}
+
+#[test]
+fn rows_of_any_shape_are_padded_spread_joined_and_cut() {
+    let workers = Workers::new(&Quadratic::new(Tensor::from(0.0f32), 1.0), Spread { threads: 2, block: 4 });
+    let x = Tensor::arange(10, (Kind::Float, Device::Cpu)).reshape([10, 1]);
+    let ids: Vec<u64> = (100..110).collect();
+    let blocks = workers
+        .full_blocks(&ids, &[&x], |_, block| {
+            assert_eq!((block.ids.len(), block.with[0].size()), (4, vec![4, 1]));
+            Ok(&block.with[0] * 2 + block.ids[0] as f64)
+        })
+        .unwrap();
+    let joined = workers.join(&blocks, 10, &[1]).unwrap();
+    let first = |row: i64| 100.0 + (row / 4 * 4) as f64;
+    assert!((0..10).all(|row| joined.double_value(&[row, 0]) == 2.0 * row as f64 + first(row)));
+    assert_eq!(workers.parts(&x, |_, part| Ok(part.size()[0])).unwrap(), [4, 4, 2]);
+    assert_eq!(workers.join(&[], 0, &[3, 2]).unwrap().size(), [0, 3, 2]);
+    let error = workers.full_blocks(&ids[1..], &[&x], |_, _| Ok(())).unwrap_err().to_string();
+    assert!(error.contains("[10, 1]") && error.contains("[9, 1]"), "{error}");
+}
+
+#[test]
+fn chains_without_rows_are_refused() {
+    let z = Tensor::zeros([5], (Kind::Float, Device::Cpu));
+    let energy = Quadratic::new(Tensor::from(0.0f32), 1.0);
+    let error = short_run(&energy, &Kernel::default(), 1, &z, &mut NoNoise, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("[5]") && error.contains("[b, 1]"), "{error}");
 }

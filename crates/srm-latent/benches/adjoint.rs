@@ -4,9 +4,9 @@
 #![allow(missing_docs)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use srm_config::{Activation, Drift, EnergyConfig, Init, LangevinConfig};
+use srm_config::{Activation, EnergyConfig};
 use srm_energy::{ConvNet, Energy};
-use srm_langevin::SamplerOptions;
+use srm_langevin::{Dynamics, Kernel, Spread, Start};
 use srm_latent::{Noise, ShortRun, ShortRunOptions};
 use tch::{Device, Tensor};
 
@@ -18,12 +18,11 @@ fn adjoint(criterion: &mut Criterion) {
     for activation in [Activation::Silu, Activation::LeakyRelu(0.2)] {
         let energy = EnergyConfig { size: 32, channels: 3, features: 16, activation };
         let net = ConvNet::new(&energy, 1, Device::Cpu).expect("the CPU holds a small net");
-        let drift = Drift::Tempered { gradient_scale: 1.0, noise_std: 0.01 };
-        let config = LangevinConfig { steps: STEPS, drift, init: Init::Uniform, clip_gradient: None, block: None };
-        let spread = SamplerOptions { threads: 1, block: BLOCK };
-        let run = ShortRun::new(&net, &config, ShortRunOptions { noise: Noise::Off, spread, keep_every: 1 });
+        let dynamics = Dynamics { kernel: Kernel::default(), steps: STEPS, start: Start::Uniform };
+        let spread = Spread { threads: 1, block: BLOCK };
+        let run = ShortRun::new(&net, dynamics, ShortRunOptions { noise: Noise::Off, spread, keep_every: 1 });
         let ids: Vec<u64> = (0..BLOCK as u64).collect();
-        let z = run.start(1, &ids, [3, 32, 32]).expect("start");
+        let z = run.start(1, &ids, &[3, 32, 32]).expect("start");
         let mut group =
             criterion.benchmark_group(format!("cpu 1 thread, 32 px, n 16, K {STEPS}, {activation:?}, block {BLOCK}"));
         group.sample_size(10);

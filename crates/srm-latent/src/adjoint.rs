@@ -5,9 +5,8 @@
 //! product needs the activations of one step alone, so memory does not grow with K × activations.
 
 use crate::Result;
-use srm_config::LangevinConfig;
-use srm_energy::Energy;
-use srm_langevin::{self as langevin, Noise, Observer, Outcome, Path, Samples, short_run, short_run_steps};
+use srm_energy::Curved;
+use srm_langevin::{Dynamics, Noise, Observer, Outcome, Path, Samples, short_run, short_run_steps};
 use tch::Tensor;
 
 /// The end of a run and a vector pulled back to its start.
@@ -25,39 +24,40 @@ pub(crate) struct Pulled {
 /// # Errors
 /// What the energy and the noise return, and [`crate::LatentError::Diverged`].
 pub(crate) fn pull_back(
-    energy: &dyn Energy,
-    config: &LangevinConfig,
+    energy: &dyn Curved,
+    dynamics: &Dynamics,
     z: &Tensor,
     noise: &mut dyn Noise,
     keep_every: usize,
     cotangent: impl FnOnce(&Tensor) -> Result<Tensor>,
 ) -> Result<Pulled> {
+    let Dynamics { kernel, steps, .. } = *dynamics;
     if !energy.has_curvature() {
-        let x = finished(short_run(energy, config, z, noise, &mut ())?)?;
+        let x = finished(short_run(energy, &kernel, steps, z, noise, &mut ())?)?;
         let lambda = cotangent(&x)?;
         return Ok(Pulled { x, lambda });
     }
     let mut kept = Path::new(keep_every);
-    let x = finished(short_run(energy, config, z, noise, &mut kept)?)?;
+    let x = finished(short_run(energy, &kernel, steps, z, noise, &mut kept)?)?;
     let mut lambda = cotangent(&x)?;
-    let firsts = (0..config.steps).step_by(keep_every.max(1)).zip(kept.states()).collect::<Vec<_>>();
+    let firsts = (0..steps).step_by(keep_every.max(1)).zip(kept.states()).collect::<Vec<_>>();
     for (first, start) in firsts.into_iter().rev() {
-        let steps = first..(first + keep_every.max(1)).min(config.steps);
+        let part = first..(first + keep_every.max(1)).min(steps);
         let mut segment = Path::new(1);
-        if steps.len() > 1 {
+        if part.len() > 1 {
             // the last state of the segment is the start of the next one: its step need not be made again
-            let again = steps.start..steps.end - 1;
-            let _ = finished(short_run_steps(energy, config, start, again, noise, &mut segment)?)?;
+            let again = part.start..part.end - 1;
+            let _ = finished(short_run_steps(energy, &kernel, again, start, noise, &mut segment)?)?;
         } else {
             segment.end(start)?;
         }
         for x_k in segment.states().iter().rev() {
-            let turned = match config.clip_gradient {
-                Some(longest) => langevin::clip_transpose(&energy.f_and_grad(x_k)?.1, &lambda, longest)?,
+            let turned = match kernel.clip {
+                Some(_) => kernel.drift_transpose(&energy.f_and_grad(x_k)?.1, &lambda)?,
                 None => lambda.shallow_clone(),
             };
             let bent = energy.hvp(x_k, &turned)?;
-            lambda = lambda.f_add(&bent.f_mul_scalar(config.gradient_scale())?)?;
+            lambda = lambda.f_add(&bent.f_mul_scalar(kernel.gradient_scale)?)?;
         }
     }
     Ok(Pulled { x, lambda })

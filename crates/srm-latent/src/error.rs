@@ -2,6 +2,7 @@
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LatentError {
     /// Chains left the finite numbers.
     #[error(

@@ -1,7 +1,7 @@
 //! Walk between latent codes.
 
 use crate::{Result, ShortRun};
-use srm_energy::Energy;
+use srm_energy::{Curved, Replicate};
 use tch::Tensor;
 
 /// z_ρ = ρ z₁ + √(1−ρ²) z₂ for ρ in [0, 1]: for Gaussian codes it is Gaussian again; ρ = 1 is z₁, ρ = 0 is z₂, bit for bit.
@@ -30,7 +30,7 @@ pub fn rhos(points: usize) -> Vec<f64> {
 
 /// One way from z₁ to z₂.
 pub struct Row {
-    /// M(z_ρ), `[points, c, h, w]`.
+    /// M(z_ρ), `[points, …]`.
     pub x: Tensor,
     /// Root mean square distance per pixel between neighbours on the way, `points − 1` numbers on the [-1, 1] scale.
     pub steps: Vec<f64>,
@@ -38,11 +38,11 @@ pub struct Row {
     pub ends: f64,
 }
 
-impl<E: Energy + 'static> ShortRun<E> {
+impl<E: Curved + Replicate> ShortRun<E> {
     /// The images on the way from `z1` to `z2`. All points of a row share one noise u: that of id `noise_id`.
     ///
     /// # Shapes
-    /// `z1`, `z2`: `[c, h, w]`.
+    /// `z1`, `z2`: one sample each, `[c, h, w]`.
     ///
     /// # Errors
     /// What [`ShortRun::generate`] returns.

@@ -5,7 +5,25 @@
 //! - [`mix`] and [`ShortRun::interpolate`] walk between two codes: z_ρ = ρ z₁ + √(1−ρ²) z₂.
 //! - [`ShortRun::reconstruct`] descends ‖x − M(z)‖² in z, on the observed pixels alone where a mask is given.
 //!
-//! Everything works on any [`srm_energy::Energy`].
+//! Everything works on any energy that is [`srm_energy::Curved`] and [`srm_energy::Replicate`].
+//!
+//! ```
+//! use srm_energy::Quadratic;
+//! use srm_langevin::{Dynamics, Kernel, Spread, Start};
+//! use srm_latent::{Noise, ShortRun, ShortRunOptions, mix};
+//! use tch::Tensor;
+//!
+//! let energy = Quadratic::new(Tensor::from(0.5f32), 1.0);
+//! let dynamics = Dynamics { kernel: Kernel::eq4(0.1), steps: 10, start: Start::Gaussian };
+//! let spread = Spread { threads: 2, block: 4 };
+//! let run = ShortRun::new(&energy, dynamics, ShortRunOptions { noise: Noise::Off, spread, keep_every: 1 });
+//! // M(z) halfway between two codes of the plane, and the derivative of M there, transposed, times z
+//! let codes = run.start(1, &[0, 1], &[2])?;
+//! let z = mix(&codes.narrow(0, 0, 1), &codes.narrow(0, 1, 1), 0.7)?;
+//! let (x, pulled) = run.vjp(&z, &z, &[0])?;
+//! assert_eq!((x.size(), pulled.size()), (vec![1, 2], vec![1, 2]));
+//! # Ok::<(), srm_latent::LatentError>(())
+//! ```
 
 #![deny(missing_docs)]
 

@@ -1,20 +1,20 @@
 //! Check the generator's derivative against autograd and finite differences, and what it is used for.
 
 use crate::{Latent, LatentError, Method, Noise, ReconstructOptions, ShortRun, ShortRunOptions, mix, rhos};
-use srm_config::{Activation, Drift, EnergyConfig, Init, LangevinConfig};
-use srm_energy::{ConvNet, Energy, Quadratic, Trainable};
-use srm_langevin::{ChainKey, KeyedNoise, Noise as _, SamplerOptions};
+use srm_config::{Activation, EnergyConfig};
+use srm_energy::{ConvNet, Curved, Energy, Quadratic, Replicate, Trainable};
+use srm_langevin::{ChainKey, Dynamics, Kernel, KeyedNoise, Noise as _, Spread, Start};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Device, Kind, Tensor};
 
-fn config(steps: usize) -> LangevinConfig {
-    let drift = Drift::Tempered { gradient_scale: 0.7, noise_std: 0.01 };
-    LangevinConfig { steps, drift, init: Init::Uniform, clip_gradient: None, block: None }
+fn config(steps: usize) -> Dynamics {
+    let kernel = Kernel { gradient_scale: 0.7, noise_std: 0.01, clip: None };
+    Dynamics { kernel, steps, start: Start::Uniform }
 }
 
 fn options(noise: Noise, block: usize) -> ShortRunOptions {
-    ShortRunOptions { noise, spread: SamplerOptions { threads: 2, block }, keep_every: 1 }
+    ShortRunOptions { noise, spread: Spread { threads: 2, block }, keep_every: 1 }
 }
 
 /// A net whose gradient moves an image visibly: fresh weights times 3.
@@ -30,16 +30,16 @@ fn close(a: &Tensor, b: &Tensor) -> f64 {
 }
 
 /// x_K by autograd through the whole chain, with the same noise.
-fn through_the_chain(net: &ConvNet, config: &LangevinConfig, z: &Tensor, noise: Noise, ids: &[u64]) -> Tensor {
+fn through_the_chain(net: &ConvNet, config: &Dynamics, z: &Tensor, noise: Noise, ids: &[u64]) -> Tensor {
     let mut x = z.shallow_clone();
     for step in 0..config.steps {
         let inner = net.f(&x).unwrap().sum(x.kind());
         let gradient = Tensor::run_backward(&[inner], &[&x], true, true).remove(0);
-        x = &x + gradient * config.gradient_scale();
+        x = &x + gradient * config.kernel.gradient_scale;
         if let Noise::Fixed(seed) = noise {
             let key = ChainKey { seed, attempt: 0, update: 0 };
             let u = KeyedNoise::new(key, ids.to_vec()).draw(step, &x).unwrap().unwrap();
-            x += u * config.noise_std();
+            x += u * config.kernel.noise_std;
         }
     }
     x
@@ -51,8 +51,8 @@ fn the_adjoint_is_what_autograd_gives_through_the_chain() {
         let (net, config) = (net(activation, Kind::Float), config(10));
         for noise in [Noise::Off, Noise::Fixed(5)] {
             let ids = [0, 1, 2];
-            let run = ShortRun::new(&net, &config, options(noise, 3));
-            let z = run.start(1, &ids, [1, 32, 32]).unwrap();
+            let run = ShortRun::new(&net, config, options(noise, 3));
+            let z = run.start(1, &ids, &[1, 32, 32]).unwrap();
             let v = Tensor::randn_like(&z);
             let (x, pulled) = run.vjp(&z, &v, &ids).unwrap();
             let tracked = z.detach().set_requires_grad(true);
@@ -74,9 +74,9 @@ fn the_adjoint_is_what_autograd_gives_through_the_chain() {
 fn the_adjoint_is_what_finite_differences_give() {
     for activation in [Activation::Silu, Activation::Softplus] {
         let (net, config) = (net(activation, Kind::Double), config(10));
-        let run = ShortRun::new(&net, &config, options(Noise::Fixed(2), 2));
+        let run = ShortRun::new(&net, config, options(Noise::Fixed(2), 2));
         let ids = [4, 9];
-        let z = run.start(1, &ids, [1, 32, 32]).unwrap().to_kind(Kind::Double);
+        let z = run.start(1, &ids, &[1, 32, 32]).unwrap().to_kind(Kind::Double);
         let (v, direction) = (Tensor::randn_like(&z), Tensor::randn_like(&z));
         let (_, pulled) = run.vjp(&z, &v, &ids).unwrap();
         let step = 1e-5;
@@ -91,10 +91,11 @@ fn the_adjoint_is_what_finite_differences_give() {
 #[test]
 fn a_clip_along_the_chain_is_part_of_the_derivative() {
     let net = net(Activation::Silu, Kind::Double);
-    let clipped = LangevinConfig { clip_gradient: Some(0.5), ..config(6) };
-    let run = ShortRun::new(&net, &clipped, options(Noise::Off, 1));
-    let z = run.start(1, &[0], [1, 32, 32]).unwrap().to_kind(Kind::Double);
-    let free = ShortRun::new(&net, &config(6), options(Noise::Off, 1));
+    let mut clipped = config(6);
+    clipped.kernel.clip = Some(0.5);
+    let run = ShortRun::new(&net, clipped, options(Noise::Off, 1));
+    let z = run.start(1, &[0], &[1, 32, 32]).unwrap().to_kind(Kind::Double);
+    let free = ShortRun::new(&net, config(6), options(Noise::Off, 1));
     assert!(close(&run.generate(&z, &[0]).unwrap(), &free.generate(&z, &[0]).unwrap()) > 1e-3, "the clip binds");
     let (v, direction) = (Tensor::randn_like(&z), Tensor::randn_like(&z));
     let (_, pulled) = run.vjp(&z, &v, &[0]).unwrap();
@@ -113,8 +114,8 @@ fn keeping_every_third_state_gives_the_same_bits() {
     let all: Vec<Tensor> = [1, 3, 4, 10, 99]
         .into_iter()
         .map(|keep_every| {
-            let run = ShortRun::new(&net, &config, ShortRunOptions { keep_every, ..options(Noise::Fixed(1), 2) });
-            let z = run.start(1, &ids, [1, 32, 32]).unwrap();
+            let run = ShortRun::new(&net, config, ShortRunOptions { keep_every, ..options(Noise::Fixed(1), 2) });
+            let z = run.start(1, &ids, &[1, 32, 32]).unwrap();
             run.vjp(&z, &z, &ids).unwrap().1
         })
         .collect();
@@ -139,7 +140,9 @@ impl<E: Energy> Energy for Counted<E> {
         self.gradients.fetch_add(1, Ordering::Relaxed);
         self.inner.f_and_grad(x)
     }
+}
 
+impl<E: Curved> Curved for Counted<E> {
     fn hvp(&self, x: &Tensor, v: &Tensor) -> srm_energy::Result<Tensor> {
         self.products.fetch_add(1, Ordering::Relaxed);
         self.inner.hvp(x, v)
@@ -148,7 +151,9 @@ impl<E: Energy> Energy for Counted<E> {
     fn has_curvature(&self) -> bool {
         self.inner.has_curvature()
     }
+}
 
+impl<E: Replicate> Replicate for Counted<E> {
     fn replica(&self) -> Self {
         Self { inner: self.inner.replica(), gradients: self.gradients.clone(), products: self.products.clone() }
     }
@@ -164,8 +169,8 @@ fn a_piecewise_linear_net_costs_k_gradients_and_no_product() {
         let (gradients, counted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let energy =
             Counted { inner: net(activation, Kind::Float), gradients: gradients.clone(), products: counted.clone() };
-        let run = ShortRun::new(&energy, &config(10), options(Noise::Off, 2));
-        let z = run.start(1, &[0, 1], [1, 32, 32]).unwrap();
+        let run = ShortRun::new(&energy, config(10), options(Noise::Off, 2));
+        let z = run.start(1, &[0, 1], &[1, 32, 32]).unwrap();
         let _ = run.vjp(&z, &z, &[0, 1]).unwrap();
         assert_eq!(
             (gradients.load(Ordering::Relaxed), counted.load(Ordering::Relaxed)),
@@ -178,8 +183,8 @@ fn a_piecewise_linear_net_costs_k_gradients_and_no_product() {
 #[test]
 fn the_ends_of_a_row_are_the_images_of_its_codes_bit_for_bit() {
     let net = net(Activation::LeakyRelu(0.2), Kind::Float);
-    let run = ShortRun::new(&net, &config(12), options(Noise::Fixed(1), 4));
-    let z = run.start(1, &[0, 1], [1, 32, 32]).unwrap();
+    let run = ShortRun::new(&net, config(12), options(Noise::Fixed(1), 4));
+    let z = run.start(1, &[0, 1], &[1, 32, 32]).unwrap();
     let row = run.interpolate(&z.get(0), &z.get(1), &rhos(7), 0).unwrap();
     assert_eq!(row.x.get(0), run.generate(&z.narrow(0, 0, 1), &[0]).unwrap().get(0));
     assert_eq!(row.x.get(6), run.generate(&z.narrow(0, 1, 1), &[0]).unwrap().get(0));
@@ -191,7 +196,7 @@ fn the_ends_of_a_row_are_the_images_of_its_codes_bit_for_bit() {
 #[test]
 fn swapping_the_codes_and_turning_rho_gives_the_same_code() {
     let key = ChainKey { seed: 3, attempt: 0, update: 0 };
-    let z = srm_langevin::start(Init::Gaussian, &key, &[0, 1], [1, 8, 8], Device::Cpu).unwrap();
+    let z = srm_langevin::start(Start::Gaussian, &key, &[0, 1], &[1, 8, 8], Device::Cpu).unwrap();
     for rho in [0.0, 0.1, 0.5, 0.9, 1.0f64] {
         let one = mix(&z.get(0), &z.get(1), rho).unwrap();
         let other = mix(&z.get(1), &z.get(0), (1.0 - rho * rho).sqrt()).unwrap();
@@ -222,7 +227,7 @@ fn a_quadratic_is_reconstructed_by_every_method() {
     let (mean, steps) = (0.2, 4);
     let m = Tensor::full([1, 6, 6], mean, (Kind::Double, Device::Cpu));
     let energy = Quadratic::new(m, 2.0);
-    let run = ShortRun::new(&energy, &config(steps), options(Noise::Off, 4));
+    let run = ShortRun::new(&energy, config(steps), options(Noise::Off, 4));
     let x = (Tensor::rand([3, 1, 6, 6], (Kind::Double, Device::Cpu)) - 0.5) * 0.5;
     let shrink = (1.0 - 0.7 / 4.0f64).powi(steps as i32);
     let code = mean + (&x - mean) / shrink;
@@ -238,7 +243,7 @@ fn a_quadratic_is_reconstructed_by_every_method() {
 fn only_observed_pixels_count_and_bad_images_are_refused() {
     let m = Tensor::zeros([1, 6, 6], (Kind::Double, Device::Cpu));
     let energy = Quadratic::new(m, 2.0);
-    let run = ShortRun::new(&energy, &config(3), options(Noise::Off, 2));
+    let run = ShortRun::new(&energy, config(3), options(Noise::Off, 2));
     let x = Tensor::rand([2, 1, 6, 6], (Kind::Double, Device::Cpu)) - 0.5;
     let mask = Tensor::ones([2, 1, 6, 6], (Kind::Double, Device::Cpu));
     let _ = mask.narrow(3, 3, 3).fill_(0.0);
@@ -262,7 +267,7 @@ fn only_observed_pixels_count_and_bad_images_are_refused() {
 #[test]
 fn support_bounds_the_code_and_more_starts_are_no_worse() {
     let net = net(Activation::LeakyRelu(0.2), Kind::Float);
-    let run = ShortRun::new(&net, &config(6), options(Noise::Fixed(1), 4));
+    let run = ShortRun::new(&net, config(6), options(Noise::Fixed(1), 4));
     let x = Tensor::rand([2, 1, 32, 32], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
     let short = ReconstructOptions { iterations: 20, step: 0.1, ..search(Method::Gradient, 0.1) };
     let bound = ReconstructOptions { latent: Latent::Support, ..short.clone() };
@@ -288,7 +293,7 @@ fn support_bounds_the_code_and_more_starts_are_no_worse() {
 #[test]
 fn a_part_of_a_set_has_the_bits_of_the_whole_and_a_finished_image_stays() {
     let net = net(Activation::LeakyRelu(0.2), Kind::Float);
-    let run = ShortRun::new(&net, &config(6), options(Noise::Fixed(1), 2));
+    let run = ShortRun::new(&net, config(6), options(Noise::Fixed(1), 2));
     let x = Tensor::rand([5, 1, 32, 32], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
     let short = ReconstructOptions { iterations: 8, keep: vec![0, 3, 8], ..search(Method::Adam, 0.02) };
     // images that are done after different numbers of iterations

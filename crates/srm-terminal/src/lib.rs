@@ -3,6 +3,10 @@
 //! [`Bars`] draws bars on stderr. Where stderr is no terminal, or one that cannot move its cursor, it prints a plain line of
 //! progress each ten seconds instead, so that a long command in a log is never silent. [`colours`] says whether a stream gets
 //! colours, and [`parse`] reads a command line whose help keeps to it.
+//!
+//! ```
+//! assert_eq!(srm_terminal::duration(125.0), "2m05s");
+//! ```
 
 #![deny(missing_docs)]
 

@@ -1,12 +1,14 @@
 //! Ascend with ADAM, keeping the moments where they can be saved.
 
-use crate::{Named, Result, restore};
+use crate::Result;
+use crate::weights::restore;
+use srm_energy::StateDict;
 use tch::Tensor;
 
 /// ADAM (Kingma and Ba 2015, algorithm 1) with bias correction, as PyTorch's `Adam(maximize=True)` computes it; with a
 /// weight decay as its `AdamW` does.
 pub struct Adam {
-    parameters: Named,
+    parameters: StateDict,
     first: Vec<Tensor>,
     second: Vec<Tensor>,
     step: u64,
@@ -20,7 +22,7 @@ impl Adam {
     ///
     /// # Errors
     /// [`crate::TrainError::Torch`].
-    pub fn new(parameters: Named, betas: [f64; 2], epsilon: f64, weight_decay: f64) -> Result<Self> {
+    pub fn new(parameters: StateDict, betas: [f64; 2], epsilon: f64, weight_decay: f64) -> Result<Self> {
         let zeros = || parameters.iter().map(|(_, p)| Ok(p.f_zeros_like()?)).collect::<Result<Vec<_>>>();
         Ok(Self { first: zeros()?, second: zeros()?, parameters, step: 0, betas, epsilon, weight_decay })
     }
@@ -64,9 +66,9 @@ impl Adam {
     }
 
     /// The moments with their names: `first.f.0.weight`, …, `second.f.0.weight`, …
-    pub fn moments(&self) -> Named {
+    pub fn moments(&self) -> StateDict {
         let kinds = [("first", &self.first), ("second", &self.second)];
-        let named = |(kind, moments): (&'static str, &Vec<Tensor>)| -> Named {
+        let named = |(kind, moments): (&'static str, &Vec<Tensor>)| -> StateDict {
             let names = self.parameters.iter().map(|(name, _)| format!("{kind}.{name}"));
             names.zip(moments.iter().map(Tensor::shallow_clone)).collect()
         };

@@ -1,26 +1,26 @@
 //! Keep the chains of persistent training: a bank of samples that updates take from and give back to.
 
 use crate::Result;
-use srm_config::{self as config, Init};
-use srm_langevin::{ChainKey, start};
+use srm_config as config;
+use srm_langevin::{ChainKey, Start, start};
 use srm_random::{Key, Purpose, permutation, uniform};
 use tch::{Device, Tensor};
 
 /// Samples of earlier updates, on the CPU.
 pub struct Bank {
-    images: Tensor, // [size, c, h, w]
+    images: Tensor, // [size, …]
     restart: f64,
     seed: u64,
 }
 
 impl Bank {
-    /// A bank of uniform noise for images `[c, h, w]`.
+    /// A bank of uniform noise for samples of a shape: images `[c, h, w]`.
     ///
     /// # Errors
     /// [`crate::TrainError::Langevin`].
-    pub fn new(config: config::Bank, image: [i64; 3], seed: u64) -> Result<Self> {
+    pub fn new(config: config::Bank, shape: &[i64], seed: u64) -> Result<Self> {
         let ids: Vec<u64> = (0..config.size as u64).collect();
-        let images = start(Init::Uniform, &ChainKey { seed, attempt: 0, update: 0 }, &ids, image, Device::Cpu)?;
+        let images = start(Start::Uniform, &ChainKey { seed, attempt: 0, update: 0 }, &ids, shape, Device::Cpu)?;
         Ok(Self { images, restart: config.restart, seed })
     }
 
@@ -28,7 +28,7 @@ impl Bank {
     /// `restart` anew at uniform noise.
     ///
     /// # Shapes
-    /// slots: i64 `[batch]`; starts: `[batch, c, h, w]`, on `device`.
+    /// slots: i64 `[batch]`; starts: `[batch, …]`, on `device`.
     ///
     /// # Errors
     /// [`crate::TrainError::Torch`], [`crate::TrainError::Langevin`].
@@ -42,8 +42,10 @@ impl Bank {
         uniform(&draw(Purpose::BankRestarts), 0.0, 1.0, &mut coins);
         let anew: Vec<bool> = coins.iter().map(|&coin| f64::from(coin) < self.restart).collect();
         let ids: Vec<u64> = (0..batch as u64).collect();
-        let noise = start(Init::Uniform, key, &ids, [size[1], size[2], size[3]], Device::Cpu)?;
-        let anew = Tensor::f_from_slice(&anew)?.f_reshape([-1, 1, 1, 1])?;
+        let noise = start(Start::Uniform, key, &ids, &size[1..], Device::Cpu)?;
+        let mut rows = vec![1; size.len()];
+        rows[0] = -1;
+        let anew = Tensor::f_from_slice(&anew)?.f_reshape(rows)?;
         let starts = noise.f_where_self(&anew, &self.images.f_index_select(0, &slots)?)?;
         Ok((slots, starts.f_to_device(device)?))
     }
@@ -57,7 +59,7 @@ impl Bank {
         Ok(())
     }
 
-    /// The images, `[size, c, h, w]`.
+    /// The images, `[size, …]`.
     pub fn images(&self) -> &Tensor {
         &self.images
     }

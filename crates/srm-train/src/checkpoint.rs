@@ -12,12 +12,12 @@
 //!
 //! A checkpoint is written to a temporary folder, flushed to the disk and renamed.
 
-use crate::{Environment, Result, Saved, State, TrainError, Trainer, tensor_file};
+use crate::{Environment, Result, Snapshot, State, TrainError, tensor_file};
 use rustix::fs::{CWD, RenameFlags};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use srm_config::CheckpointConfig;
-use srm_energy::{read_state_dict, save_weights};
+use srm_config::{CheckpointConfig, Config};
+use srm_energy::{StateDict, read_tensors, write_weights};
 use srm_files::write_whole;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -27,8 +27,6 @@ use std::path::{Path, PathBuf};
 /// The layout of `state.json`.
 const FORMAT: u32 = 1;
 const BEST: &str = "best";
-/// A tensor by which a net is known.
-const FIRST: &str = "f.0.weight";
 const TEMPORARY: &str = ".writing";
 /// Prefixes of a checkpoint that is being replaced, and of one that is being deleted.
 const REPLACED: &str = ".replaced-";
@@ -60,10 +58,14 @@ pub(crate) struct DataFile {
     pub(crate) fingerprint: String,
 }
 
-impl DataFile {
-    pub(crate) fn of(trainer: &Trainer) -> Self {
-        Self { images: trainer.config().data.images.clone(), fingerprint: trainer.images().fingerprint() }
-    }
+/// What a checkpoint says besides the run's state.
+pub(crate) struct About<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) environment: &'a Environment,
+    /// That of the images.
+    pub(crate) fingerprint: &'a str,
+    /// Bytes of each log at this moment.
+    pub(crate) logs: BTreeMap<String, u64>,
 }
 
 /// What a checkpoint is for.
@@ -77,34 +79,30 @@ pub(crate) enum Kind {
     Best,
 }
 
-/// Write the trainer's state below `folder` and return the checkpoint's path.
-pub(crate) fn write(
-    folder: &Path,
-    trainer: &Trainer,
-    logs: BTreeMap<String, u64>,
-    environment: &Environment,
-    kind: Kind,
-) -> Result<PathBuf> {
-    let (config, temporary) = (trainer.config(), folder.join(TEMPORARY));
+/// Write a state below `folder` and return the checkpoint's path.
+pub(crate) fn write(folder: &Path, snapshot: &Snapshot, about: About<'_>, kind: Kind) -> Result<PathBuf> {
+    let (config, temporary) = (about.config, folder.join(TEMPORARY));
     remove_if_there(&temporary)?;
     fs::create_dir_all(&temporary).map_err(TrainError::io(&temporary))?;
     let langevin = Some(&config.langevin);
-    save_weights(&temporary.join("weights.safetensors"), trainer.net(), langevin)?;
-    tensor_file::save(&temporary.join("optimizer.safetensors"), &trainer.optimizer_tensors())?;
-    if let Some(net) = trainer.averaged_net() {
-        save_weights(&temporary.join("ema.safetensors"), net, langevin)?;
+    let write_net =
+        |name: &str, weights: &StateDict| write_weights(&temporary.join(name), weights, snapshot.net.clone(), langevin);
+    write_net("weights.safetensors", &snapshot.weights)?;
+    tensor_file::save(&temporary.join("optimizer.safetensors"), &snapshot.optimizer)?;
+    if let Some(ema) = &snapshot.ema {
+        write_net("ema.safetensors", ema)?;
     }
-    if let Some(bank) = trainer.bank() {
+    if let Some(bank) = &snapshot.bank {
         tensor_file::save(&temporary.join("bank.safetensors"), &[("images".to_owned(), bank.shallow_clone())])?;
     }
     let file = StateFile {
         format: FORMAT,
-        state: State { seconds: trainer.seconds(), ..trainer.state().clone() },
+        state: snapshot.state.clone(),
         regular: kind == Kind::Regular,
-        calm: trainer.state().watch.is_calm(&config.watch, trainer.travel()),
-        logs,
-        data: DataFile::of(trainer),
-        environment: environment.clone(),
+        calm: snapshot.calm,
+        logs: about.logs,
+        data: DataFile { images: config.data.images.clone(), fingerprint: about.fingerprint.to_owned() },
+        environment: about.environment.clone(),
         config: serde_json::to_value(config).map_err(|error| TrainError::io(&temporary)(error.into()))?,
     };
     let text = serde_json::to_string_pretty(&file).map_err(|error| TrainError::io(&temporary)(error.into()))?;
@@ -115,7 +113,7 @@ pub(crate) fn write(
     }
     tensor_file::write_flushed(&temporary.join(SUMS), sums.as_bytes())?;
     flush_folder(&temporary)?;
-    let name = if kind == Kind::Best { BEST.to_owned() } else { name(trainer.state().update) };
+    let name = if kind == Kind::Best { BEST.to_owned() } else { name(snapshot.state.update) };
     let path = folder.join(&name);
     let replaced = put_in_place(&temporary, &path)?;
     flush_folder(folder)?;
@@ -205,17 +203,19 @@ pub(crate) fn damage(path: &Path) -> Result<Option<String>> {
 }
 
 /// Read a checkpoint that is whole.
-pub(crate) fn read(path: &Path) -> Result<(Saved, StateFile)> {
+pub(crate) fn read(path: &Path) -> Result<(Snapshot, StateFile)> {
     let state = read_state(path)?;
     let bank = path.join("bank.safetensors");
     let bank = if bank.is_file() { tensor_file::load(&bank)?.pop().map(|(_, images)| images) } else { None };
     let ema = path.join("ema.safetensors");
-    let saved = Saved {
+    let saved = Snapshot {
         state: state.state.clone(),
-        weights: read_state_dict(&path.join("weights.safetensors"), FIRST)?,
+        weights: read_tensors(&path.join("weights.safetensors"))?,
+        net: serde_json::Value::Null,
         optimizer: tensor_file::load(&path.join("optimizer.safetensors"))?,
-        ema: if ema.is_file() { Some(read_state_dict(&ema, FIRST)?) } else { None },
+        ema: if ema.is_file() { Some(read_tensors(&ema)?) } else { None },
         bank,
+        calm: state.calm,
     };
     Ok((saved, state))
 }
@@ -371,6 +371,6 @@ pub(crate) fn remove_if_there(path: &Path) -> Result<()> {
 
 /// Tensors by name: the tests compare them.
 #[cfg(test)]
-pub(crate) fn tensors(path: &Path) -> crate::Named {
+pub(crate) fn tensors(path: &Path) -> StateDict {
     tensor_file::load(path).unwrap()
 }

@@ -1,33 +1,33 @@
 //! Average the weights over the updates.
 
-use crate::{Named, Result};
-use srm_energy::{ConvNet, Energy, Trainable};
-use tch::Tensor;
+use crate::Result;
+use crate::weights::restore;
+use srm_energy::{StateDict, Trainable};
 
 /// A net whose weights are an exponential moving average of the trained ones.
 ///
 /// The decay rises as (1 + t)/(10 + t) to its final value, as in TensorFlow's `ExponentialMovingAverage` with
 /// `num_updates`, so that the fresh weights are soon forgotten.
-pub struct Ema {
-    net: ConvNet,
+pub struct Ema<E> {
+    net: E,
     decay: f64,
     updates: u64,
 }
 
-impl Ema {
+impl<E: Trainable> Ema<E> {
     /// An average that begins at the weights of `net`; `decay` in [0, 1).
     ///
     /// # Errors
     /// [`crate::TrainError::Energy`].
-    pub fn new(net: &ConvNet, decay: f64) -> Result<Self> {
-        Ok(Self { net: ConvNet::from_tensors(net.config(), &net.named_parameters(), net.device())?, decay, updates: 0 })
+    pub fn new(net: &E, decay: f64) -> Result<Self> {
+        Ok(Self { net: net.fork()?, decay, updates: 0 })
     }
 
     /// Take in the weights of `net` after an update.
     ///
     /// # Errors
     /// [`crate::TrainError::Torch`].
-    pub fn follow(&mut self, net: &ConvNet) -> Result<()> {
+    pub fn follow(&mut self, net: &E) -> Result<()> {
         self.updates += 1;
         let decay = self.decay.min((1 + self.updates) as f64 / (10 + self.updates) as f64);
         for ((_, mut average), (_, weight)) in self.net.named_parameters().into_iter().zip(net.named_parameters()) {
@@ -37,7 +37,7 @@ impl Ema {
     }
 
     /// The net with the averaged weights.
-    pub fn net(&self) -> &ConvNet {
+    pub fn net(&self) -> &E {
         &self.net
     }
 
@@ -50,24 +50,9 @@ impl Ema {
     ///
     /// # Errors
     /// [`crate::TrainError::MissingTensor`], [`crate::TrainError::Torch`].
-    pub fn restore(&mut self, saved: Option<&Named>, updates: u64, net: &ConvNet) -> Result<()> {
+    pub fn restore(&mut self, saved: Option<&StateDict>, updates: u64, net: &E) -> Result<()> {
         let begin = net.named_parameters();
         self.updates = if saved.is_some() { updates } else { 0 };
-        crate::restore(&self.net.named_parameters(), saved.unwrap_or(&begin))
+        restore(&self.net.named_parameters(), saved.unwrap_or(&begin))
     }
-}
-
-/// Copy saved tensors into those of the same name, in place.
-///
-/// # Errors
-/// [`crate::TrainError::MissingTensor`], [`crate::TrainError::Torch`].
-pub(crate) fn restore(live: &[(String, Tensor)], saved: &[(String, Tensor)]) -> Result<()> {
-    for (name, tensor) in live {
-        let fits = |(other, value): &&(String, Tensor)| other == name && value.size() == tensor.size();
-        let Some((_, value)) = saved.iter().find(fits) else {
-            return Err(crate::TrainError::MissingTensor { name: name.clone(), shape: tensor.size() });
-        };
-        tensor.shallow_clone().f_copy_(value)?;
-    }
-    Ok(())
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TrainError {
     /// The images do not fit the net.
     #[error(
@@ -32,6 +33,9 @@ pub enum TrainError {
     /// The images or a picture failed.
     #[error(transparent)]
     Data(#[from] srm_data::DataError),
+    /// An error of a sink, a store or an evaluation of the user's own.
+    #[error(transparent)]
+    Other(Box<dyn std::error::Error + Send + Sync>),
     /// The weights cannot be scored.
     #[error("cannot score the weights of the run: {reason}")]
     Evaluation {

@@ -1,20 +1,20 @@
 //! Score the weights of a run while it trains, and remember the best.
 
-use crate::{Due, Result, Sink, Team, Trainer};
+use crate::{Due, Result, Sink, Store, Team, Trainer, Why};
 use serde::{Deserialize, Serialize};
-use srm_energy::ConvNet;
+use srm_energy::Trainable;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// Scores a net. Who makes the score is not this crate's business: srm-cli plugs in srm-eval.
-pub trait Evaluation {
+pub trait Evaluation<E> {
     /// The score of `net` as it is. All ranks of the team come here, and may share the work; rank 0 returns the score, the others
     /// `None`.
     ///
     /// # Errors
     /// [`crate::TrainError::Evaluation`]; it ends the run. Chains that blow up are no error but an infinite score. One for which
     /// [`crate::TrainError::is_stop`] holds, at all ranks alike, ends the run with the score still due.
-    fn score(&mut self, net: &ConvNet, team: &dyn Team) -> Result<Option<Score>>;
+    fn score(&mut self, net: &E, team: &dyn Team) -> Result<Option<Score>>;
 }
 
 /// What an [`Evaluation`] found.
@@ -65,24 +65,24 @@ pub struct Best {
     pub score: f64,
 }
 
-impl Trainer {
+impl<E: Trainable> Trainer<E> {
     /// Let `evaluation` score this run every `evaluate.every` updates and at the end.
-    pub fn score_with(&mut self, evaluation: Box<dyn Evaluation>) {
+    pub fn score_with(&mut self, evaluation: Box<dyn Evaluation<E>>) {
         self.evaluation = Some(evaluation);
     }
 
     /// Whether the weights of the update just made are to be scored.
     pub(crate) fn is_scored(&self) -> bool {
-        let (update, last) = (self.state.update, self.state.update == self.config.train.updates);
+        let (update, last) = (self.state.update, self.state.update == self.settings.train.updates);
         self.evaluation.is_some()
-            && self.config.evaluate.every.is_some_and(|every| last || update.is_multiple_of(every))
+            && self.settings.evaluate.every.is_some_and(|every| last || update.is_multiple_of(every))
     }
 
     /// Score the weights, and at rank 0 tell the sink, and let it keep the best; `false` where a stop has cut it
     /// short.
-    pub(crate) fn score(&mut self, sink: &mut dyn Sink) -> Result<bool> {
+    pub(crate) fn score(&mut self, store: &mut dyn Store, sink: &mut dyn Sink) -> Result<bool> {
         let Some(mut evaluation) = self.evaluation.take() else { return Ok(true) };
-        let done = self.score_by(&mut *evaluation, sink);
+        let done = self.score_by(&mut *evaluation, store, sink);
         self.evaluation = Some(evaluation);
         match done {
             Err(error) if error.is_stop() => Ok(false),
@@ -90,10 +90,16 @@ impl Trainer {
         }
     }
 
-    fn score_by(&mut self, evaluation: &mut dyn Evaluation, sink: &mut dyn Sink) -> Result<()> {
+    fn score_by(
+        &mut self,
+        evaluation: &mut dyn Evaluation<E>,
+        store: &mut dyn Store,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
         let (update, begun) = (self.state.update, Instant::now());
-        let average = self.ema.as_ref().filter(|_| self.config.evaluate.averaged);
-        let Some(found) = evaluation.score(average.map_or(&self.net, |ema| ema.net()), &*self.team)? else {
+        let average = self.averaged_net().filter(|_| self.settings.evaluate.averaged);
+        let is_averaged = average.is_some();
+        let Some(found) = evaluation.score(average.unwrap_or(self.net()), &*self.team)? else {
             return Ok(());
         };
         let best = found.value.is_finite() && self.state.best.as_ref().is_none_or(|best| found.value < best.score);
@@ -103,7 +109,7 @@ impl Trainer {
             score: found.value.is_finite().then_some(found.value),
             details: found.details,
             count: found.count,
-            averaged: average.is_some(),
+            averaged: is_averaged,
             best,
             seconds: begun.elapsed().as_secs_f64(),
             attempt: self.state.attempt,
@@ -113,8 +119,8 @@ impl Trainer {
         }
         self.state.due = Due::Nothing;
         sink.score(&record)?;
-        if best && self.config.checkpoint.keep_best {
-            sink.best(self)?;
+        if best && self.settings.checkpoint.keep_best {
+            store.save(&self.snapshot(), Why::Best)?;
         }
         Ok(())
     }

@@ -1,14 +1,37 @@
 //! Learn f by Algorithm 1: draw data, run short chains, ascend mean f(x⁺) − mean f(x⁻) with ADAM.
 //!
-//! - [`Trainer`] holds the net and everything else that the next update reads; [`Trainer::update`] is one update of
-//!   Algorithm 1 and fits on a screen; [`Trainer::run`] repeats it and tells a [`Sink`] what happened.
+//! - [`Trainer`] is handed its net, anything [`srm_energy::Trainable`], and its [`Data`], images or any array; [`Trainer::update`]
+//!   is one update of Algorithm 1 and fits on a screen; [`Trainer::run`] repeats it, tells a [`Sink`] what happened, and lets a
+//!   [`Store`] keep states and give them back.
 //! - [`Watch`] compares a run's numbers with their own past. An update that leaves them is data, not an error
 //!   ([`Trouble`]): the run returns to its last good checkpoint, or ends as [`End::Diverged`].
 //! - [`Adam`] keeps its moments where they can be saved. [`Ema`], [`Spectral`] and [`Bank`] are off by default.
-//! - [`RunFolder`] is the sink on disk, with checkpoints from which a run goes on bit for bit.
+//! - [`RunFolder`] is sink and store on disk, from which a run goes on bit for bit; [`MemoryStore`] keeps states in memory.
 //! - [`Evaluation`] scores the weights every so many updates; the best are kept.
 //! - [`Team`] shares one run among processes, with the same bits for any number of them.
 //! - [`StepRecord`] is the one form in which numbers travel.
+//!
+//! ```
+//! use srm_energy::{Autograd, fresh_weights};
+//! use srm_langevin::{Dynamics, Kernel, Spread, Start, Stop};
+//! use srm_train::{Data, End, MemoryStore, Settings, Trainer};
+//! use tch::{Device, Kind, Tensor};
+//!
+//! // f over the plane, learned from points of a line
+//! let line = Tensor::linspace(-1.0, 1.0, 100, (Kind::Float, Device::Cpu));
+//! let points = Tensor::stack(&[line.shallow_clone(), &line * 0.5], 1);
+//! let net = Autograd::new(fresh_weights(1, &[("a", &[16, 2]), ("b", &[1, 16])])?, |w, x| {
+//!     let h = x.linear(&w["a.weight"], Some(&w["a.bias"])).silu();
+//!     h.linear(&w["b.weight"], Some(&w["b.bias"]))
+//! })?;
+//! let dynamics = Dynamics { kernel: Kernel::eq4(0.01), steps: 10, start: Start::Uniform };
+//! let settings = Settings::new(dynamics, 5, 16, 1e-3);
+//! let mut trainer = Trainer::new(net, points, settings, Spread { threads: 2, block: 8 })?;
+//! let mut store = MemoryStore::default();
+//! assert_eq!(trainer.run(&mut store, &mut (), &Stop::default())?, End::Finished);
+//! assert_eq!(store.last().map(|snapshot| snapshot.state.update), Some(5));
+//! # Ok::<(), srm_train::TrainError>(())
+//! ```
 
 #![deny(missing_docs)]
 
@@ -21,20 +44,25 @@ mod error;
 mod evaluation;
 mod events;
 mod exchange;
+mod feed;
+mod from_config;
 mod lock;
 mod log_file;
 mod record;
-mod resident;
 mod run;
 mod run_folder;
+mod settings;
+mod sink;
 mod spectral;
 mod state;
+mod store;
 mod team;
 mod tensor_file;
 mod trainer;
 mod tree;
 mod update;
 mod watch;
+mod weights;
 
 pub use adam::Adam;
 pub use bank::Bank;
@@ -43,21 +71,21 @@ pub use environment::Environment;
 pub use error::TrainError;
 pub use evaluation::{Best, Evaluation, Score, ScoreRecord};
 pub use exchange::{all_rows, receive_tensor, send_tensor};
+pub use feed::Data;
+pub use from_config::TrainerOptions;
 pub use lock::Lock;
-pub use record::{Details, Occasion, Rollback, Sink, StepRecord, Trouble};
+pub use record::{Details, Rollback, StepRecord, Trouble};
 pub use run::End;
 pub use run_folder::{Found, RunFolder};
+pub use settings::Settings;
+pub use sink::Sink;
 pub use spectral::Spectral;
-pub use state::{Due, Saved, State};
+pub use state::{Due, State};
+pub use store::{MemoryStore, Snapshot, Store, Why};
 pub use team::{Alone, Team, gather_images, gather_numbers, part, rows};
-pub use trainer::{GRID_COUNT, GRID_SEED, Trainer, TrainerOptions, to_bytes};
+pub use trainer::{GRID_COUNT, GRID_SEED, Trainer, to_bytes};
 pub use update::Step;
 pub use watch::{Reason, Watch};
-
-pub(crate) use ema::restore;
-
-/// Tensors with their names.
-pub type Named = Vec<(String, tch::Tensor)>;
 
 /// The result of everything here.
 pub type Result<T> = std::result::Result<T, TrainError>;

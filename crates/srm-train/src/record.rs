@@ -1,8 +1,8 @@
-//! Carry what happens in a run to whoever wants to know.
+//! Name the numbers and events of a run.
 
-use crate::{Reason, Result, Saved, ScoreRecord, Trainer};
-use ndarray::Array4;
+use crate::Reason;
 use serde::{Deserialize, Serialize};
+use tch::Tensor;
 
 /// The numbers of one logged update: one line of `metrics.jsonl`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ pub struct Details {
 }
 
 /// An update that was refused; the weights are those of the update before.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Trouble {
     /// The update.
     pub update: u64,
@@ -55,8 +55,8 @@ pub struct Trouble {
     pub reason: Reason,
     /// Its numbers, where they are finite.
     pub record: Option<StepRecord>,
-    /// Its samples, u8 `[n, h, w, c]`.
-    pub samples: Array4<u8>,
+    /// Its samples, `[n, …]`, at most as many as a grid has; not finite everywhere where chains blew up.
+    pub samples: Tensor,
 }
 
 /// A return to an earlier state after trouble.
@@ -74,97 +74,4 @@ pub struct Rollback {
     pub rate_factor: f64,
     /// Added to the data noise from here on.
     pub extra_noise: f64,
-}
-
-/// Why a checkpoint is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Occasion {
-    /// Its turn has come, or a rollback has led to it. Rollbacks go to such checkpoints, and to the end of a run that was
-    /// made longer, so that an interrupt changes no bit of a run.
-    Regular,
-    /// The run is asked to stop. It must be written.
-    Interrupt,
-    /// The run is done. It must be written.
-    End,
-}
-
-/// Receives what happens in a run. Every method defaults to nothing.
-pub trait Sink {
-    /// A logged update.
-    ///
-    /// # Errors
-    /// What the sink meets; it ends the run.
-    fn record(&mut self, record: &StepRecord, details: &Details) -> Result<()> {
-        let _ = (record, details);
-        Ok(())
-    }
-
-    /// Every update, logged or not: how far the run is.
-    fn progress(&mut self, update: u64, updates: u64) {
-        let _ = (update, updates);
-    }
-
-    /// Sample grid time: the images that `srm sample` gives with the grid's seed, u8 `[n, h, w, c]`.
-    ///
-    /// # Errors
-    /// As for [`Sink::record`].
-    fn samples(&mut self, update: u64, images: &Array4<u8>) -> Result<()> {
-        let _ = (update, images);
-        Ok(())
-    }
-
-    /// The weights were scored.
-    ///
-    /// # Errors
-    /// As for [`Sink::record`].
-    fn score(&mut self, record: &ScoreRecord) -> Result<()> {
-        let _ = record;
-        Ok(())
-    }
-
-    /// No score before was as good as this one: the place to keep the state.
-    ///
-    /// # Errors
-    /// As for [`Sink::record`].
-    fn best(&mut self, trainer: &Trainer) -> Result<()> {
-        let _ = trainer;
-        Ok(())
-    }
-
-    /// Checkpoint time.
-    ///
-    /// # Errors
-    /// As for [`Sink::record`].
-    fn checkpoint(&mut self, trainer: &Trainer, occasion: Occasion) -> Result<()> {
-        let _ = (trainer, occasion);
-        Ok(())
-    }
-
-    /// An update was refused: the place for evidence.
-    ///
-    /// # Errors
-    /// As for [`Sink::record`].
-    fn trouble(&mut self, trouble: &Trouble) -> Result<()> {
-        let _ = trouble;
-        Ok(())
-    }
-
-    /// The checkpoint to return to: the newest regular one of a healthy state, else the newest regular, else the newest of
-    /// all; of those older than update `before` where that is given.
-    ///
-    /// # Errors
-    /// As for [`Sink::record`].
-    fn restore_point(&mut self, before: Option<u64>) -> Result<Option<Saved>> {
-        let _ = before;
-        Ok(None)
-    }
-
-    /// The run goes on from an earlier state, in which `trainer` is again, with another random stream.
-    ///
-    /// # Errors
-    /// As for [`Sink::record`].
-    fn rolled_back(&mut self, rollback: &Rollback, trainer: &Trainer) -> Result<()> {
-        let _ = (rollback, trainer);
-        Ok(())
-    }
 }

@@ -1,7 +1,7 @@
 //! Repeat the update until the run is done, and bring it back when it goes astray.
 
-use crate::{Due, Occasion, Reason, Result, Rollback, Sink, Step, Trainer, Trouble};
-use srm_config::Config;
+use crate::{Due, Reason, Result, Rollback, Settings, Sink, Step, Store, Trainer, Trouble, Why};
+use srm_energy::Trainable;
 use srm_langevin::Stop;
 use std::time::Instant;
 
@@ -24,16 +24,17 @@ pub enum End {
     },
 }
 
-impl Trainer {
-    /// Update until `train.updates` are done, `stop` is asked for, or the watch has no rollback left.
+impl<E: Trainable> Trainer<E> {
+    /// Update until `train.updates` are done, `stop` is asked for, or the watch has no rollback left. `store` keeps states and
+    /// gives them back to rollbacks; `sink` hears what happens.
     ///
     /// A stop drops the update, the grid or the score in hand: what was due is made when the run goes on, with the same bits.
     ///
     /// # Errors
-    /// What an update or the sink returns.
-    pub fn run(&mut self, sink: &mut dyn Sink, stop: &Stop) -> Result<End> {
+    /// What an update, the store or the sink returns.
+    pub fn run(&mut self, store: &mut dyn Store, sink: &mut dyn Sink, stop: &Stop) -> Result<End> {
         let _guard = tch::no_grad_guard();
-        let Config { log, checkpoint, train, .. } = self.config.clone();
+        let Settings { log, checkpoint, train, .. } = self.settings.clone();
         self.begun.0 = Instant::now();
         self.stop_when(stop);
         // what this call found on the disk, or a rollback has put there
@@ -42,7 +43,7 @@ impl Trainer {
             if self.state.due == Due::Nothing {
                 let (record, details) = match self.update()? {
                     Step::Done(record, details) => (record, details),
-                    Step::Refused(trouble) => match self.roll_back(&trouble, sink)? {
+                    Step::Refused(trouble) => match self.roll_back(&trouble, store, sink)? {
                         true => {
                             saved = self.state.update;
                             continue;
@@ -51,7 +52,7 @@ impl Trainer {
                     },
                     Step::Dropped => {
                         if self.state.update > saved {
-                            sink.checkpoint(self, Occasion::Interrupt)?;
+                            store.save(&self.snapshot(), Why::Interrupt)?;
                         }
                         return Ok(End::Interrupted { update: self.state.update });
                     }
@@ -63,14 +64,14 @@ impl Trainer {
                 self.state.due = self.due();
             }
             let t = self.state.update;
-            let stopping = self.any(stop.asked())? || !self.show(sink)?;
-            let occasion = match () {
-                () if stopping => Some(Occasion::Interrupt),
-                () if t == train.updates => Some(Occasion::End),
-                () => t.is_multiple_of(checkpoint.every).then_some(Occasion::Regular),
+            let stopping = self.any(stop.asked())? || !self.show(store, sink)?;
+            let why = match () {
+                () if stopping => Some(Why::Interrupt),
+                () if t == train.updates => Some(Why::End),
+                () => t.is_multiple_of(checkpoint.every).then_some(Why::Regular),
             };
-            if let Some(occasion) = occasion {
-                sink.checkpoint(self, occasion)?;
+            if let Some(why) = why {
+                store.save(&self.snapshot(), why)?;
             }
             if stopping {
                 return Ok(End::Interrupted { update: t });
@@ -81,8 +82,8 @@ impl Trainer {
 
     /// What the update just made is to be looked at by.
     fn due(&self) -> Due {
-        let (t, last) = (self.state.update, self.state.update == self.config.train.updates);
-        match last || t.is_multiple_of(self.config.log.samples_every) {
+        let (t, last) = (self.state.update, self.state.update == self.settings.train.updates);
+        match last || t.is_multiple_of(self.settings.log.samples_every) {
             true => Due::GridAndScore,
             false if self.is_scored() => Due::Score,
             false => Due::Nothing,
@@ -90,14 +91,14 @@ impl Trainer {
     }
 
     /// Make what is due; `false` where a stop has cut it short.
-    fn show(&mut self, sink: &mut dyn Sink) -> Result<bool> {
+    fn show(&mut self, store: &mut dyn Store, sink: &mut dyn Sink) -> Result<bool> {
         if self.state.due == Due::GridAndScore {
-            let Some(images) = self.grid()? else { return Ok(false) };
-            sink.samples(self.state.update, &images)?;
+            let Some(x) = self.grid()? else { return Ok(false) };
+            sink.samples(self.state.update, &x)?;
             self.state.due = Due::Score;
         }
         if self.state.due == Due::Score {
-            if self.is_scored() && !self.score(sink)? {
+            if self.is_scored() && !self.score(store, sink)? {
                 return Ok(false);
             }
             self.state.due = Due::Nothing;
@@ -108,11 +109,11 @@ impl Trainer {
     /// Return to the last good state with new noise and a lower rate; `false` where the watch has no rollback left.
     ///
     /// That state is the newest regular checkpoint whose numbers were well within their limits. Trouble that comes again
-    /// soon is taken for the same: a sickness older than that checkpoint, so the one before it is next, and so on. The sink
-    /// saves the state after a rollback, so a run that is killed then goes on with the same noise, rate and count.
-    fn roll_back(&mut self, trouble: &Trouble, sink: &mut dyn Sink) -> Result<bool> {
+    /// soon is taken for the same: a sickness older than that checkpoint, so the one before it is next, and so on. The store
+    /// keeps the state after a rollback, so a run that is killed then goes on with the same noise, rate and count.
+    fn roll_back(&mut self, trouble: &Trouble, store: &mut dyn Store, sink: &mut dyn Sink) -> Result<bool> {
         sink.trouble(trouble)?;
-        let (watch, every) = (&self.config.watch, self.config.checkpoint.every);
+        let (watch, every) = (&self.settings.watch, self.settings.checkpoint.every);
         let before = self.state.clone();
         if before.rollbacks >= watch.rollbacks {
             return Ok(false);
@@ -122,11 +123,11 @@ impl Trainer {
         // soon: within as many updates as the last rollback took back, or a checkpoint's distance
         let again = before.last_rollback.filter(|&(at, to)| trouble.update <= at + at.saturating_sub(to).max(every));
         let older = match again {
-            Some((_, to)) => sink.restore_point(Some(to))?,
+            Some((_, to)) => store.newest(Some(to))?,
             None => None,
         };
         let target = match older {
-            None => sink.restore_point(again.map(|(_, to)| to + 1))?,
+            None => store.newest(again.map(|(_, to)| to + 1))?,
             older => older,
         };
         let seconds = self.seconds();
@@ -134,7 +135,7 @@ impl Trainer {
         if let Some(saved) = &target {
             self.restore(saved)?;
         }
-        self.follow_first()?; // the others' sinks know of no checkpoint
+        self.follow_first()?; // the others' stores are empty
         let to = self.state.update;
         self.state.attempt = before.attempt + 1;
         self.state.rollbacks = before.rollbacks + 1;
@@ -151,7 +152,8 @@ impl Trainer {
             rate_factor,
             extra_noise,
         };
-        sink.rolled_back(&rollback, self)?;
+        sink.rolled_back(&rollback)?;
+        store.save(&self.snapshot(), Why::RolledBack)?;
         Ok(true)
     }
 }

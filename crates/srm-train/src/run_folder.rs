@@ -9,15 +9,17 @@
 
 use crate::events::{self, Events};
 use crate::log_file::LogFile;
-use crate::{Environment, Lock, Result, Saved, StepRecord, TrainError, checkpoint};
+use crate::{Environment, Lock, Result, Snapshot, StepRecord, TrainError, checkpoint};
 use ndarray::Array4;
 use serde_json::{Value, json};
 use srm_config::{Change, Config};
 use srm_files::{remove_leftovers, write_whole};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 mod sink;
@@ -44,8 +46,12 @@ const LEFT_BY_A_RUN: [&str; 9] = [
     "config.json",
 ];
 
-/// The folder of one run.
-pub struct RunFolder {
+/// The folder of one run: its sink and its store. Copies are of one and the same, so that a run can be given both.
+#[derive(Clone)]
+pub struct RunFolder(Rc<RefCell<Files>>);
+
+/// The files of a run.
+struct Files {
     lock: Lock,
     metrics: LogFile,
     /// Where the run is scored, or was.
@@ -56,6 +62,8 @@ pub struct RunFolder {
     late: VecDeque<(u64, Array4<u8>)>,
     config: Config,
     environment: Environment,
+    /// That of the images.
+    fingerprint: String,
     last: VecDeque<StepRecord>,
     /// Whether the last write failed: said once, not at every update.
     failing: bool,
@@ -64,12 +72,12 @@ pub struct RunFolder {
 /// A run that was found in its folder.
 pub struct Found {
     /// Its newest whole checkpoint; `None` before the first.
-    pub saved: Option<Saved>,
+    pub saved: Option<Snapshot>,
     /// Settings that differ from those it was written under.
     pub changes: Vec<Change>,
     /// What else is different now and may change bits, for a warning.
     pub differences: Vec<String>,
-    /// Processes that the checkpoint was written by one of; 0 where there is none.
+    /// Processes of the run that wrote the checkpoint; 0 where there is none.
     pub ranks: usize,
 }
 
@@ -96,15 +104,15 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Begin a run.
+    /// Begin a run. `fingerprint` names the images.
     ///
     /// # Errors
     /// [`TrainError::Io`].
-    pub fn create(lock: Lock, config: &Config, environment: Environment) -> Result<Self> {
+    pub fn create(lock: Lock, config: &Config, environment: Environment, fingerprint: &str) -> Result<Self> {
         let about = json!({ "update": 0, "environment": environment });
-        let mut folder = Self::open(lock, config, environment, &BTreeMap::new())?;
-        folder.note("start", about)?;
-        Ok(folder)
+        let mut files = Files::open(lock, config, environment, fingerprint, &BTreeMap::new())?;
+        files.note("start", about)?;
+        Ok(Self(Rc::new(RefCell::new(files))))
     }
 
     /// Go on with a run: find its newest whole checkpoint, and cut the logs back to it. Without any the run begins anew.
@@ -173,19 +181,57 @@ impl RunFolder {
         let update = found.saved.as_ref().map_or(0, |saved| saved.state.update);
         let what = json!({ "update": update, "changes": changed, "differences": found.differences,
             "environment": environment });
-        let mut folder = Self::open(lock, config, environment, &logs)?;
-        folder.note("resume", what)?;
+        let mut files = Files::open(lock, config, environment, fingerprint, &logs)?;
+        files.note("resume", what)?;
         // what a kill had left undone: in the middle of a file, or between a checkpoint's write and these
         for name in ["", "samples", "divergence", "checkpoints"] {
-            let path = folder.path(name);
+            let path = files.path(name);
             remove_leftovers(&path).map_err(TrainError::io(&path))?;
         }
         checkpoint::prune(&checkpoints, &config.checkpoint)?;
         checkpoint::point_to_latest(&checkpoints)?;
-        Ok((folder, found))
+        Ok((Self(Rc::new(RefCell::new(files))), found))
     }
 
-    fn open(lock: Lock, config: &Config, environment: Environment, logs: &BTreeMap<String, u64>) -> Result<Self> {
+    /// The newest checkpoint of a run folder, or in a folder of checkpoints, to draw samples with; damaged ones are passed over
+    /// with a warning.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] where the folder cannot be read.
+    pub fn newest_checkpoint(folder: &Path) -> Result<Option<PathBuf>> {
+        let inside = folder.join("checkpoints");
+        let (newest, damaged) = checkpoint::newest_weights(if inside.is_dir() { &inside } else { folder })?;
+        warn_of(&damaged);
+        Ok(newest)
+    }
+
+    /// The weights to draw samples with in a checkpoint: the averaged ones where there are some.
+    pub fn weights_of(checkpoint: &Path) -> PathBuf {
+        let averaged = checkpoint.join("ema.safetensors");
+        if averaged.is_file() { averaged } else { checkpoint.join("weights.safetensors") }
+    }
+
+    /// Write what waits, and note how the run ended.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`].
+    pub fn end(&self, outcome: &str, update: u64) -> Result<()> {
+        let mut files = self.0.borrow_mut();
+        let late = files.log_pictures().and_then(|()| checkpoint::point_to_latest(&files.path("checkpoints")));
+        files.tolerate(late)?;
+        files.flush()?;
+        files.note(outcome, json!({ "update": update }))
+    }
+}
+
+impl Files {
+    fn open(
+        lock: Lock,
+        config: &Config,
+        environment: Environment,
+        fingerprint: &str,
+        logs: &BTreeMap<String, u64>,
+    ) -> Result<Self> {
         let folder = lock.folder().to_owned();
         for name in ["samples", "checkpoints"] {
             let path = folder.join(name);
@@ -220,6 +266,7 @@ impl RunFolder {
             late: VecDeque::new(),
             config: config.clone(),
             environment,
+            fingerprint: fingerprint.to_owned(),
             lock,
             last: VecDeque::new(),
             failing: false,
@@ -227,35 +274,6 @@ impl RunFolder {
         let written = run.flush().map(drop);
         run.tolerate(written)?;
         Ok(run)
-    }
-
-    /// The newest checkpoint of a run folder, or in a folder of checkpoints, to draw samples with; damaged ones are passed over
-    /// with a warning.
-    ///
-    /// # Errors
-    /// [`TrainError::Io`] where the folder cannot be read.
-    pub fn newest_checkpoint(folder: &Path) -> Result<Option<PathBuf>> {
-        let inside = folder.join("checkpoints");
-        let (newest, damaged) = checkpoint::newest_weights(if inside.is_dir() { &inside } else { folder })?;
-        warn_of(&damaged);
-        Ok(newest)
-    }
-
-    /// The weights to draw samples with in a checkpoint: the averaged ones where there are some.
-    pub fn weights_of(checkpoint: &Path) -> PathBuf {
-        let averaged = checkpoint.join("ema.safetensors");
-        if averaged.is_file() { averaged } else { checkpoint.join("weights.safetensors") }
-    }
-
-    /// Write what waits, and note how the run ended.
-    ///
-    /// # Errors
-    /// [`TrainError::Io`].
-    pub fn end(&mut self, outcome: &str, update: u64) -> Result<()> {
-        let late = self.log_pictures().and_then(|()| checkpoint::point_to_latest(&self.path("checkpoints")));
-        self.tolerate(late)?;
-        self.flush()?;
-        self.note(outcome, json!({ "update": update }))
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -6,8 +6,9 @@
 //!
 //! The weights file holds W, so a net trained like this is a plain net to everybody else.
 
-use crate::{Named, Result};
-use srm_energy::{ConvNet, Trainable};
+use crate::Result;
+use crate::weights::restore;
+use srm_energy::{StateDict, Trainable};
 use srm_random::{Key, Purpose, normal};
 use tch::Tensor;
 
@@ -33,7 +34,7 @@ impl Spectral {
     ///
     /// # Errors
     /// [`crate::TrainError::Torch`].
-    pub fn new(net: &ConvNet, target: f64, seed: u64) -> Result<Self> {
+    pub fn new(net: &impl Trainable, target: f64, seed: u64) -> Result<Self> {
         let mut layers = Vec::new();
         for (index, (name, weight)) in net.named_parameters().into_iter().enumerate() {
             if weight.dim() < 2 {
@@ -55,7 +56,7 @@ impl Spectral {
     }
 
     /// The tensors for the optimiser: V in place of each weight, biases as they are.
-    pub fn parameters(&self, net: &ConvNet) -> Named {
+    pub fn parameters(&self, net: &impl Trainable) -> StateDict {
         let raw =
             |name: &str| self.layers.iter().find(|layer| layer.name == name).map(|layer| layer.raw.shallow_clone());
         net.named_parameters().into_iter().map(|(name, own)| (name.clone(), raw(&name).unwrap_or(own))).collect()
@@ -68,7 +69,7 @@ impl Spectral {
     ///
     /// # Errors
     /// [`crate::TrainError::Torch`].
-    pub fn pull_back(&self, net: &ConvNet, gradients: &mut [Tensor]) -> Result<()> {
+    pub fn pull_back(&self, net: &impl Trainable, gradients: &mut [Tensor]) -> Result<()> {
         for ((name, _), gradient) in net.named_parameters().iter().zip(gradients) {
             let Some(layer) = self.layers.iter().find(|layer| layer.name == *name) else { continue };
             let along = gradient.f_mul(&layer.weight)?.f_sum(gradient.kind())?.f_div_scalar(self.target)?;
@@ -88,7 +89,7 @@ impl Spectral {
     }
 
     /// What a checkpoint must hold: `raw.f.0.weight`, `u.f.0.weight`, `v.f.0.weight`, …
-    pub fn tensors(&self) -> Named {
+    pub fn tensors(&self) -> StateDict {
         let of = |layer: &Layer| {
             [("raw", &layer.raw), ("u", &layer.u), ("v", &layer.v)]
                 .map(|(kind, tensor)| (format!("{kind}.{}", layer.name), tensor.shallow_clone()))
@@ -102,7 +103,7 @@ impl Spectral {
     /// [`crate::TrainError::MissingTensor`], [`crate::TrainError::Torch`].
     pub fn restore(&mut self, saved: &[(String, Tensor)]) -> Result<()> {
         if saved.iter().any(|(name, _)| name.starts_with("raw.")) {
-            crate::restore(&self.tensors(), saved)?;
+            restore(&self.tensors(), saved)?;
             // the same bits as were saved, but where the target is another one now
             return self.apply();
         }
@@ -152,6 +153,7 @@ fn unit(vector: &Tensor) -> Result<Tensor> {
 mod tests {
     use super::*;
     use srm_config::EnergyConfig;
+    use srm_energy::ConvNet;
     use tch::{Device, Kind};
 
     fn net() -> ConvNet {

@@ -1,8 +1,7 @@
-//! Hold everything scalar that the next update reads, and what a checkpoint gives back.
+//! Hold everything scalar that the next update reads.
 
-use crate::{Best, Named, Watch};
+use crate::{Best, Watch};
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
 
 /// What is to be made of an update that is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +22,7 @@ impl Due {
     }
 }
 
-/// The scalars of a run in progress. With the tensors of [`Saved`] they are all that the next update depends on.
+/// The scalars of a run in progress. With the tensors of a [`crate::Snapshot`] they are all that the next update depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Last update done; 0 before the first.
@@ -100,20 +99,6 @@ impl State {
         let wrong = numbers.into_iter().find(|(_, number)| !number.is_finite() || *number < 0.0);
         wrong.map(|(name, number)| format!("{name} is {number}, which must be 0 or more"))
     }
-}
-
-/// A checkpoint that was read back.
-pub struct Saved {
-    /// The scalars.
-    pub state: State,
-    /// The net's weights.
-    pub weights: Named,
-    /// ADAM's moments, and the tensors of the spectral norm where it was on.
-    pub optimizer: Named,
-    /// The averaged weights, where the average was on.
-    pub ema: Option<Named>,
-    /// The bank of persistent chains, where there was one.
-    pub bank: Option<Tensor>,
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@
 //! one sum of the weights' gradient ([`crate::exchange`]), so that any number of ranks gives the same bits. Whatever a rank
 //! decides, it decides from numbers that all have. Files are rank 0's.
 
-use crate::{Named, Result, Saved, State, TrainError, Trainer, tensor_file};
+use crate::{Result, Snapshot, State, TrainError, Trainer, tensor_file};
 use ndarray::Array4;
-use srm_energy::Trainable;
+use srm_energy::{StateDict, Trainable};
 use srm_langevin::Chains;
 use std::ops::Range;
 
@@ -129,7 +129,7 @@ pub fn gather_numbers(team: &dyn Team, mine: &[f64]) -> Result<Vec<Vec<f64>>> {
     Ok(team.all_gather(bytes)?.into_iter().map(numbers).collect())
 }
 
-impl Trainer {
+impl<E: Trainable> Trainer<E> {
     /// Share this run with a team: all ranks have built a trainer for the same config and images. Where they stand is taken from
     /// rank 0, which may have gone on from a checkpoint.
     ///
@@ -151,20 +151,21 @@ impl Trainer {
         if let Some(reason) = state.problem() {
             return Err(TrainError::Team { rank: 0, reason });
         }
-        let ema = self.ema.as_ref().map(|ema| ema.net().named_parameters()).unwrap_or_default();
+        let ema = self.averaged_net().map(E::named_parameters).unwrap_or_default();
         let bank = self.bank().map(|bank| vec![("images".to_owned(), bank.shallow_clone())]).unwrap_or_default();
-        let groups = [self.net.named_parameters(), self.optimizer_tensors(), ema, bank];
+        let groups = [self.net().named_parameters(), self.optimizer_tensors(), ema, bank];
         let mut received = Vec::new();
         for group in groups {
             received.push(tensor_file::from_bytes(&self.team.broadcast(tensor_file::to_bytes(&group)?)?)?);
         }
-        let [weights, optimizer, ema, mut bank] = <[Named; 4]>::try_from(received).unwrap_or_default();
+        let [weights, optimizer, ema, mut bank] = <[StateDict; 4]>::try_from(received).unwrap_or_default();
         if self.team.rank() == 0 {
             return Ok(());
         }
         let seconds = self.seconds();
         let (ema, bank) = ((!ema.is_empty()).then_some(ema), bank.pop().map(|(_, images)| images));
-        self.restore(&Saved { state, weights, optimizer, ema, bank })?;
+        let net = self.net().describe();
+        self.restore(&Snapshot { state, weights, net, optimizer, ema, bank, calm: false })?;
         self.begun = (std::time::Instant::now(), seconds);
         Ok(())
     }

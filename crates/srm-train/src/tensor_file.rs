@@ -1,8 +1,9 @@
 //! Write and read named f32 tensors as safetensors: equal tensors are equal files.
 
-use crate::{Named, Result, TrainError};
+use crate::{Result, TrainError};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+use srm_energy::StateDict;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
@@ -23,7 +24,7 @@ pub(crate) fn save(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
 ///
 /// # Errors
 /// [`TrainError::Io`], [`TrainError::Tensors`], [`TrainError::Torch`].
-pub(crate) fn load(path: &Path) -> Result<Named> {
+pub(crate) fn load(path: &Path) -> Result<StateDict> {
     deserialized(path, &fs::read(path).map_err(TrainError::io(path))?)
 }
 
@@ -39,7 +40,7 @@ pub(crate) fn to_bytes(tensors: &[(String, Tensor)]) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// [`TrainError::Tensors`], [`TrainError::Torch`].
-pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Named> {
+pub(crate) fn from_bytes(bytes: &[u8]) -> Result<StateDict> {
     deserialized(Path::new(MESSAGE), bytes)
 }
 
@@ -62,7 +63,7 @@ fn serialized(path: &Path, tensors: &[(String, Tensor)]) -> Result<Vec<u8>> {
     safetensors::serialize(views, None).map_err(failed)
 }
 
-fn deserialized(path: &Path, bytes: &[u8]) -> Result<Named> {
+fn deserialized(path: &Path, bytes: &[u8]) -> Result<StateDict> {
     let failed = |source| TrainError::Tensors { path: path.to_owned(), source };
     let archive = SafeTensors::deserialize(bytes).map_err(failed)?;
     let mut tensors = Vec::new();

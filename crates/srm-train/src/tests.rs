@@ -1,15 +1,17 @@
 //! Check ADAM against PyTorch's formula, and small training runs end to end.
 
+mod earlier;
+mod own_nets;
 mod scores;
 mod stabilisers;
 mod stops;
 mod survive;
 mod team;
 
-use crate::{Adam, Details, End, Environment, Lock, RunFolder, Sink, StepRecord, TrainError, Trainer, TrainerOptions};
+use crate::{Adam, Details, End, Environment, Lock, RunFolder, Sink, StepRecord, TrainError, TrainerOptions, to_bytes};
 use srm_config::Config;
 use srm_data::{ImageSet, synthetic, write_npy};
-use srm_energy::{Precision, Trainable, load_weights};
+use srm_energy::{ConvNet, Precision, Trainable, load_weights};
 use srm_langevin::Stop;
 use std::path::Path;
 use std::sync::Arc;
@@ -58,8 +60,24 @@ fn options(threads: usize) -> TrainerOptions {
     TrainerOptions { device: Device::Cpu, precision: Precision::F32, threads, block: 4 }
 }
 
+type Trainer = crate::Trainer<ConvNet>;
+
+/// A run folder, and the fingerprint of twenty images.
 fn create(run: &Path, config: &Config) -> RunFolder {
-    RunFolder::create(Lock::take(run).unwrap(), config, Environment::default()).unwrap()
+    let pixels = ndarray::Array4::from_shape_vec((20, 32, 32, 1), synthetic::blobs(20, 32, 1, 1)).unwrap();
+    let fingerprint = ImageSet::from_array(Path::new("blobs"), pixels).unwrap().fingerprint();
+    RunFolder::create(Lock::take(run).unwrap(), config, Environment::default(), &fingerprint).unwrap()
+}
+
+trait RunIn {
+    /// Run with a folder as sink and store.
+    fn run_in(&mut self, folder: RunFolder, stop: &Stop) -> crate::Result<End>;
+}
+
+impl RunIn for Trainer {
+    fn run_in(&mut self, mut folder: RunFolder, stop: &Stop) -> crate::Result<End> {
+        self.run(&mut folder.clone(), &mut folder, stop)
+    }
 }
 
 /// Asks `trainer`'s run to stop once it has made so many updates.
@@ -127,9 +145,9 @@ fn adam_follows_its_formula() {
 fn threads_change_no_bit_of_a_training_run() {
     let folder = tempfile::tempdir().unwrap();
     let run = |threads| {
-        let mut trainer = Trainer::new(&config(&[]), images(folder.path(), 20), options(threads)).unwrap();
+        let mut trainer = Trainer::from_config(&config(&[]), images(folder.path(), 20), options(threads)).unwrap();
         let mut memory = Memory::default();
-        assert_eq!(trainer.run(&mut memory, &Stop::default()).unwrap(), End::Finished);
+        assert_eq!(trainer.run(&mut (), &mut memory, &Stop::default()).unwrap(), End::Finished);
         (trainer, memory.0)
     };
     let ((one, one_records), (two, two_records)) = (run(1), run(2));
@@ -163,12 +181,12 @@ fn training_teaches_the_samples_the_images_statistics() {
     ];
     let images = images(folder.path(), 64);
     let data_mean = (0..64).flat_map(|i| images.image(i)).map(|&byte| f64::from(byte)).sum::<f64>() / (64.0 * 1024.0);
-    let mut trainer = Trainer::new(&config(&overrides), images, options(2)).unwrap();
+    let mut trainer = Trainer::from_config(&config(&overrides), images, options(2)).unwrap();
     let mean = |trainer: &Trainer| {
-        trainer.samples(1, 32).unwrap().iter().map(|&b| f64::from(b)).sum::<f64>() / (32.0 * 1024.0)
+        to_bytes(&trainer.samples(1, 32).unwrap()).unwrap().iter().map(|&b| f64::from(b)).sum::<f64>() / (32.0 * 1024.0)
     };
     let before = (mean(&trainer) - data_mean).abs();
-    assert_eq!(trainer.run(&mut Memory::default(), &Stop::default()).unwrap(), End::Finished);
+    assert_eq!(trainer.run(&mut (), &mut (), &Stop::default()).unwrap(), End::Finished);
     let after = (mean(&trainer) - data_mean).abs();
     assert!(after < 0.6 * before, "grey levels off before {before}, after {after}");
 }
@@ -178,9 +196,9 @@ fn the_run_folder_holds_config_metrics_grids_and_the_last_checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     let config = config(&[]);
-    let mut trainer = Trainer::new(&config, images(folder.path(), 20), options(2)).unwrap();
-    let mut sink = create(&run, &config);
-    trainer.run(&mut sink, &Stop::default()).unwrap();
+    let mut trainer = Trainer::from_config(&config, images(folder.path(), 20), options(2)).unwrap();
+    let sink = create(&run, &config);
+    trainer.run_in(sink, &Stop::default()).unwrap();
     assert_eq!(Config::load(run.join("config.json"), &[]).unwrap(), config);
     let metrics = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let records: Vec<StepRecord> = metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -203,10 +221,10 @@ fn the_run_folder_holds_config_metrics_grids_and_the_last_checkpoints() {
 fn an_interrupted_run_saves_where_it_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
-    let mut trainer = Trainer::new(&config(&[]), images(folder.path(), 20), options(2)).unwrap();
-    let mut sink = create(&run, &config(&[]));
+    let mut trainer = Trainer::from_config(&config(&[]), images(folder.path(), 20), options(2)).unwrap();
+    let sink = create(&run, &config(&[]));
     let stop = stop_after(&mut trainer, 1);
-    let end = trainer.run(&mut sink, &stop).unwrap();
+    let end = trainer.run_in(sink, &stop).unwrap();
     assert_eq!(end, End::Interrupted { update: 1 });
     assert!(run.join("checkpoints/000001/weights.safetensors").is_file());
 }
@@ -215,7 +233,7 @@ fn an_interrupted_run_saves_where_it_stopped() {
 fn images_that_do_not_fit_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |overrides: &[&str], count| {
-        Trainer::new(&config(overrides), images(folder.path(), count), options(1)).err().unwrap()
+        Trainer::from_config(&config(overrides), images(folder.path(), count), options(1)).err().unwrap()
     };
     let error = refused(&["energy.size=64"], 20);
     assert!(matches!(error, TrainError::ImageShape { .. }));

@@ -1,11 +1,11 @@
 //! Name the table's rows and build both sides of each.
 
 use crate::published::Published;
-use srm_config::{Activation, Config, Drift, EnergyConfig, Init, LangevinConfig};
+use srm_config::{Activation, Config, EnergyConfig};
 use srm_data::{ImageSet, synthetic, write_npy};
 use srm_energy::{ConvNet, Energy, Precision, layer_shapes};
 use srm_langevin::{
-    ChainKey, Chains, DEFAULT_CPU_BLOCK, NoNoise, Outcome, Path, Sampler, SamplerOptions, langevin_step, short_run,
+    ChainKey, Chains, DEFAULT_CPU_BLOCK, Dynamics, Kernel, NoNoise, Outcome, Path, Sampler, Spread, Start, short_run,
 };
 use srm_latent::{Latent, Method, Noise, ReconstructOptions, ShortRun, ShortRunOptions};
 use srm_train::{Step, Trainer, TrainerOptions};
@@ -122,20 +122,19 @@ impl Row {
         Ok(ConvNet::new(&self.energy(), 1, place.device)?.in_precision(place.precision)?)
     }
 
-    fn langevin(&self, steps: usize) -> LangevinConfig {
-        let drift = Drift::Tempered { gradient_scale: 1.0, noise_std: 0.01 };
-        LangevinConfig { steps, drift, init: Init::Uniform, clip_gradient: None, block: None }
+    fn dynamics(&self) -> Dynamics {
+        Dynamics { kernel: Kernel::default(), steps: self.steps, start: Start::Uniform }
     }
 
     /// Start noise of `seed` for `count` chains.
     fn start(&self, seed: u64, count: usize, device: Device) -> anyhow::Result<Tensor> {
         let (key, ids) = (ChainKey { seed, attempt: 0, update: 0 }, (0..count as u64).collect::<Vec<_>>());
-        Ok(srm_langevin::start(Init::Uniform, &key, &ids, self.image(), device)?)
+        Ok(srm_langevin::start(Start::Uniform, &key, &ids, &self.image(), device)?)
     }
 
-    fn spread(&self, place: Place) -> SamplerOptions {
+    fn spread(&self, place: Place) -> Spread {
         let most = if place.device.is_cuda() { self.batch } else { DEFAULT_CPU_BLOCK };
-        SamplerOptions { threads: place.threads, block: most.min(self.batch.div_ceil(place.threads)) }
+        Spread { threads: place.threads, block: most.min(self.batch.div_ceil(place.threads)) }
     }
 
     /// How far the states of both sides are apart, absolute, after one step without noise.
@@ -144,14 +143,14 @@ impl Row {
     /// other starts are drawn. An error in a formula shows on every start.
     pub fn one_step_apart(&self, place: Place) -> anyhow::Result<f64> {
         let (net, device) = (self.net(place)?, place.device);
-        let (published, one) = (Published::of(&net, device), self.langevin(1));
+        let (published, kernel) = (Published::of(&net, device), Kernel::default());
         let tolerance = if device.is_cuda() { GPU_TOLERANCE } else { TOLERANCE };
         let mut apart = f64::INFINITY;
         for seed in 1..=DRAWS {
             let z = self.start(seed, self.batch.min(COMPARED), device)?;
             let mut path = Path::new(1);
-            short_run(&net, &one, &z, &mut NoNoise, &mut path)?;
-            let theirs = langevin_step(&z, &published.gradient(&z), None, 1.0, 0.0)?;
+            short_run(&net, &kernel, 1, &z, &mut NoNoise, &mut path)?;
+            let theirs = kernel.step(&z, &published.gradient(&z), None)?;
             apart = (&path.states()[1] - theirs).abs().max().to_kind(Kind::Double).double_value(&[]);
             if apart <= tolerance {
                 return Ok(apart);
@@ -207,10 +206,10 @@ impl Row {
 
     /// The same work by srm, ready to run.
     pub fn srm(&self, place: Place) -> anyhow::Result<Box<dyn FnMut()>> {
-        let (device, spread, langevin) = (place.device, self.spread(place), self.langevin(self.steps));
+        let (device, spread, dynamics) = (place.device, self.spread(place), self.dynamics());
         Ok(match self.work {
             Work::Step | Work::Sample => {
-                let sampler = Sampler::new(&self.net(place)?, &langevin, self.image(), spread);
+                let sampler = Sampler::new(&self.net(place)?, dynamics, &self.image(), spread);
                 let chains = Chains::samples(1, self.batch);
                 let z = self.start(1, self.batch, device)?;
                 Box::new(move || match sampler.run_from(Some(&z), &chains, |_| ()) {
@@ -228,7 +227,7 @@ impl Row {
             }
             Work::Reconstruct => {
                 let options = ShortRunOptions { noise: Noise::Off, spread, keep_every: 1 };
-                let run = ShortRun::new(&self.net(place)?, &langevin, options);
+                let run = ShortRun::new(&self.net(place)?, dynamics, options);
                 let target = self.start(2, self.batch, device)?;
                 let search = ReconstructOptions {
                     iterations: ITERATIONS,
@@ -249,7 +248,7 @@ impl Row {
     }
 }
 
-fn trainer(row: &Row, place: Place, spread: SamplerOptions) -> anyhow::Result<Trainer> {
+fn trainer(row: &Row, place: Place, spread: Spread) -> anyhow::Result<Trainer<ConvNet>> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("blobs.npy");
     let count = 2 * row.batch;
@@ -264,7 +263,7 @@ fn trainer(row: &Row, place: Place, spread: SamplerOptions) -> anyhow::Result<Tr
     );
     let config = Config::from_json(&text, &[])?;
     // The map of the images outlives the folder's name.
-    Ok(Trainer::new(
+    Ok(Trainer::from_config(
         &config,
         ImageSet::open(&file)?,
         TrainerOptions {

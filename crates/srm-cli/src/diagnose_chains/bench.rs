@@ -8,7 +8,7 @@ use srm_config::{Init, LangevinConfig};
 use srm_data::{ImageSet, Pick, fill_batch};
 use srm_energy::{ConvNet, Energy};
 use srm_eval::{ChainLog, Plan};
-use srm_langevin::{ChainKey, Chains, Sampler, SamplerOptions};
+use srm_langevin::{ChainKey, Chains, Sampler, Spread, sample_axes};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
@@ -76,7 +76,7 @@ impl<'a> Bench<'a> {
             tracing::info!("this net was trained with chains from data or a bank; these start from uniform noise");
         }
         let energy = loaded.net.config();
-        let image = [energy.channels, energy.size, energy.size].map(|side| side as i64);
+        let image = loaded.net.image();
         let images = arguments.data.as_deref().map(|path| {
             let mut images = open_file(path)?;
             let (expected, got) = ([energy.size, energy.size, energy.channels], [images.height(), images.width(), images.channels()]);
@@ -90,9 +90,9 @@ impl<'a> Bench<'a> {
             Ok(images)
         });
         let images = images.transpose()?;
-        let options = SamplerOptions { threads: machine.threads, block: machine.block(arguments.block, &langevin) };
+        let options = Spread { threads: machine.threads, block: machine.block(arguments.block, &langevin) };
         let one_more = LangevinConfig { steps: beyond + 1, ..langevin.clone() };
-        let sampler = Sampler::new(&loaded.net, &one_more, image, options);
+        let sampler = Sampler::new(&loaded.net, &one_more, &image, options);
         let kernels = match machine.device {
             Device::Cpu => format!("cpu {}", srm_energy::cpu_kernels(energy.features)),
             _ => format!("cuda {}", machine.precision_name()),
@@ -136,22 +136,22 @@ impl<'a> Bench<'a> {
     /// What the net returns.
     pub fn data(&self) -> Result<Option<DataNumbers>> {
         let Some(images) = &self.images else { return Ok(None) };
-        let (count, block, [c, h, w]) = (images.len(), self.sampler.block(), self.image);
+        let (count, block) = (images.len(), self.sampler.block());
         let mut batches = Vec::new();
         for first in (0..count).step_by(block) {
             let picks: Vec<Pick> =
                 (first..(first + block).min(count)).map(|index| Pick { index, flip: false }).collect();
             let mut pixels = Vec::new();
             fill_batch(images, &picks, &mut pixels)?;
-            let x = Tensor::f_from_slice(&pixels)?.f_reshape([picks.len() as i64, c, h, w])?;
+            let x = Tensor::f_from_slice(&pixels)?.f_reshape([&[picks.len() as i64], &self.image[..]].concat())?;
             batches.push(x.f_to_device(self.machine.device)?);
         }
-        let numbers = self.sampler.pool().map(batches, |energy, x| {
+        let numbers = self.sampler.workers().pool().map(batches, |energy, x| {
             let (f, gradient) = energy.f_and_grad(&x)?;
-            let pixels = [1i64, 2, 3];
+            let pixels = sample_axes(&x);
             let columns = [
                 f.f_to_kind(Kind::Float)?,
-                gradient.f_norm_scalaropt_dim(2, pixels, false)?,
+                gradient.f_norm_scalaropt_dim(2, &pixels[..], false)?,
                 x.f_mean_dim(pixels.as_slice(), false, Kind::Float)?,
                 x.f_square()?.f_mean_dim(pixels.as_slice(), false, Kind::Float)?,
             ];

@@ -76,7 +76,7 @@ pub fn diagnose(bench: &Bench<'_>, long: Long, data: Option<&DataNumbers>) -> Re
     bar.set_position(run.step() as u64);
     bar.reset_eta();
     let mut saved = Instant::now();
-    let end = run.run(bench.sampler.pool(), &mut |run| {
+    let end = run.run(bench.sampler.workers().pool(), &mut |run| {
         bar.set_position(run.step() as u64);
         if saved.elapsed().as_secs() >= u64::from(arguments.save_every) {
             run.save(&file)?;
@@ -168,7 +168,7 @@ fn settings(bench: &Bench<'_>, variant: Variant, sha256: &str) -> LongRunSetting
         seed: arguments.seed,
         chains,
         block: arguments.block.map_or(default, usize::from),
-        image: bench.image,
+        image: bench.image.to_vec(),
         device: bench.kernels.clone(),
     }
 }

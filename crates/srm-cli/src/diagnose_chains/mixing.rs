@@ -27,7 +27,7 @@ pub fn diagnose(bench: &Bench<'_>) -> Result<Found> {
     steps.sort_unstable();
     steps.dedup();
     let ids: Vec<u64> = (0..starts as u64).collect();
-    let z = start(bench.langevin.init, &bench.key(), &ids, bench.image, bench.machine.device)?;
+    let z = start(bench.langevin.init.into(), &bench.key(), &ids, &bench.image, bench.machine.device)?;
     let z = z.f_repeat_interleave_self_int(noises, 0, None)?;
     let count = starts * noises;
     let logs = bench.logs(Some(&z), 0..count as u64, Plan::every_step(beyond, &steps), "chains from equal starts")?;

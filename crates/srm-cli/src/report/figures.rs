@@ -108,7 +108,7 @@ pub fn make(
     let _guard = tch::no_grad_guard();
     let (pairs, iterations) = plan(files.config.as_ref().filter(|_| !machine.device.is_cuda()));
     let iterations = arguments.iterations.map_or(iterations, |asked| asked as usize);
-    let every = generator.run.config().steps.div_ceil(STRIP_PARTS);
+    let every = generator.run.dynamics().steps.div_ceil(STRIP_PARTS);
     let bar = output.bar((1 + pairs + iterations) as u64, "parts of the figures");
     let said = |error: anyhow::Error| failure::text(&error);
     let chains = chains(&generator, every).map_err(said);
@@ -119,7 +119,7 @@ pub fn make(
     if interrupt::asked() {
         return Err(Failure::Interrupted("interrupted; no report was written".to_owned()).into());
     }
-    let steps = generator.run.config().steps;
+    let steps = generator.run.dynamics().steps;
     Ok(Ok(Figures { file: generator.file, steps, every, iterations, chains, interpolation, reconstruction }))
 }
 
@@ -139,7 +139,7 @@ fn plan(config: Option<&Config>) -> (usize, usize) {
 /// The first chains of `srm sample` from noise to image.
 fn chains(generator: &Generator, every: usize) -> Result<Picture> {
     let ids: Vec<u64> = (0..ROWS as u64).collect();
-    let z = generator.run.start(SEED, &ids, generator.image)?;
+    let z = generator.run.start(SEED, &ids, &generator.image)?;
     let states = generator.run.path(&z, &ids, every)?;
     let states = states.iter().map(to_bytes).collect::<srm_train::Result<Vec<_>>>()?;
     picture(&in_rows(&states, ROWS)?, states.len())
@@ -149,7 +149,7 @@ fn chains(generator: &Generator, every: usize) -> Result<Picture> {
 fn interpolation(generator: &Generator, pairs: usize, bar: &ProgressBar) -> Result<Interpolation> {
     let rhos = rhos(POINTS);
     let ids: Vec<u64> = (0..2 * pairs as u64).collect();
-    let z = generator.run.start(SEED, &ids, generator.image)?;
+    let z = generator.run.start(SEED, &ids, &generator.image)?;
     let (mut rows, mut distances) = (Vec::new(), Vec::new());
     for pair in 0..pairs as i64 {
         if interrupt::asked() {

@@ -1,6 +1,6 @@
 //! Hold the kernels against libtorch, width by width, and their promises about batches and bad numbers.
 
-use crate::{ConvNet, Energy, Trainable};
+use crate::{ConvNet, Energy, Replicate, Trainable};
 use srm_config::{Activation, EnergyConfig};
 use tch::{Device, Kind, Tensor};
 

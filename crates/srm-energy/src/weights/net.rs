@@ -1,11 +1,10 @@
 //! Choose the one net among the tensors of a file and read its parameters.
 
-use super::Named;
 use super::archive::{Archive, shown, summary};
 use super::layers::{Layers, published};
 use super::names::{Group, PARAMETERS, groups};
 use super::parameter::Form;
-use crate::{EnergyError, Result, layer_shapes};
+use crate::{EnergyError, Result, StateDict, layer_shapes};
 use srm_config::EnergyConfig;
 
 /// Nets that a message lists at most.
@@ -22,14 +21,14 @@ pub(super) fn read_net(
     archive: &mut Archive<'_>,
     key: Option<&str>,
     config: Option<&EnergyConfig>,
-) -> Result<(EnergyConfig, Named)> {
+) -> Result<(EnergyConfig, StateDict)> {
     let path = archive.path;
     let in_file = |source| EnergyError::InFile { path: path.to_owned(), source: Box::new(source) };
     let (group, energy) = choose(archive, key, config)?;
     let layers = Layers { entries: &archive.entries, group: &group };
     layers.refuse_more(&energy, config.is_some()).map_err(in_file)?;
     layers.tell_of_the_rest(path);
-    let mut named = Named::new();
+    let mut named = StateDict::new();
     // counters may stand at other numbers
     for layer in (0..layer_shapes(&energy).len()).map(|layer| 2 * layer) {
         for (parameter, parts) in PARAMETERS.iter().zip(&group.layers[&layer]) {

@@ -82,7 +82,8 @@ fn what_is_saved_loads_and_equal_weights_are_equal_files() {
 
 #[test]
 fn the_metadata_is_one_line_of_sorted_json() {
-    let text = metadata(&config(64), Some(&langevin()));
+    let net = ConvNet::new(&config(64), 1, Device::Cpu).unwrap();
+    let text = metadata(net.describe(), Some(&langevin()));
     let expected = concat!(
         r#"{"data_range":[-1.0,1.0],"energy":{"activation":"silu","channels":3,"features":4,"size":64},"#,
         r#""langevin":{"block":8,"gradient_scale":1.0,"init":"uniform","noise_std":0.01,"steps":40}}"#

@@ -1,13 +1,12 @@
 //! Keep a block of chains' numbers and pictures at chosen steps, on the device, without ever waiting for it.
 
 use crate::chains::Plan;
-use srm_langevin::{Observer, Result};
+use srm_langevin::{Observer, Result, sample_axes};
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 /// Numbers of a chain at a step: f, ‖f'‖₂, mean and std of its pixels, max |x|, rms distance from z, proposals accepted so far.
 pub(crate) const NUMBERS: i64 = 7;
-const PIXELS: [i64; 3] = [1, 2, 3];
 
 /// Watches one block of b chains.
 pub struct ChainLog {
@@ -59,13 +58,14 @@ impl ChainLog {
         let is_new = |kept: &[(usize, Tensor)]| kept.last().is_none_or(|(last, _)| *last < step);
         if self.plan.numbers_at(step) && is_new(&self.numbers) {
             let z = self.z.get_or_insert_with(|| x.shallow_clone());
+            let pixels = &sample_axes(x)[..];
             let columns = [
                 f.f_to_kind(Kind::Float)?,
-                gradient.f_norm_scalaropt_dim(2, PIXELS, false)?,
-                x.f_mean_dim(PIXELS.as_slice(), false, Kind::Float)?,
-                x.f_std_dim(PIXELS.as_slice(), false, false)?,
-                x.f_abs()?.f_amax(PIXELS, false)?,
-                x.f_sub(z)?.f_square()?.f_mean_dim(PIXELS.as_slice(), false, Kind::Float)?.f_sqrt()?,
+                gradient.f_norm_scalaropt_dim(2, pixels, false)?,
+                x.f_mean_dim(pixels, false, Kind::Float)?,
+                x.f_std_dim(pixels, false, false)?,
+                x.f_abs()?.f_amax(pixels, false)?,
+                x.f_sub(z)?.f_square()?.f_mean_dim(pixels, false, Kind::Float)?.f_sqrt()?,
                 self.accepted.f_to_kind(Kind::Float)?,
             ];
             self.numbers.push((step, Tensor::f_stack(&columns, 1)?));
@@ -82,7 +82,7 @@ impl Observer for ChainLog {
         if self.z.is_none() {
             self.z = Some(x.shallow_clone());
         }
-        let largest = x.f_abs()?.f_amax(PIXELS, false)?;
+        let largest = x.f_abs()?.f_amax(sample_axes(x), false)?;
         let finite = largest.f_isfinite()?.f_logical_and(&f.f_isfinite()?)?;
         // a chain that was not finite once is lost, whatever its numbers say later
         let finite = finite.f_logical_and(&self.finite_steps.f_eq(self.steps as i64)?)?;

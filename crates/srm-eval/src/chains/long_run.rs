@@ -4,8 +4,8 @@ use crate::Result;
 use crate::chains::{ChainLog, ChainTable, Metropolis, Plan, log_uniform};
 use serde::Serialize;
 use srm_config::LangevinConfig;
-use srm_energy::Energy;
-use srm_langevin::{ChainKey, KeyedNoise, Noise, Observer, Outcome, Pool, Samples, short_run_steps, start};
+use srm_energy::{Energy, Replicate};
+use srm_langevin::{ChainKey, Kernel, KeyedNoise, Noise, Observer, Outcome, Pool, Samples, short_run_steps, start};
 use std::{ops::Range, sync::Arc};
 use tch::{Device, Tensor};
 
@@ -37,8 +37,8 @@ pub struct LongRunSettings {
     pub chains: usize,
     /// Chains a block, the part of a worker.
     pub block: usize,
-    /// `[c, h, w]`
-    pub image: [i64; 3],
+    /// Shape of a sample: `[c, h, w]` of images.
+    pub image: Vec<i64>,
     /// Kind of device and of numbers: neither gives the other's bits.
     pub device: String,
 }
@@ -77,11 +77,12 @@ impl LongRun {
     pub fn new(settings: LongRunSettings, plan: Plan, device: Device) -> Result<Self> {
         let kernel = match settings.variant {
             Variant::Langevin => None,
-            Variant::Metropolis => Some(Metropolis::new(&settings.langevin)?),
+            Variant::Metropolis => Some(Metropolis::new(Kernel::from(&settings.langevin))?),
         };
         let plan = Arc::new(plan);
         let blocks = (0..settings.chains).step_by(settings.block.max(1)).map(|first| {
-            let x = start(settings.langevin.init, &key(&settings), &ids(&settings, first), settings.image, device)?;
+            let x =
+                start(settings.langevin.init.into(), &key(&settings), &ids(&settings, first), &settings.image, device)?;
             let mut log = ChainLog::new(Arc::clone(&plan), settings.block.max(1), device);
             log.z = Some(x.shallow_clone());
             Ok(Block { x, log })
@@ -99,7 +100,7 @@ impl LongRun {
     ///
     /// # Errors
     /// What the energy, libtorch or `seen` return; the run cannot go on then.
-    pub fn run<E: Energy + 'static>(
+    pub fn run<E: Replicate>(
         &mut self,
         pool: &Pool<E>,
         seen: &mut dyn FnMut(&LongRun) -> Result<bool>,
@@ -117,7 +118,7 @@ impl LongRun {
         Ok(LongRunEnd::Done)
     }
 
-    fn advance<E: Energy + 'static>(&mut self, pool: &Pool<E>, to: usize) -> Result<()> {
+    fn advance<E: Replicate>(&mut self, pool: &Pool<E>, to: usize) -> Result<()> {
         let (settings, kernel, last, steps) = (self.settings.clone(), self.kernel, self.plan.last(), self.step..to);
         let blocks: Vec<(usize, Block)> = std::mem::take(&mut self.blocks).into_iter().enumerate().collect();
         self.blocks = pool.map(blocks, move |energy, (number, block)| {
@@ -141,7 +142,7 @@ impl LongRun {
         ChainTable::new(&self.blocks.iter().map(|block| &block.log).collect::<Vec<_>>(), self.settings.chains)
     }
 
-    /// The pictures kept so far: steps and x `[chains, c, h, w]`.
+    /// The pictures kept so far: steps and x `[chains, …]`.
     ///
     /// # Errors
     /// [`crate::EvalError::Torch`].
@@ -168,7 +169,7 @@ impl Block {
         let Self { x, mut log } = self;
         let mut noise = SegmentNoise::new(key(settings), ids, steps.start, x.device());
         let Some(kernel) = kernel else {
-            let outcome = short_run_steps(energy, &settings.langevin, &x, steps, &mut noise, &mut log)?;
+            let outcome = short_run_steps(energy, &Kernel::from(&settings.langevin), steps, &x, &mut noise, &mut log)?;
             let (Outcome::Finished(Samples { x }) | Outcome::Diverged { x, .. }) = outcome;
             return Ok(Self { x, log });
         };

@@ -5,16 +5,15 @@
 //! person wants to know of a step comes apart from it.
 
 use crate::{EvalError, Result};
-use srm_config::LangevinConfig;
 use srm_energy::Energy;
-use srm_langevin::{ChainKey, clip, langevin_step};
+use srm_langevin::{ChainKey, Kernel};
 use srm_random::{Key, Purpose, uniform};
 use tch::{Device, Kind, Tensor};
 
 /// What the next step needs.
 #[derive(Debug)]
 pub struct MetropolisState {
-    /// `[b, c, h, w]`
+    /// `[b, …]`
     pub x: Tensor,
     /// f(x) `[b]`
     pub f: Tensor,
@@ -34,27 +33,24 @@ pub struct MetropolisInfo {
 /// The kernel: step sizes and temperature.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Metropolis {
-    a: f64,
-    b: f64,
-    longest: Option<f64>,
+    kernel: Kernel,
 }
 
 impl Metropolis {
-    /// The kernel whose proposals are the Langevin steps of `langevin`.
+    /// The kernel whose proposals are the steps of `kernel`.
     ///
     /// # Errors
     /// [`EvalError::NoTemperature`] for steps without noise.
-    pub fn new(langevin: &LangevinConfig) -> Result<Self> {
-        let (a, b) = (langevin.gradient_scale(), langevin.noise_std());
-        match b > 0.0 {
-            true => Ok(Self { a, b, longest: langevin.clip_gradient }),
+    pub fn new(kernel: Kernel) -> Result<Self> {
+        match kernel.noise_std > 0.0 {
+            true => Ok(Self { kernel }),
             false => Err(EvalError::NoTemperature),
         }
     }
 
     /// T of the target exp(f/T).
     pub fn temperature(&self) -> f64 {
-        self.b.powi(2) / (2.0 * self.a)
+        self.kernel.temperature()
     }
 
     /// The state at `x`.
@@ -87,34 +83,28 @@ impl Metropolis {
         log_uniform: &Tensor,
     ) -> srm_langevin::Result<(MetropolisState, MetropolisInfo)> {
         let MetropolisState { x, f, gradient } = state;
-        let drift = self.drift(gradient)?;
-        let proposal = langevin_step(x, &drift, Some(u), self.a, self.b)?;
+        let drift = self.kernel.drift(gradient)?; // any drift keeps the target, a clipped one too
+        let proposal = self.kernel.step(x, &drift, Some(u))?;
         let (proposed_f, proposed_gradient) = energy.f_and_grad(&proposal)?;
         let wide = |tensor: &Tensor| tensor.f_flatten(1, -1)?.f_to_kind(Kind::Double);
-        let (here, there) = (wide(&drift)?, wide(&self.drift(&proposed_gradient)?)?);
+        let (here, there) = (wide(&drift)?, wide(&self.kernel.drift(&proposed_gradient)?)?);
         let (sum, difference) = (here.f_add(&there)?, there.f_sub(&here)?);
         let way = wide(&proposal)?.f_sub(&wide(x)?)?;
         // ‖g(y)‖² − ‖g(x)‖² = (g(y) − g(x))·(g(y) + g(x))
-        let weight = way.f_mul_scalar(0.5)?.f_add(&difference.f_mul_scalar(self.a / 4.0)?)?;
+        let weight = way.f_mul_scalar(0.5)?.f_add(&difference.f_mul_scalar(self.kernel.gradient_scale / 4.0)?)?;
         let trapezium = weight.f_mul(&sum)?.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Double)?;
         let climb = proposed_f.f_to_kind(Kind::Double)?.f_sub(&f.f_to_kind(Kind::Double)?)?;
         let log_ratio = climb.f_sub(&trapezium)?.f_div_scalar(self.temperature())?;
         let accepted = log_uniform.f_lt_tensor(&log_ratio)?.f_logical_and(&log_ratio.f_isfinite()?)?;
-        let images = accepted.f_view([-1, 1, 1, 1])?;
+        let mut rows = vec![1; x.dim()];
+        rows[0] = -1;
+        let images = accepted.f_view(rows.as_slice())?;
         let next = MetropolisState {
             x: proposal.f_where_self(&images, x)?,
             f: proposed_f.f_where_self(&accepted, f)?,
             gradient: proposed_gradient.f_where_self(&images, gradient)?,
         };
         Ok((next, MetropolisInfo { accepted, log_ratio }))
-    }
-
-    /// The gradient as the step takes it. Any drift keeps the target, the clipped one too.
-    fn drift(&self, gradient: &Tensor) -> srm_langevin::Result<Tensor> {
-        match self.longest {
-            Some(longest) => clip(gradient, longest),
-            None => Ok(gradient.shallow_clone()),
-        }
     }
 }
 

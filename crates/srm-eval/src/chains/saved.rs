@@ -104,7 +104,7 @@ impl LongRun {
         }
         let mut run = Self::new(settings, plan, device)?;
         let archive = SafeTensors::deserialize(&bytes).map_err(|error| damaged(&error))?;
-        let (chains, [c, h, w]) = ((run.blocks.len() * run.settings.block.max(1)) as i64, run.settings.image);
+        let (chains, image) = ((run.blocks.len() * run.settings.block.max(1)) as i64, run.settings.image.clone());
         let take = |name: &str, shape: &[i64]| -> Result<Tensor> {
             let tensor = read(&archive.tensor(name).map_err(|error| damaged(&error))?)?;
             match tensor {
@@ -119,11 +119,11 @@ impl LongRun {
             let all = take(name, &[&[chains, steps.len() as i64], shape].concat())?;
             (0..).zip(steps).map(|(i, &step)| Ok((step, all.f_select(1, i)?))).collect()
         };
-        let x = take("x", &[chains, c, h, w])?;
+        let x = take("x", &[&[chains], &image[..]].concat())?;
         let (finite_steps, largest) = (take("finite_steps", &[chains])?, take("largest", &[chains])?);
         let accepted = take("accepted", &[chains])?;
         let numbers = kept("numbers", &numbers_of("numbers")?, &[NUMBERS])?;
-        let pictures = kept("pictures", &numbers_of("pictures")?, &[c, h, w])?;
+        let pictures = kept("pictures", &numbers_of("pictures")?, &image)?;
         let (block, plan) = (run.settings.block.max(1) as i64, Arc::clone(&run.plan));
         for (first, part) in (0..).step_by(block as usize).zip(&mut run.blocks) {
             let cut = |tensor: &Tensor| tensor.f_narrow(0, first, block)?.f_contiguous();

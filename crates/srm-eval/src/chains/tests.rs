@@ -3,8 +3,8 @@
 use crate::EvalError;
 use crate::chains::*;
 use srm_config::{Activation, Drift, EnergyConfig, Init, LangevinConfig};
-use srm_energy::{ConvNet, Energy, Quadratic};
-use srm_langevin::{Chains, Pool, Sampler, SamplerOptions};
+use srm_energy::{ConvNet, Energy, Quadratic, Replicate};
+use srm_langevin::{Chains, Pool, Sampler, Spread};
 use srm_random::{Key, Purpose, normal};
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
@@ -21,11 +21,11 @@ fn langevin(gradient_scale: f64, noise_std: f64) -> LangevinConfig {
 
 fn settings(variant: Variant, langevin: LangevinConfig, chains: usize, image: [i64; 3]) -> LongRunSettings {
     let (weights, device) = ("none".to_owned(), "cpu".to_owned());
-    LongRunSettings { variant, weights, langevin, seed: 3, chains, block: 4, image, device }
+    LongRunSettings { variant, weights, langevin, seed: 3, chains, block: 4, image: image.to_vec(), device }
 }
 
 /// The run at its end, by one worker.
-fn run_to_end<E: Energy + 'static>(energy: &E, settings: LongRunSettings, steps: usize) -> LongRun {
+fn run_to_end<E: Replicate>(energy: &E, settings: LongRunSettings, steps: usize) -> LongRun {
     let mut run = LongRun::new(settings, Plan::logarithmic(steps, 10), Device::Cpu).unwrap();
     assert_eq!(run.run(&Pool::new(energy, 1), &mut |_| Ok(true)).unwrap(), LongRunEnd::Done);
     run
@@ -65,7 +65,7 @@ fn metropolis_keeps_the_target_where_plain_langevin_is_biased() {
 fn the_log_ratio_is_the_exact_one() {
     let (s, temperature) = (0.5f64, 0.1);
     let energy = Quadratic::new(Tensor::from(0.0f32), s);
-    let kernel = Metropolis::new(&langevin(s * s, (2.0 * s * s * temperature).sqrt())).unwrap();
+    let kernel = Metropolis::new((&langevin(s * s, (2.0 * s * s * temperature).sqrt())).into()).unwrap();
     let x = Tensor::from_slice(&[0.3f32, -0.1, 0.0]).reshape([3, 1, 1, 1]);
     let state = kernel.init(&energy, &x).unwrap();
     let u = Tensor::from_slice(&[0.5f32, 1.5, -1.0]).reshape([3, 1, 1, 1]);
@@ -94,7 +94,7 @@ fn tiny_steps_are_taken_and_huge_ones_refused() {
     let accepted = |step| spread(Variant::Metropolis, step).1;
     assert!(accepted(1e-4) > 0.99);
     assert!(accepted(50.0) < 0.2);
-    assert!(matches!(Metropolis::new(&langevin(1.0, 0.0)), Err(EvalError::NoTemperature)));
+    assert!(matches!(Metropolis::new((&langevin(1.0, 0.0)).into()), Err(EvalError::NoTemperature)));
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn everything(run: &LongRun) -> Vec<u8> {
 }
 
 /// Stop at step 200 and go on with another number of workers; end at 130 and go on to 350: always the unbroken run.
-fn check_that_broken_runs_are_whole<E: Energy + 'static>(energy: &E, settings: &LongRunSettings) {
+fn check_that_broken_runs_are_whole<E: Replicate>(energy: &E, settings: &LongRunSettings) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.safetensors");
     let unbroken = run_to_end(energy, settings.clone(), 350);
@@ -211,7 +211,7 @@ fn a_long_run_begins_as_srm_sample_does() {
     let net = net();
     let config = langevin(1.0, 0.01);
     let run = run_to_end(&net, settings(Variant::Langevin, config.clone(), 8, [1, 32, 32]), 20);
-    let sampler = Sampler::new(&net, &config, [1, 32, 32], SamplerOptions { threads: 1, block: 4 });
+    let sampler = Sampler::new(&net, &config, &[1, 32, 32], Spread { threads: 1, block: 4 });
     let (outcome, _) = sampler.run(&Chains::samples(3, 8), |_| ()).unwrap();
     let srm_langevin::Outcome::Finished(samples) = outcome else { panic!("diverged") };
     let pictures = run.pictures().unwrap();
@@ -252,7 +252,8 @@ fn a_chain_that_blows_up_is_reported_with_its_step_and_the_others_count_on() {
     let mut log = ChainLog::new(Arc::new(Plan::every_step(20, &[])), 2, Device::Cpu);
     let z = Tensor::from_slice(&[0.0f32, 1.0]).reshape([2, 1, 1, 1]);
     let config = LangevinConfig { steps: 20, ..langevin(1.0, 0.0) };
-    srm_langevin::short_run(&energy, &config, &z, &mut srm_langevin::NoNoise, &mut log).unwrap();
+    srm_langevin::short_run(&energy, &(&config).into(), config.steps, &z, &mut srm_langevin::NoNoise, &mut log)
+        .unwrap();
     let table = ChainTable::new(&[&log], 2).unwrap();
     let blown = table.blown_up();
     assert!(blown.len() == 1 && blown[0].0 == 1 && (5..15).contains(&blown[0].1), "{blown:?}");

@@ -2,10 +2,10 @@
 
 use crate::moment_matching::GroupedMean;
 use crate::{EvalError, Result};
-use srm_config::LangevinConfig;
-use srm_energy::{ConvNet, Energy, Trainable};
+use srm_energy::{ConvNet, Energy, Replicate, Trainable};
 use srm_langevin::{
-    ChainKey, Chains, KeyedNoise, LangevinError, Outcome, Sampler, SamplerOptions, Samples, short_run_steps, start,
+    ChainKey, Chains, Dynamics, KeyedNoise, LangevinError, Outcome, Sampler, Samples, Spread, Workers, short_run_steps,
+    start,
 };
 use std::ops::Range;
 use tch::{Kind, Tensor};
@@ -29,7 +29,6 @@ pub struct FrozenOptions {
 pub struct FrozenTop {
     net: ConvNet,
     sampler: Sampler<ConvNet>,
-    langevin: LangevinConfig,
     options: FrozenOptions,
     /// E_data[h], f32 `[d]`.
     target: Tensor,
@@ -67,8 +66,8 @@ impl FrozenTop {
     /// [`EvalError::Energy`], [`EvalError::Dimension`].
     pub fn new(
         trained: &ConvNet,
-        langevin: &LangevinConfig,
-        spread: SamplerOptions,
+        dynamics: impl Into<Dynamics>,
+        spread: Spread,
         options: FrozenOptions,
         target: &GroupedMean,
     ) -> Result<Self> {
@@ -84,9 +83,8 @@ impl FrozenTop {
         if target.numel() != top.numel() {
             return Err(EvalError::Dimension { expected: top.numel(), got: target.numel() });
         }
-        let image = [config.channels, config.size, config.size].map(|side| side as i64);
-        let sampler = Sampler::new(&net, langevin, image, spread);
-        Ok(Self { net, sampler, langevin: langevin.clone(), options, target, top, update: 0, first: None })
+        let sampler = Sampler::new(&net, dynamics, &net.image(), spread);
+        Ok(Self { net, sampler, options, target, top, update: 0, first: None })
     }
 
     /// Updates made.
@@ -117,7 +115,7 @@ impl FrozenTop {
         let key = ChainKey { seed: self.options.seed, attempt: 0, update: t };
         let x = self.run(key, 0..self.options.batch as u64)?;
         let mut mean = GroupedMean::new(self.options.batch);
-        add_features(&self.sampler, &mut mean, &x)?;
+        add_features(self.sampler.workers(), &mut mean, &x)?;
         let sampled = mean.mean()?.f_to_kind(Kind::Float)?.f_to_device(self.target.device())?;
         let gradient = self.target.f_sub(&sampled)?;
         let relative = gradient.f_norm()?.f_double_value(&[])? / self.target.f_norm()?.f_double_value(&[])?;
@@ -150,7 +148,7 @@ impl FrozenTop {
     /// # Errors
     /// What the net returns.
     pub fn add_features(&self, mean: &mut GroupedMean, x: &Tensor) -> Result<()> {
-        add_features(&self.sampler, mean, x)
+        add_features(self.sampler.workers(), mean, x)
     }
 
     /// Carry the first `count` chains of [`FrozenTop::fresh`] on, and look at them after each of `steps`, which rise.
@@ -158,18 +156,15 @@ impl FrozenTop {
     /// # Errors
     /// What the net returns. Chains that blow up are a state that is not finite.
     pub fn carry(&self, count: usize, steps: &[usize]) -> Result<Vec<State>> {
-        let (key, langevin, stops) = (self.fresh_key(), self.langevin.clone(), steps.to_vec());
-        let (block, device) = (self.sampler.block() as u64, self.net.device());
-        let config = self.net.config();
-        let image = [config.channels, config.size, config.size].map(|side| side as i64);
-        let firsts: Vec<u64> = (0..count as u64).step_by(block as usize).collect();
-        let blocks = self.sampler.pool().map(firsts, move |energy, first| {
-            let ids: Vec<u64> = (first..first + block).collect();
-            let mut x = start(langevin.init, &key, &ids, image, device)?;
-            let mut noise = KeyedNoise::new(key, ids);
+        let (key, stops, workers, image) = (self.fresh_key(), steps.to_vec(), self.sampler.workers(), self.net.image());
+        let (Dynamics { kernel, start: p_0, .. }, device) = (*self.sampler.dynamics(), workers.device());
+        let ids: Vec<u64> = (0..count as u64).collect();
+        let blocks = workers.full_blocks(&ids, &[], move |energy, block| {
+            let mut x = start(p_0, &key, &block.ids, &image, device)?;
+            let mut noise = KeyedNoise::new(key, block.ids);
             let (mut at, mut states) = (0, Vec::with_capacity(stops.len()));
             for &stop in &stops {
-                x = match short_run_steps(energy, &langevin, &x, at..stop, &mut noise, &mut ())? {
+                x = match short_run_steps(energy, &kernel, at..stop, &x, &mut noise, &mut ())? {
                     Outcome::Finished(Samples { x }) | Outcome::Diverged { x, .. } => x,
                 };
                 states.push((x.shallow_clone(), energy.f(&x)?));
@@ -178,10 +173,11 @@ impl FrozenTop {
             Ok(states)
         })?;
         let state = |(i, &step): (usize, &usize)| {
-            let cut =
-                |parts: Vec<&Tensor>| Ok::<_, EvalError>(Tensor::f_cat(&parts, 0)?.f_narrow(0, 0, count as i64)?);
-            let x = cut(blocks.iter().map(|states| &states[i].0).collect())?;
-            let f = cut(blocks.iter().map(|states| &states[i].1).collect())?;
+            let part = |pick: fn(&(Tensor, Tensor)) -> &Tensor| {
+                blocks.iter().map(|states| pick(&states[i]).shallow_clone()).collect::<Vec<_>>()
+            };
+            let x = workers.join(&part(|state| &state.0), count, &self.net.image())?;
+            let f = workers.join(&part(|state| &state.1), count, &[])?;
             let mean_f = f.f_mean(Kind::Double)?.f_double_value(&[])?;
             let finite = mean_f.is_finite() && x.f_isfinite()?.f_all()?.f_int64_value(&[])? == 1;
             let mut features = GroupedMean::new(count);
@@ -205,12 +201,12 @@ impl FrozenTop {
     }
 }
 
-/// Add h of images `[b, c, h, w]` to a mean, block by block on the workers of a sampler of the net.
+/// Add h of images `[b, c, h, w]` to a mean, block by block on workers that hold the net.
 ///
 /// # Errors
 /// What the net returns.
-pub fn add_features(sampler: &Sampler<ConvNet>, mean: &mut GroupedMean, x: &Tensor) -> Result<()> {
-    let blocks = sampler.pool().map(x.f_split(sampler.block() as i64, 0)?, |net, x| {
+pub fn add_features(workers: &Workers<ConvNet>, mean: &mut GroupedMean, x: &Tensor) -> Result<()> {
+    let blocks = workers.parts(x, |net, x| {
         let features = net.top_features(&x)?;
         let sum = features.f_sum_dim_intlist([0i64].as_slice(), false, Kind::Float).map_err(LangevinError::from)?;
         Ok((sum, x.size()[0] as usize))

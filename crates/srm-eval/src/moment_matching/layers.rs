@@ -3,7 +3,7 @@
 use crate::moment_matching::GroupedMean;
 use crate::{EvalError, Result};
 use srm_energy::Trainable;
-use srm_langevin::Pool;
+use srm_langevin::Workers;
 use tch::{Kind, Tensor};
 
 /// Means over images of f, and of its gradient in the weights of each layer.
@@ -27,13 +27,13 @@ impl LayerMoments {
         Self { layers, f: GroupedMean::new(planned) }
     }
 
-    /// Add images `[b, c, h, w]`, `block` at a time on the workers of `pool`, which hold the net that [`LayerMoments::new`]
+    /// Add samples `[b, …]`, block by block on the workers, which hold the net that [`LayerMoments::new`]
     /// was given.
     ///
     /// # Errors
     /// What the net returns.
-    pub fn add<E: Trainable + 'static>(&mut self, pool: &Pool<E>, block: usize, x: &Tensor) -> Result<()> {
-        let blocks = pool.map(x.f_split(block.max(1) as i64, 0)?, |net, x| {
+    pub fn add<E: Trainable>(&mut self, workers: &Workers<E>, x: &Tensor) -> Result<()> {
+        let blocks = workers.parts(x, |net, x| {
             let (f, gradients) =
                 net.f_and_parameter_grad(&x, &Tensor::f_ones([x.size()[0]], (x.kind(), x.device()))?)?;
             let names = net.named_parameters().into_iter().map(|(name, _)| name);

@@ -8,11 +8,10 @@
 //! - the maximum likelihood estimate is Θ ∩ Ω, the moment matching estimate is where the run's curve meets Ω.
 
 use crate::{EvalError, Result};
-use srm_config::LangevinConfig;
 use srm_energy::Energy;
-use srm_langevin::{ChainKey, KeyedNoise, Outcome, Samples, short_run};
+use srm_langevin::{ChainKey, Dynamics, KeyedNoise, Outcome, Samples, short_run};
 use srm_random::{Key, Purpose, normal};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 /// The family with its short run and its data.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,8 +22,8 @@ pub struct PlaneFamily {
     pub start: f64,
     /// The data's variances.
     pub data: [f64; 2],
-    /// Steps K, a and ν.
-    pub langevin: LangevinConfig,
+    /// Steps K, a and ν. Its start is not used: p_0 is v₀'s.
+    pub dynamics: Dynamics,
 }
 
 /// One update of θ by the short run itself.
@@ -44,26 +43,26 @@ impl PlaneFamily {
 
     /// Variances of p_θ.
     pub fn model(&self, theta: f64) -> [f64; 2] {
-        self.each(|c| self.langevin.temperature() / (theta * c))
+        self.each(|c| self.dynamics.kernel.temperature() / (theta * c))
     }
 
     /// Variances of q_θ, the law of the K-step run.
     pub fn run(&self, theta: f64) -> [f64; 2] {
-        let (a, noise) = (self.langevin.gradient_scale(), self.langevin.noise_std().powi(2));
+        let (a, noise) = (self.dynamics.kernel.gradient_scale, self.dynamics.kernel.noise_std.powi(2));
         self.each(|c| {
             let kept = (1.0 - a * theta * c).powi(2);
-            (0..self.langevin.steps).fold(self.start, |v, _| kept * v + noise)
+            (0..self.dynamics.steps).fold(self.start, |v, _| kept * v + noise)
         })
     }
 
     /// The largest θ at which no step overshoots: 1/(a c). Up to it the run's variances fall with θ.
     pub fn largest_theta(&self) -> f64 {
-        1.0 / (self.langevin.gradient_scale() * self.stiffness.max(1.0))
+        1.0 / (self.dynamics.kernel.gradient_scale * self.stiffness.max(1.0))
     }
 
     /// θ of the maximum likelihood estimate, 2T/(d₁ + c d₂).
     pub fn maximum_likelihood(&self) -> f64 {
-        -self.langevin.temperature() / self.moment(self.data)
+        -self.dynamics.kernel.temperature() / self.moment(self.data)
     }
 
     /// θ of the moment matching estimate, E_q[h] = E_data[h], to 1e-12 of [`PlaneFamily::largest_theta`], by bisection.
@@ -113,13 +112,13 @@ impl PlaneFamily {
     pub fn sampled(&self, theta: f64, key: ChainKey, chains: usize) -> Result<[f64; 2]> {
         let mut z = vec![0.0; 2 * chains];
         normal(&Key { update: key.update, ..Key::new(key.seed, Purpose::ChainStart) }, &mut z);
-        let z = Tensor::f_from_slice(&z)?.f_reshape([chains as i64, 1, 1, 2])?.f_mul_scalar(self.start.sqrt())?;
+        let z = Tensor::f_from_slice(&z)?.f_reshape([chains as i64, 2])?.f_mul_scalar(self.start.sqrt())?;
         let energy = Bowl { theta, stiffness: self.stiffness };
         // one stream for all: the chains are one image of the noise
         let mut noise = KeyedNoise::new(key, vec![0]);
-        match short_run(&energy, &self.langevin, &z, &mut noise, &mut ())? {
+        match short_run(&energy, &self.dynamics.kernel, self.dynamics.steps, &z, &mut noise, &mut ())? {
             Outcome::Finished(Samples { x }) => {
-                let squares = x.f_view([-1, 2])?.f_square()?;
+                let squares = x.f_square()?;
                 let means = squares.f_mean_dim([0i64].as_slice(), false, Kind::Double)?;
                 Ok([means.f_double_value(&[0])?, means.f_double_value(&[1])?])
             }
@@ -132,36 +131,17 @@ impl PlaneFamily {
     }
 }
 
-/// f(x) = −θ (x₁² + c x₂²)/2 over points `[b, 1, 1, 2]`.
+/// f(x) = −θ (x₁² + c x₂²)/2 over points `[b, 2]`.
 struct Bowl {
     theta: f64,
     stiffness: f64,
 }
 
 impl Energy for Bowl {
-    fn f(&self, x: &Tensor) -> srm_energy::Result<Tensor> {
-        let slope = self.hvp(x, x)?;
-        Ok(slope
-            .f_mul(x)?
-            .f_flatten(1, -1)?
-            .f_sum_dim_intlist([1i64].as_slice(), false, x.kind())?
-            .f_mul_scalar(0.5)?)
-    }
-
     fn f_and_grad(&self, x: &Tensor) -> srm_energy::Result<(Tensor, Tensor)> {
-        Ok((self.f(x)?, self.hvp(x, x)?))
-    }
-
-    fn hvp(&self, _x: &Tensor, v: &Tensor) -> srm_energy::Result<Tensor> {
         let curvature = [-self.theta, -self.theta * self.stiffness];
-        Ok(v.f_mul(&Tensor::f_from_slice(&curvature)?.f_to_kind(v.kind())?)?)
-    }
-
-    fn replica(&self) -> Self {
-        Self { ..*self }
-    }
-
-    fn device(&self) -> Device {
-        Device::Cpu
+        let slope = x.f_mul(&Tensor::f_from_slice(&curvature)?.f_to_kind(x.kind())?)?;
+        let f = slope.f_mul(x)?.f_sum_dim_intlist([1i64].as_slice(), false, x.kind())?.f_mul_scalar(0.5)?;
+        Ok((f, slope))
     }
 }

@@ -1,10 +1,10 @@
 //! Check moment matching against formulas, known shifts and a net small enough for seconds.
 
 use super::*;
-use srm_config::{Activation, Drift, EnergyConfig, LangevinConfig};
+use srm_config::{Activation, EnergyConfig, LangevinConfig};
 use srm_data::{ImageSet, synthetic, write_npy};
 use srm_energy::{ConvNet, Trainable};
-use srm_langevin::{ChainKey, Pool, SamplerOptions};
+use srm_langevin::{ChainKey, Dynamics, Kernel, Spread, Start, Workers};
 use srm_random::{Key, Purpose, normal};
 use tch::{Device, Kind, Tensor};
 
@@ -57,9 +57,9 @@ fn the_floor_falls_with_the_root_of_the_count() {
 }
 
 fn plane(steps: usize) -> PlaneFamily {
-    let drift = Drift::Tempered { gradient_scale: 0.05, noise_std: 0.1f64.sqrt() };
-    let langevin = LangevinConfig { steps, drift, ..langevin(steps) };
-    PlaneFamily { stiffness: 4.0, start: 0.1, data: [2.2, 0.2], langevin }
+    let kernel = Kernel { gradient_scale: 0.05, noise_std: 0.1f64.sqrt(), clip: None };
+    let dynamics = Dynamics { kernel, steps, start: Start::Gaussian };
+    PlaneFamily { stiffness: 4.0, start: 0.1, data: [2.2, 0.2], dynamics }
 }
 
 fn langevin(steps: usize) -> LangevinConfig {
@@ -140,10 +140,10 @@ fn gradient_moments_are_those_of_one_batch_and_the_last_layers_are_h() {
     let folder = tempfile::tempdir().unwrap();
     let (images, net) = (blobs(folder.path()), net());
     let x = Observed::new(&images, 1, 0.1, false).batch(0, 40).unwrap();
-    let pool = Pool::new(&net, 2);
+    let workers = Workers::new(&net, Spread { threads: 2, block: 8 });
     let mut moments = LayerMoments::new(&net, 40);
     for part in x.split(16, 0) {
-        moments.add(&pool, 8, &part).unwrap();
+        moments.add(&workers, &part).unwrap();
     }
     let names: Vec<&str> = moments.layers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["f.0", "f.2", "f.4", "f.6", "f.8"]);
@@ -167,7 +167,7 @@ fn gradient_moments_are_those_of_one_batch_and_the_last_layers_are_h() {
 #[test]
 fn the_frozen_experiment_matches_the_moments_of_blobs() {
     let folder = tempfile::tempdir().unwrap();
-    let (images, net, spread) = (blobs(folder.path()), net(), SamplerOptions { threads: 2, block: 8 });
+    let (images, net, spread) = (blobs(folder.path()), net(), Spread { threads: 2, block: 8 });
     let x = Observed::new(&images, 1, 0.03, false).batch(0, 200).unwrap();
     let mut target = GroupedMean::new(200);
     target.add(&net.top_features(&x).unwrap().sum_dim_intlist([0i64].as_slice(), false, Kind::Float), 200).unwrap();

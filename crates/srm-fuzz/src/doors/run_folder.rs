@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use srm_config::Config;
 use srm_data::{ImageSet, synthetic, write_npy};
-use srm_energy::Precision;
+use srm_energy::{ConvNet, Precision};
 use srm_files::hex;
-use srm_train::{Environment, Lock, Occasion, RunFolder, Sink, Step, Trainer, TrainerOptions};
+use srm_train::{Environment, Lock, RunFolder, Sink, Step, Store, TrainerOptions, Why};
 use std::path::Path;
 use std::sync::LazyLock;
 use tch::Device;
@@ -154,6 +154,8 @@ pub(super) fn config() -> Config {
     Config::from_json(text, &[]).expect("these are settings of a run")
 }
 
+type Trainer = srm_train::Trainer<ConvNet>;
+
 /// A trainer on images that stand in the folder.
 pub(super) fn trainer(config: &Config, folder: &Path) -> Trainer {
     let path = folder.join("blobs.npy");
@@ -164,7 +166,7 @@ pub(super) fn trainer(config: &Config, folder: &Path) -> Trainer {
     }
     let images = ImageSet::open(&path).expect("what was just written is an image set");
     let options = TrainerOptions { device: Device::Cpu, precision: Precision::F32, threads: 1, block: 1 };
-    Trainer::new(config, images, options).expect("a small trainer is made")
+    Trainer::from_config(config, images, options).expect("a small trainer is made")
 }
 
 /// The files of a run of two updates.
@@ -172,8 +174,9 @@ fn run() -> Vec<(u8, Vec<u8>)> {
     let folder = tempfile::tempdir().expect("a temporary folder is made");
     let (config, run) = (config(), folder.path().join("run"));
     let mut trainer = trainer(&config, folder.path());
+    let fingerprint = trainer.data().fingerprint().expect("images have a fingerprint");
     let trained = Lock::take(&run)
-        .and_then(|lock| RunFolder::create(lock, &config, Environment::default()))
+        .and_then(|lock| RunFolder::create(lock, &config, Environment::default(), &fingerprint))
         .and_then(|mut sink| go_on(&mut trainer, &mut sink, 2));
     trained.expect("a small run trains");
     let files = (0..).zip(FILES).filter(|(number, _)| *number != SUMS);
@@ -190,7 +193,7 @@ fn go_on(trainer: &mut Trainer, sink: &mut RunFolder, updates: usize) -> srm_tra
             Step::Dropped => {}
         }
     }
-    sink.checkpoint(trainer, Occasion::Regular)
+    sink.save(&trainer.snapshot(), Why::Regular)
 }
 
 /// Write the files of an input; the sums of a checkpoint are made, where the input brings none.
@@ -217,7 +220,7 @@ fn resume(bytes: &[u8], folder: &Path) {
     write(bytes, &run);
     let config = config();
     let mut trainer = trainer(&config, folder);
-    let fingerprint = trainer.images().fingerprint();
+    let fingerprint = trainer.data().fingerprint().expect("images have a fingerprint");
     let found =
         Lock::take(&run).and_then(|lock| RunFolder::resume(lock, &config, Environment::default(), &fingerprint));
     if let Ok((mut sink, found)) = found

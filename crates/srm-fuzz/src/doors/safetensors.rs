@@ -92,7 +92,7 @@ fn chains() -> LongRunSettings {
         seed: 1,
         chains: 2,
         block: 1,
-        image: [1, 2, 2],
+        image: vec![1, 2, 2],
         device: "cpu f32".to_owned(),
     }
 }

@@ -1,18 +1,20 @@
-//! Write what happens in a run to its folder: records, pictures, scores, checkpoints, trouble.
+//! Write what happens in a run to its folder: records, pictures, scores, checkpoints, trouble; give checkpoints back.
 
-use super::{EVIDENCE, GRID_COLUMNS, GRID_PADDING, MOST_LATE, RunFolder, warn_of};
-use crate::checkpoint::{self, Kind};
+use super::{EVIDENCE, Files, GRID_COLUMNS, GRID_PADDING, MOST_LATE, RunFolder, warn_of};
+use crate::checkpoint::{self, About, Kind};
 use crate::events::Events;
-use crate::{Details, Occasion, Result, Rollback, Saved, ScoreRecord, Sink, StepRecord, TrainError, Trainer, Trouble};
-use ndarray::Array4;
+use crate::{
+    Details, Result, Rollback, ScoreRecord, Sink, Snapshot, StepRecord, Store, TrainError, Trouble, Why, to_bytes,
+};
 use serde_json::{Value, json};
 use srm_config::OnWriteError;
 use srm_files::write_whole;
 use std::fs;
 use std::io::Write;
 use std::time::Instant;
+use tch::Tensor;
 
-impl RunFolder {
+impl Files {
     /// The event file, where events are wanted.
     fn events(&mut self) -> Option<&mut Events> {
         self.events.as_mut().filter(|_| self.config.log.tensorboard)
@@ -56,15 +58,15 @@ impl RunFolder {
         Ok(())
     }
 
-    fn write_checkpoint(&mut self, trainer: &Trainer, occasion: Occasion) -> Result<()> {
+    fn write_checkpoint(&mut self, snapshot: &Snapshot, why: Why) -> Result<()> {
         let begun = Instant::now();
         let folder = self.path("checkpoints");
-        let turn = trainer.state().update.is_multiple_of(self.config.checkpoint.every);
-        let kind = match occasion {
-            Occasion::Interrupt if !turn => Kind::Interrupt,
+        let turn = snapshot.state.update.is_multiple_of(self.config.checkpoint.every);
+        let kind = match why {
+            Why::Interrupt if !turn => Kind::Interrupt,
             _ => Kind::Regular,
         };
-        self.write_kind(trainer, kind)?;
+        self.write_kind(snapshot, kind)?;
         // the checkpoint is there: what fails from here on is made good by the next one, or when the run is resumed
         let tidied = checkpoint::point_to_latest(&folder).and(checkpoint::prune(&folder, &self.config.checkpoint));
         if let Err(error) = tidied {
@@ -85,9 +87,10 @@ impl RunFolder {
     }
 
     /// Write a checkpoint of any kind; of one that fails nothing is left.
-    fn write_kind(&mut self, trainer: &Trainer, kind: Kind) -> Result<()> {
+    fn write_kind(&mut self, snapshot: &Snapshot, kind: Kind) -> Result<()> {
         let (folder, logs) = (self.path("checkpoints"), self.flush()?);
-        let written = checkpoint::write(&folder, trainer, logs, &self.environment, kind);
+        let Files { config, environment, fingerprint, .. } = self;
+        let written = checkpoint::write(&folder, snapshot, About { config, environment, fingerprint, logs }, kind);
         if written.is_err() {
             // what was begun takes room that the next try needs; a failure here is the same full or broken disk
             let _ = checkpoint::clean_up(&folder);
@@ -104,10 +107,13 @@ impl RunFolder {
         let path = folder.join(format!("{name}.json"));
         write_whole(&path, |file| writeln!(file, "{evidence:#}")).map_err(TrainError::io(&path))?;
         let picture = folder.join(format!("{name}.png"));
-        Ok(srm_data::write_grid(&picture, &trouble.samples.view(), GRID_COLUMNS, GRID_PADDING)?)
+        match trouble.samples.dim() {
+            4 => Ok(srm_data::write_grid(&picture, &to_bytes(&trouble.samples)?.view(), GRID_COLUMNS, GRID_PADDING)?),
+            _ => Ok(()), // no images
+        }
     }
 
-    fn log_rollback(&mut self, rollback: &Rollback, trainer: &Trainer) -> Result<()> {
+    fn log_rollback(&mut self, rollback: &Rollback) -> Result<()> {
         let mut line = json!({ "event": "rollback" });
         let fields =
             serde_json::to_value(rollback).map_err(|error| TrainError::io(self.metrics.path())(error.into()))?;
@@ -118,53 +124,75 @@ impl RunFolder {
         let logged = self.metrics.append(format!("{line}\n").as_bytes());
         let restarted = self.events().map_or(Ok(()), |events| events.restart_after(rollback.to));
         let noted = self.note("rollback", fields);
-        let saved = self.write_checkpoint(trainer, Occasion::Regular);
-        let removed = checkpoint::remove_after(&self.path("checkpoints"), rollback.to);
-        logged.and(restarted).and(noted).and(saved).and(removed)
+        logged.and(restarted).and(noted)
+    }
+
+    /// Keep the state that a rollback has led to, and forget the later ones.
+    fn keep_rolled_back(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let saved = self.write_checkpoint(snapshot, Why::RolledBack);
+        let removed = checkpoint::remove_after(&self.path("checkpoints"), snapshot.state.update);
+        saved.and(removed)
     }
 }
 
 impl Sink for RunFolder {
     fn record(&mut self, record: &StepRecord, details: &Details) -> Result<()> {
-        if self.last.len() == EVIDENCE {
-            self.last.pop_front();
+        let mut files = self.0.borrow_mut();
+        if files.last.len() == EVIDENCE {
+            files.last.pop_front();
         }
-        self.last.push_back(record.clone());
-        let written = self.log_record(record, details);
-        self.tolerate(written)
+        files.last.push_back(record.clone());
+        let written = files.log_record(record, details);
+        files.tolerate(written)
     }
 
-    fn samples(&mut self, update: u64, images: &Array4<u8>) -> Result<()> {
-        self.late.push_back((update, images.clone()));
-        let written = self.log_pictures();
-        if self.late.len() > MOST_LATE {
-            self.late.pop_front();
+    /// Images become a grid; samples of another shape are not written.
+    fn samples(&mut self, update: u64, x: &Tensor) -> Result<()> {
+        if x.dim() != 4 {
+            return Ok(());
         }
-        self.tolerate(written)
+        let (mut files, images) = (self.0.borrow_mut(), to_bytes(x)?);
+        files.late.push_back((update, images));
+        let written = files.log_pictures();
+        if files.late.len() > MOST_LATE {
+            files.late.pop_front();
+        }
+        files.tolerate(written)
     }
 
     fn score(&mut self, record: &ScoreRecord) -> Result<()> {
-        let written = self.log_score(record);
-        self.tolerate(written)
-    }
-
-    fn best(&mut self, trainer: &Trainer) -> Result<()> {
-        let written = self.write_kind(trainer, Kind::Best);
-        self.tolerate(written)
-    }
-
-    fn checkpoint(&mut self, trainer: &Trainer, occasion: Occasion) -> Result<()> {
-        let written = self.write_checkpoint(trainer, occasion);
-        if occasion == Occasion::Regular { self.tolerate(written) } else { written }
+        let mut files = self.0.borrow_mut();
+        let written = files.log_score(record);
+        files.tolerate(written)
     }
 
     fn trouble(&mut self, trouble: &Trouble) -> Result<()> {
-        let written = self.log_trouble(trouble);
-        self.tolerate(written)
+        let mut files = self.0.borrow_mut();
+        let written = files.log_trouble(trouble);
+        files.tolerate(written)
     }
 
-    fn restore_point(&mut self, before: Option<u64>) -> Result<Option<Saved>> {
-        let folder = self.path("checkpoints");
+    fn rolled_back(&mut self, rollback: &Rollback) -> Result<()> {
+        let mut files = self.0.borrow_mut();
+        let written = files.log_rollback(rollback);
+        files.tolerate(written)
+    }
+}
+
+impl Store for RunFolder {
+    fn save(&mut self, snapshot: &Snapshot, why: Why) -> Result<()> {
+        let mut files = self.0.borrow_mut();
+        let written = match why {
+            Why::Best => files.write_kind(snapshot, Kind::Best),
+            Why::RolledBack => files.keep_rolled_back(snapshot),
+            Why::Regular => files.write_checkpoint(snapshot, why),
+            Why::Interrupt | Why::End => return files.write_checkpoint(snapshot, why),
+        };
+        files.tolerate(written)
+    }
+
+    fn newest(&mut self, before: Option<u64>) -> Result<Option<Snapshot>> {
+        let folder = self.0.borrow().path("checkpoints");
         let choices: [fn(&checkpoint::StateFile) -> bool; 3] =
             [|file| file.regular && file.calm, |file| file.regular, |_| true];
         for choice in choices {
@@ -176,10 +204,5 @@ impl Sink for RunFolder {
             }
         }
         Ok(None)
-    }
-
-    fn rolled_back(&mut self, rollback: &Rollback, trainer: &Trainer) -> Result<()> {
-        let written = self.log_rollback(rollback, trainer);
-        self.tolerate(written)
     }
 }

@@ -1,7 +1,7 @@
 //! Check that runs are scored on time, that the best is kept, and that scores change no bit.
 
-use super::{config, create, images, options};
-use crate::{End, Environment, Evaluation, Lock, RunFolder, Score, ScoreRecord, Trainer, checkpoint};
+use super::{RunIn, Trainer, config, create, images, options};
+use crate::{End, Environment, Evaluation, Lock, RunFolder, Score, ScoreRecord, checkpoint};
 use srm_config::Config;
 use srm_energy::{ConvNet, Trainable};
 use srm_langevin::Stop;
@@ -15,7 +15,7 @@ struct Listed {
     asked: usize,
 }
 
-impl Evaluation for Listed {
+impl Evaluation<ConvNet> for Listed {
     fn score(&mut self, net: &ConvNet, _team: &dyn crate::Team) -> crate::Result<Option<Score>> {
         let value = self.scores[self.asked];
         self.asked += 1;
@@ -31,7 +31,7 @@ struct Stopped {
     stops: usize,
 }
 
-impl Evaluation for Stopped {
+impl Evaluation<ConvNet> for Stopped {
     fn score(&mut self, net: &ConvNet, team: &dyn crate::Team) -> crate::Result<Option<Score>> {
         match self.stops {
             0 => self.list.score(net, team),
@@ -44,7 +44,7 @@ impl Evaluation for Stopped {
 }
 
 fn scored(folder: &Path, config: &Config, scores: &[f64]) -> Trainer {
-    let mut trainer = Trainer::new(config, images(folder, 20), options(2)).unwrap();
+    let mut trainer = Trainer::from_config(config, images(folder, 20), options(2)).unwrap();
     trainer.score_with(Box::new(Listed { scores: scores.to_vec(), asked: 0 }));
     trainer
 }
@@ -63,10 +63,10 @@ fn a_run_is_scored_on_time_keeps_its_best_and_changes_no_bit() {
     // updates 5, 10 and, as the last, 12
     let settings = config(&["evaluate.every=5", "train.ema=0.9"]);
     let without = config(&["train.ema=0.9"]);
-    scored(folder.path(), &without, &[]).run(&mut create(&plain, &without), &Stop::default()).unwrap();
+    scored(folder.path(), &without, &[]).run_in(create(&plain, &without), &Stop::default()).unwrap();
     assert!(!plain.join("scores.jsonl").exists());
     let mut trainer = scored(folder.path(), &settings, &[3.0, 2.0, 2.5]);
-    trainer.run(&mut create(&run, &settings), &Stop::default()).unwrap();
+    trainer.run_in(create(&run, &settings), &Stop::default()).unwrap();
     let found = lines(&run);
     assert_eq!(found.iter().map(|line| line.update).collect::<Vec<_>>(), [5, 10, 12]);
     assert_eq!(found.iter().map(|line| line.best).collect::<Vec<_>>(), [true, true, false]);
@@ -91,13 +91,13 @@ fn a_killed_run_scores_as_an_unbroken_one_and_other_scores_do_not_compare() {
     let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
     let settings = config(&["evaluate.every=3"]);
     scored(folder.path(), &settings, &[4.0, 2.0, 3.0, 5.0])
-        .run(&mut create(&whole, &settings), &Stop::default())
+        .run_in(create(&whole, &settings), &Stop::default())
         .unwrap();
     // a kill after update 11 leaves the checkpoint of update 8 as the newest, with the scores of 3, 6 and 9 in the log
     {
         let short = config(&["evaluate.every=3", "train.updates=11", "checkpoint.every=4"]);
         let mut trainer = scored(folder.path(), &short, &[4.0, 2.0, 3.0, 5.0]);
-        trainer.run(&mut create(&broken, &short), &Stop::default()).unwrap();
+        trainer.run_in(create(&broken, &short), &Stop::default()).unwrap();
         fs::remove_dir_all(broken.join("checkpoints/000011")).unwrap();
     }
     let resume = |settings: &Config| {
@@ -107,11 +107,11 @@ fn a_killed_run_scores_as_an_unbroken_one_and_other_scores_do_not_compare() {
     };
     let other = config(&["evaluate.every=3", "evaluate.count=50"]);
     assert_eq!(resume(&other).1.saved.unwrap().state.best, None);
-    let (mut sink, found) = resume(&settings);
+    let (sink, found) = resume(&settings);
     let mut trainer = scored(folder.path(), &settings, &[3.0, 5.0]);
     trainer.restore(&found.saved.unwrap()).unwrap();
     assert_eq!(trainer.state().best.as_ref().map(|best| best.update), Some(6));
-    trainer.run(&mut sink, &Stop::default()).unwrap();
+    trainer.run_in(sink, &Stop::default()).unwrap();
     assert_eq!(lines(&whole), lines(&broken));
     let kept = |run: &Path| fs::read(run.join("checkpoints/best/weights.safetensors")).unwrap();
     assert!(kept(&whole) == kept(&broken));
@@ -123,20 +123,20 @@ fn a_score_that_a_stop_has_cut_short_is_made_when_the_run_goes_on() {
     let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
     let settings = config(&["evaluate.every=3"]);
     let list = [4.0, 2.0, 3.0, 5.0];
-    scored(folder.path(), &settings, &list).run(&mut create(&whole, &settings), &Stop::default()).unwrap();
+    scored(folder.path(), &settings, &list).run_in(create(&whole, &settings), &Stop::default()).unwrap();
     let mut ends = Vec::new();
     while ends.last() != Some(&End::Finished) {
-        let mut trainer = Trainer::new(&settings, images(folder.path(), 20), options(2)).unwrap();
+        let mut trainer = Trainer::from_config(&settings, images(folder.path(), 20), options(2)).unwrap();
         // two lives end in the first score
         let stops = usize::from(ends.len() < 2);
         trainer.score_with(Box::new(Stopped { list: Listed { scores: list.to_vec(), asked: 0 }, stops }));
         let lock = Lock::take(&broken).unwrap();
-        let fingerprint = trainer.images().fingerprint();
-        let (mut sink, found) = RunFolder::resume(lock, &settings, Environment::default(), &fingerprint).unwrap();
+        let fingerprint = trainer.data().fingerprint().unwrap();
+        let (sink, found) = RunFolder::resume(lock, &settings, Environment::default(), &fingerprint).unwrap();
         if let Some(saved) = found.saved {
             trainer.restore(&saved).unwrap();
         }
-        ends.push(trainer.run(&mut sink, &Stop::default()).unwrap());
+        ends.push(trainer.run_in(sink, &Stop::default()).unwrap());
     }
     assert_eq!(ends, [End::Interrupted { update: 3 }, End::Interrupted { update: 3 }, End::Finished]);
     assert_eq!(lines(&whole), lines(&broken));
@@ -155,7 +155,7 @@ fn the_best_survives_a_rollback_to_before_it_and_a_score_without_a_number_is_nev
             let _ = gradients[0].fill_(f64::NAN);
         }
     }));
-    trainer.run(&mut create(&run, &settings), &Stop::default()).unwrap();
+    trainer.run_in(create(&run, &settings), &Stop::default()).unwrap();
     let found: Vec<(u64, Option<f64>, bool, u32)> =
         lines(&run).iter().map(|line| (line.update, line.score, line.best, line.attempt)).collect();
     let expected = [

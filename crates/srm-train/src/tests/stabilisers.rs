@@ -1,14 +1,14 @@
 //! Check what each stabiliser and each start of the chains does, on one update.
 
-use super::{Memory, config, images, options};
-use crate::{Adam, Ema, Step, StepRecord, Trainer};
+use super::{Memory, Trainer, config, images, options};
+use crate::{Adam, Ema, Step, StepRecord};
 use srm_energy::{ConvNet, Trainable};
 use srm_langevin::Stop;
 use std::path::Path;
 use tch::{Device, Tensor};
 
 fn first_record(folder: &Path, overrides: &[&str]) -> (StepRecord, Trainer) {
-    let mut trainer = Trainer::new(&config(overrides), images(folder, 20), options(1)).unwrap();
+    let mut trainer = Trainer::from_config(&config(overrides), images(folder, 20), options(1)).unwrap();
     let _guard = tch::no_grad_guard();
     let Step::Done(record, _) = trainer.update().unwrap() else { panic!("a fresh net trains") };
     (record, trainer)
@@ -92,9 +92,9 @@ fn persistent_chains_go_on_where_they_ended() {
     let std = |init: &str| {
         let init = format!("langevin.init={init}");
         let config = config(&[&still[..], &[&init, "train.updates=24", "log.every=24"]].concat());
-        let mut trainer = Trainer::new(&config, images(folder.path(), 20), options(1)).unwrap();
+        let mut trainer = Trainer::from_config(&config, images(folder.path(), 20), options(1)).unwrap();
         let mut memory = Memory::default();
-        trainer.run(&mut memory, &Stop::default()).unwrap();
+        trainer.run(&mut (), &mut memory, &Stop::default()).unwrap();
         memory.0.last().unwrap().sample_std
     };
     // from uniform noise (variance 1/3) a chain gains 0.25² a visit; 6 slots, all taken each time, 24 visits
@@ -112,7 +112,7 @@ fn a_clip_along_the_chain_bounds_each_step() {
     let still = ["langevin.noise_std=0", "langevin.gradient_scale=1.0", "langevin.steps=4"];
     let moved = |clip: &[&str]| {
         let config = config(&[&still[..], clip].concat());
-        let trainer = Trainer::new(&config, images(folder.path(), 20), options(1)).unwrap();
+        let trainer = Trainer::from_config(&config, images(folder.path(), 20), options(1)).unwrap();
         let _guard = tch::no_grad_guard();
         let path = crate::tests::stabilisers::path(&trainer, &config);
         path.windows(2).map(|pair| (&pair[1] - &pair[0]).norm().double_value(&[])).fold(0.0, f64::max)
@@ -126,8 +126,8 @@ fn a_clip_along_the_chain_bounds_each_step() {
 fn path(trainer: &Trainer, config: &srm_config::Config) -> Vec<Tensor> {
     use srm_langevin::{ChainKey, NoNoise, Path, short_run, start};
     let key = ChainKey { seed: 1, attempt: 0, update: 0 };
-    let z = start(config.langevin.init, &key, &[0], [1, 32, 32], Device::Cpu).unwrap();
+    let z = start(config.langevin.init.into(), &key, &[0], &[1, 32, 32], Device::Cpu).unwrap();
     let mut path = Path::new(1);
-    short_run(trainer.net(), &config.langevin, &z, &mut NoNoise, &mut path).unwrap();
+    short_run(trainer.net(), &(&config.langevin).into(), config.langevin.steps, &z, &mut NoNoise, &mut path).unwrap();
     path.states().iter().map(|x| x.to_kind(tch::Kind::Double)).collect()
 }

@@ -1,8 +1,8 @@
 //! Check that a stop is obeyed at once, whatever is in hand, and takes no bit of the run with it.
 
 use super::survive::{bytes, metrics, resume, trainer};
-use super::{config, create};
-use crate::{Due, End, Occasion, Sink, Trainer, checkpoint};
+use super::{RunIn, config, create};
+use crate::{Due, End, Snapshot, Store, Why, checkpoint};
 use srm_langevin::Stop;
 use std::fs;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ fn a_stop_at_any_moment_drops_what_is_in_hand_and_no_bit_of_the_run() {
     let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
     // chains long enough that a stop meets one; a grid at every second update
     let config = config(&["log.every=1", "log.samples_every=2", "langevin.steps=60", "train.ema=0.9"]);
-    trainer(folder.path(), &config).run(&mut create(&whole, &config), &Stop::default()).unwrap();
+    trainer(folder.path(), &config).run_in(create(&whole, &config), &Stop::default()).unwrap();
     let (mut stops, mut grids_due, mut patience) = (0, 0, Duration::from_millis(1));
     loop {
         let begun = Instant::now();
@@ -46,20 +46,24 @@ fn a_stop_is_obeyed_in_the_middle_of_a_long_chain() {
     let begun = Instant::now();
     let stop = Stop::when(move || begun.elapsed() > Duration::from_millis(300));
     let mut trainer = trainer(folder.path(), &config);
-    assert_eq!(trainer.run(&mut create(&run, &config), &stop).unwrap(), End::Interrupted { update: 0 });
+    assert_eq!(trainer.run_in(create(&run, &config), &stop).unwrap(), End::Interrupted { update: 0 });
     drop(trainer);
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     assert!(fs::read_dir(run.join("checkpoints")).unwrap().next().is_none(), "nothing is done, so nothing is saved");
 }
 
 /// Keeps why checkpoints were asked for, and asks to stop after the first.
-struct Asked(Vec<Occasion>, Arc<AtomicBool>);
+struct Asked(Vec<Why>, Arc<AtomicBool>);
 
-impl Sink for Asked {
-    fn checkpoint(&mut self, _trainer: &Trainer, occasion: Occasion) -> crate::Result<()> {
-        self.0.push(occasion);
+impl Store for Asked {
+    fn save(&mut self, _snapshot: &Snapshot, why: Why) -> crate::Result<()> {
+        self.0.push(why);
         self.1.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn newest(&mut self, _before: Option<u64>) -> crate::Result<Option<Snapshot>> {
+        Ok(None)
     }
 }
 
@@ -71,7 +75,7 @@ fn a_stop_right_after_a_checkpoint_saves_again_since_that_one_may_have_failed_on
         let asked = Arc::clone(&asked);
         move || asked.load(Ordering::Relaxed)
     });
-    let mut sink = Asked(Vec::new(), asked);
-    let end = trainer(folder.path(), &config).run(&mut sink, &stop).unwrap();
-    assert_eq!((end, sink.0), (End::Interrupted { update: 4 }, vec![Occasion::Regular, Occasion::Interrupt]));
+    let mut store = Asked(Vec::new(), asked);
+    let end = trainer(folder.path(), &config).run(&mut store, &mut (), &stop).unwrap();
+    assert_eq!((end, store.0), (End::Interrupted { update: 4 }, vec![Why::Regular, Why::Interrupt]));
 }

@@ -1,10 +1,7 @@
 //! Check that runs go on bit for bit, and that they come back from faults.
 
-use super::{config, create, images, options, stop_after};
-use crate::{
-    Details, End, Environment, Lock, Occasion, Reason, Rollback, RunFolder, Saved, Sink, Step, StepRecord, TrainError,
-    Trainer, checkpoint,
-};
+use super::{RunIn, Trainer, config, create, images, options, stop_after};
+use crate::{Details, End, Environment, Lock, Reason, RunFolder, Sink, Step, StepRecord, TrainError, checkpoint};
 use serde_json::Value;
 use srm_config::Config;
 use srm_langevin::Stop;
@@ -21,7 +18,7 @@ const VARIANTS: [&[&str]; 4] = [
 ];
 
 pub(super) fn trainer(folder: &Path, config: &Config) -> Trainer {
-    Trainer::new(config, images(folder, 20), options(2)).unwrap()
+    Trainer::from_config(config, images(folder, 20), options(2)).unwrap()
 }
 
 /// Go on with the run in `run` to its end, or until `stop` is asked for.
@@ -32,14 +29,14 @@ pub(super) fn resume(folder: &Path, run: &Path, config: &Config, stop: &Stop) ->
 /// [`resume`] with a trainer made ready.
 pub(super) fn resume_with(mut trainer: Trainer, run: &Path, config: &Config, stop: &Stop) -> (End, u64) {
     let lock = Lock::take(run).unwrap();
-    let fingerprint = trainer.images().fingerprint();
-    let (mut sink, found) = RunFolder::resume(lock, config, Environment::default(), &fingerprint).unwrap();
+    let fingerprint = trainer.data().fingerprint().unwrap();
+    let (sink, found) = RunFolder::resume(lock, config, Environment::default(), &fingerprint).unwrap();
     assert_eq!(found.differences, Vec::<String>::new());
     if let Some(saved) = found.saved {
         trainer.restore(&saved).unwrap();
     }
     let from = trainer.state().update;
-    (trainer.run(&mut sink, stop).unwrap(), from)
+    (trainer.run_in(sink, stop).unwrap(), from)
 }
 
 /// metrics.jsonl without the wall clock.
@@ -70,7 +67,7 @@ fn a_run_stopped_at_every_third_update_equals_an_unbroken_one() {
         let folder = tempfile::tempdir().unwrap();
         let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
         let config = config(&[&["log.every=1"], variant].concat());
-        trainer(folder.path(), &config).run(&mut create(&whole, &config), &Stop::default()).unwrap();
+        trainer(folder.path(), &config).run_in(create(&whole, &config), &Stop::default()).unwrap();
         let mut starts = Vec::new();
         loop {
             let mut trainer = trainer(folder.path(), &config);
@@ -104,8 +101,8 @@ fn a_nan_in_a_gradient_costs_only_the_updates_since_the_last_checkpoint() {
             let _ = gradients[2].get(0).fill_(f64::NAN);
         }
     }));
-    let mut sink = create(&run, &config);
-    assert_eq!(trainer.run(&mut sink, &Stop::default()).unwrap(), End::Finished);
+    let sink = create(&run, &config);
+    assert_eq!(trainer.run_in(sink, &Stop::default()).unwrap(), End::Finished);
     assert_eq!((trainer.state().rollbacks, trainer.state().rate_factor), (1, 0.5));
     let lines = metrics(&run);
     let at = lines.iter().position(|line| line["event"] == "rollback").unwrap();
@@ -128,7 +125,7 @@ fn a_rate_that_explodes_is_given_up_after_the_last_rollback_with_the_evidence() 
     let run = folder.path().join("run");
     let config = config(&["train.learning_rate=1e9", "train.updates=50", "watch.rollbacks=3", "log.every=1"]);
     let mut trainer = trainer(folder.path(), &config);
-    let end = trainer.run(&mut create(&run, &config), &Stop::default()).unwrap();
+    let end = trainer.run_in(create(&run, &config), &Stop::default()).unwrap();
     assert!(matches!(end, End::Diverged { update: 2, .. }), "{end:?}");
     assert_eq!(trainer.state().rollbacks, 3);
     let evidence: Value =
@@ -144,7 +141,7 @@ fn a_rate_that_is_too_high_is_lowered_until_the_run_is_healthy() {
     let run = |name: &str, more: &[&str]| {
         let config = config(&[&overrides[..], more].concat());
         let mut trainer = trainer(folder.path(), &config);
-        let end = trainer.run(&mut create(&folder.path().join(name), &config), &Stop::default()).unwrap();
+        let end = trainer.run_in(create(&folder.path().join(name), &config), &Stop::default()).unwrap();
         (end, trainer.state().rollbacks)
     };
     let (end, _) = run("off", &["watch.rollbacks=0"]);
@@ -161,7 +158,7 @@ fn a_rate_that_is_too_high_is_lowered_until_the_run_is_healthy() {
 }
 
 /// Injects a NaN at update 10, as often as `failures` says.
-fn failing(folder: &Path, config: &Config, mut failures: u32) -> Trainer {
+pub(super) fn failing(folder: &Path, config: &Config, mut failures: u32) -> Trainer {
     let mut trainer = trainer(folder, config);
     trainer.fault = Some(Box::new(move |update, gradients| {
         if update == 10 && failures > 0 {
@@ -178,10 +175,12 @@ fn a_kill_right_after_a_rollback_loses_neither_its_noise_nor_its_rate() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&["log.every=1", "watch.rate_factor=0.25"]);
     let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
-    failing(folder.path(), &config, 1).run(&mut create(&whole, &config), &Stop::default()).unwrap();
+    failing(folder.path(), &config, 1).run_in(create(&whole, &config), &Stop::default()).unwrap();
     {
-        let mut sink = DiesAfterRollback(create(&broken, &config));
-        assert!(failing(folder.path(), &config, 1).run(&mut sink, &Stop::default()).is_err());
+        let folder_of_run = create(&broken, &config);
+        let mut trainer = failing(folder.path(), &config, 1);
+        let mut sink = (DiesAfterRollback, folder_of_run.clone());
+        assert!(trainer.run(&mut folder_of_run.clone(), &mut sink, &Stop::default()).is_err());
     }
     let (end, from) = resume(folder.path(), &broken, &config, &Stop::default());
     assert_eq!((end, from), (End::Finished, 8));
@@ -191,26 +190,14 @@ fn a_kill_right_after_a_rollback_loses_neither_its_noise_nor_its_rate() {
 }
 
 /// Ends a run with an error, as a kill would, at the first update after a rollback.
-struct DiesAfterRollback(RunFolder);
+struct DiesAfterRollback;
 
 impl Sink for DiesAfterRollback {
-    fn record(&mut self, record: &StepRecord, details: &Details) -> crate::Result<()> {
-        if record.attempt > 0 {
-            return Err(TrainError::CannotChange { change: "the life of this process".into(), why: "it is killed" });
+    fn record(&mut self, record: &StepRecord, _details: &Details) -> crate::Result<()> {
+        match record.attempt {
+            0 => Ok(()),
+            _ => Err(TrainError::CannotChange { change: "the life of this process".into(), why: "it is killed" }),
         }
-        self.0.record(record, details)
-    }
-
-    fn checkpoint(&mut self, trainer: &Trainer, occasion: Occasion) -> crate::Result<()> {
-        self.0.checkpoint(trainer, occasion)
-    }
-
-    fn restore_point(&mut self, before: Option<u64>) -> crate::Result<Option<Saved>> {
-        self.0.restore_point(before)
-    }
-
-    fn rolled_back(&mut self, rollback: &Rollback, trainer: &Trainer) -> crate::Result<()> {
-        self.0.rolled_back(rollback, trainer)
     }
 }
 
@@ -219,13 +206,13 @@ fn a_rate_set_by_hand_after_rollbacks_survives_a_kill_too() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     let before = config(&["log.every=1"]);
-    failing(folder.path(), &before, 2).run(&mut create(&run, &before), &Stop::default()).unwrap();
+    failing(folder.path(), &before, 2).run_in(create(&run, &before), &Stop::default()).unwrap();
     let after = config(&["log.every=1", "train.updates=30", "train.learning_rate=3e-5", "checkpoint.every=100"]);
     for _ in 0..2 {
         let mut trainer = trainer(folder.path(), &after);
-        let fingerprint = trainer.images().fingerprint();
+        let fingerprint = trainer.data().fingerprint().unwrap();
         let lock = Lock::take(&run).unwrap();
-        let (mut sink, found) = RunFolder::resume(lock, &after, Environment::default(), &fingerprint).unwrap();
+        let (sink, found) = RunFolder::resume(lock, &after, Environment::default(), &fingerprint).unwrap();
         let saved = found.saved.unwrap();
         assert_eq!((saved.state.update, saved.state.rate_factor, saved.state.rollbacks), (12, 1.0, 0));
         assert_eq!(saved.state.attempt, 2, "the noise stays new");
@@ -243,7 +230,7 @@ fn a_run_that_is_never_calm_goes_back_to_its_newest_checkpoint_not_to_the_start(
     // wide noise in the chain: a spread of about 0.9 is healthy here, and never well within this limit
     let config = config(&["log.every=1", "watch.std_limit=1.1", "langevin.noise_std=0.25"]);
     let mut trainer = failing(folder.path(), &config, 1);
-    assert_eq!(trainer.run(&mut create(&run, &config), &Stop::default()).unwrap(), End::Finished);
+    assert_eq!(trainer.run_in(create(&run, &config), &Stop::default()).unwrap(), End::Finished);
     let lines = metrics(&run);
     let rollback = lines.iter().find(|line| line["event"] == "rollback").unwrap();
     assert_eq!(rollback["to"].as_u64(), Some(8), "{lines:?}");
@@ -257,7 +244,7 @@ fn trouble_that_comes_again_goes_back_further_as_far_as_there_are_checkpoints() 
     let run = folder.path().join("run");
     let config = config(&["checkpoint.keep_last=3", "log.every=1"]);
     let mut trainer = failing(folder.path(), &config, 3);
-    assert_eq!(trainer.run(&mut create(&run, &config), &Stop::default()).unwrap(), End::Finished);
+    assert_eq!(trainer.run_in(create(&run, &config), &Stop::default()).unwrap(), End::Finished);
     let lines = metrics(&run);
     let targets: Vec<u64> =
         lines.iter().filter(|line| line["event"] == "rollback").map(|line| line["to"].as_u64().unwrap()).collect();
@@ -270,7 +257,7 @@ fn every_kind_of_damage_to_the_newest_checkpoint_is_seen_and_the_one_before_it_t
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
     let config = config(&["log.every=1"]);
-    trainer(folder.path(), &config).run(&mut create(&whole, &config), &Stop::default()).unwrap();
+    trainer(folder.path(), &config).run_in(create(&whole, &config), &Stop::default()).unwrap();
     let expected = bytes(&whole.join("checkpoints/000012"));
     let (stopped, config) = (folder.path().join("stopped"), &config);
     for (number, file) in
@@ -338,7 +325,7 @@ fn the_newest_and_every_mth_checkpoint_are_kept() {
     let run = folder.path().join("run");
     let config =
         config(&["checkpoint.every=2", "checkpoint.keep_last=2", "checkpoint.keep_every=4", "train.updates=15"]);
-    trainer(folder.path(), &config).run(&mut create(&run, &config), &Stop::default()).unwrap();
+    trainer(folder.path(), &config).run_in(create(&run, &config), &Stop::default()).unwrap();
     let kept: Vec<u64> =
         checkpoint::list(&run.join("checkpoints")).unwrap().into_iter().map(|(update, _)| update).collect();
     // 14 and 15, the end, are the last two regular ones; 4, 8 and 12 are fourth ones
@@ -364,12 +351,12 @@ fn settings_may_change_on_the_way_and_a_rate_set_by_hand_is_the_rate() {
     assert!(before.changes(&config(&["energy.features=5"]))[0].refusal().is_some());
 
     let mut trainer = trainer(folder.path(), &after);
-    let fingerprint = trainer.images().fingerprint();
+    let fingerprint = trainer.data().fingerprint().unwrap();
     let lock = Lock::take(&run).unwrap();
-    let (mut sink, found) = RunFolder::resume(lock, &after, Environment::default(), &fingerprint).unwrap();
+    let (sink, found) = RunFolder::resume(lock, &after, Environment::default(), &fingerprint).unwrap();
     assert_eq!(found.changes, changes);
     trainer.restore(&found.saved.unwrap()).unwrap();
-    assert_eq!(trainer.run(&mut sink, &Stop::default()).unwrap(), End::Finished);
+    assert_eq!(trainer.run_in(sink, &Stop::default()).unwrap(), End::Finished);
     let lines = metrics(&run);
     assert_eq!(lines[11]["images_seen"].as_u64(), Some(6 * 6 + 6 * 4));
     assert_eq!(lines[11]["lr"].as_f64(), Some(5e-5));

@@ -1,7 +1,7 @@
 //! Check that any number of ranks gives the bits of one, here with threads for ranks.
 
-use super::{Memory, config, create, images, options, stop_after};
-use crate::{End, Environment, Lock, Result, RunFolder, Sink, StepRecord, Team, TrainError, Trainer};
+use super::{Memory, RunIn, Trainer, config, create, images, options, stop_after};
+use crate::{End, Environment, Lock, Result, RunFolder, StepRecord, Team, TrainError};
 use srm_config::Config;
 use srm_langevin::Stop;
 use std::path::Path;
@@ -63,7 +63,7 @@ impl Team for Thread {
 
 /// A trainer with a fault where `fault` says: one NaN at update 7.
 fn trainer(images: srm_data::ImageSet, config: &Config, fault: bool) -> Trainer {
-    let mut trainer = Trainer::new(config, images, options(1)).unwrap();
+    let mut trainer = Trainer::from_config(config, images, options(1)).unwrap();
     let mut injected = !fault;
     trainer.fault = Some(Box::new(move |update, gradients| {
         if update == 7 && !std::mem::replace(&mut injected, true) {
@@ -100,13 +100,13 @@ fn run_until(
                 if rank > 0 {
                     trainer.join(Box::new(team)).unwrap();
                     let mut memory = Memory::default();
-                    return (trainer.run(&mut memory, &stop).unwrap(), memory.0);
+                    return (trainer.run(&mut (), &mut memory, &stop).unwrap(), memory.0);
                 }
-                let mut sink = match name.exists() {
+                let sink = match name.exists() {
                     false => create(&name, &config),
                     true => {
                         let lock = Lock::take(&name).unwrap();
-                        let fingerprint = trainer.images().fingerprint();
+                        let fingerprint = trainer.data().fingerprint().unwrap();
                         let (sink, found) =
                             RunFolder::resume(lock, &config, Environment::default(), &fingerprint).unwrap();
                         trainer.restore(&found.saved.unwrap()).unwrap();
@@ -114,7 +114,7 @@ fn run_until(
                     }
                 };
                 trainer.join(Box::new(team)).unwrap();
-                (trainer.run(&mut sink as &mut dyn Sink, &stop).unwrap(), Vec::new())
+                (trainer.run_in(sink, &stop).unwrap(), Vec::new())
             })
         });
         ranks.collect::<Vec<_>>().into_iter().map(|rank| rank.join().unwrap()).collect()

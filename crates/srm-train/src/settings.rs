@@ -1,0 +1,52 @@
+//! Say what a training run needs to know besides its net and its data.
+
+use srm_config::{CheckpointConfig, Config, EvaluateConfig, Init, LogConfig, TrainConfig, WatchConfig};
+use srm_langevin::{Dynamics, Start};
+
+/// The settings of a run. [`Settings::new`] has defaults for all that it does not ask for; a [`Config`] has them all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The short run.
+    pub dynamics: Dynamics,
+    /// Where training's chains start: at p_0 (`Uniform`, `Gaussian`: what `dynamics` says), at the data, or at a bank of samples.
+    pub init: Init,
+    /// Mirror every second sample along its last axis, chosen at random.
+    pub flip: bool,
+    /// Algorithm 1.
+    pub train: TrainConfig,
+    /// How often events are told.
+    pub log: LogConfig,
+    /// How often the state is stored.
+    pub checkpoint: CheckpointConfig,
+    /// Scores during training.
+    pub evaluate: EvaluateConfig,
+    /// What counts as trouble, and what is done about it.
+    pub watch: WatchConfig,
+}
+
+impl Settings {
+    /// Algorithm 1 as the paper has it: `updates` updates of `batch` samples and chains each, ADAM at `learning_rate`.
+    pub fn new(dynamics: Dynamics, updates: u64, batch: usize, learning_rate: f64) -> Self {
+        Self {
+            dynamics,
+            init: match dynamics.start {
+                Start::Uniform => Init::Uniform,
+                Start::Gaussian => Init::Gaussian,
+            },
+            flip: false,
+            train: TrainConfig::new(updates, batch, learning_rate),
+            log: LogConfig::default(),
+            checkpoint: CheckpointConfig::default(),
+            evaluate: EvaluateConfig::default(),
+            watch: WatchConfig::default(),
+        }
+    }
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        let Config { data, langevin, train, log, checkpoint, evaluate, watch, .. } = config.clone();
+        let (dynamics, init) = (Dynamics::from(&langevin), langevin.init);
+        Self { dynamics, init, flip: data.flip, train, log, checkpoint, evaluate, watch }
+    }
+}

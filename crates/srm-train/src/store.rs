@@ -1,0 +1,155 @@
+//! Keep the state of a run and give it back: to a rollback, or to a run that goes on.
+
+use crate::{Result, State};
+use serde_json::Value as Json;
+use srm_energy::StateDict;
+use std::collections::VecDeque;
+use tch::Tensor;
+
+/// All that the next update depends on, at one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The scalars.
+    pub state: State,
+    /// The net's weights.
+    pub weights: StateDict,
+    /// What the net says of itself ([`srm_energy::Trainable::describe`]).
+    pub net: Json,
+    /// ADAM's moments, and the tensors of the spectral norm where it is on.
+    pub optimizer: StateDict,
+    /// The averaged weights, where the average is on.
+    pub ema: Option<StateDict>,
+    /// The bank of persistent chains, where there is one.
+    pub bank: Option<Tensor>,
+    /// Whether the watch takes the run for healthy: a state to return to.
+    pub calm: bool,
+}
+
+impl Snapshot {
+    /// The same with tensors of its own, which no update changes.
+    ///
+    /// # Errors
+    /// [`crate::TrainError::Torch`].
+    pub fn copy(&self) -> Result<Self> {
+        let copy = |tensors: &StateDict| -> Result<StateDict> {
+            tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.f_detach()?.f_detach_copy()?))).collect()
+        };
+        Ok(Self {
+            state: self.state.clone(),
+            weights: copy(&self.weights)?,
+            net: self.net.clone(),
+            optimizer: copy(&self.optimizer)?,
+            ema: self.ema.as_ref().map(copy).transpose()?,
+            bank: self.bank.as_ref().map(Tensor::f_detach_copy).transpose()?,
+            calm: self.calm,
+        })
+    }
+}
+
+/// Why a state is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Its turn has come. Rollbacks go to such states, and to the end of a run that was made longer, so that an interrupt
+    /// changes no bit of a run.
+    Regular,
+    /// The run is asked to stop. It must be kept.
+    Interrupt,
+    /// The run is done. It must be kept.
+    End,
+    /// No score before was as good: kept beside the others, whatever happens to them.
+    Best,
+    /// A rollback has led to it: what was kept after this update is to be forgotten. A run that is killed then goes on with
+    /// the same noise, rate and count.
+    RolledBack,
+}
+
+/// Keeps states of a run and gives them back.
+pub trait Store {
+    /// Keep a state. Its tensors are the trainer's own, which the next update changes: copy or write them.
+    ///
+    /// # Errors
+    /// What the store meets; it ends the run.
+    fn save(&mut self, snapshot: &Snapshot, why: Why) -> Result<()>;
+
+    /// The state to return to: the newest regular one that is calm, else the newest regular, else the newest of all; of those
+    /// older than update `before` where that is given. `None`: the fresh net.
+    ///
+    /// # Errors
+    /// As for [`Store::save`].
+    fn newest(&mut self, before: Option<u64>) -> Result<Option<Snapshot>>;
+}
+
+/// Keeps nothing, so that a rollback goes to the fresh net: for ranks whose states are rank 0's.
+impl Store for () {
+    fn save(&mut self, _snapshot: &Snapshot, _why: Why) -> Result<()> {
+        Ok(())
+    }
+
+    fn newest(&mut self, _before: Option<u64>) -> Result<Option<Snapshot>> {
+        Ok(None)
+    }
+}
+
+type Kept = (Snapshot, Why);
+
+/// Keeps the newest states of a run in memory, with room for rollbacks; they go with the process.
+#[derive(Debug)]
+pub struct MemoryStore {
+    kept: VecDeque<Kept>,
+    most: usize,
+    best: Option<Snapshot>,
+}
+
+impl Default for MemoryStore {
+    /// Room for three states, as checkpoints on the disk have by default.
+    fn default() -> Self {
+        Self { kept: VecDeque::new(), most: 3, best: None }
+    }
+}
+
+impl MemoryStore {
+    /// The state with the best score, where the run is scored.
+    pub fn best(&self) -> Option<&Snapshot> {
+        self.best.as_ref()
+    }
+
+    /// The state that was kept last, whatever for.
+    pub fn last(&self) -> Option<&Snapshot> {
+        self.kept.back().map(|(snapshot, _)| snapshot)
+    }
+}
+
+impl Store for MemoryStore {
+    fn save(&mut self, snapshot: &Snapshot, why: Why) -> Result<()> {
+        let (copy, update) = (snapshot.copy()?, snapshot.state.update);
+        if why == Why::Best {
+            self.best = Some(copy);
+            return Ok(());
+        }
+        if why == Why::RolledBack {
+            self.kept.retain(|(kept, _)| kept.state.update < update);
+        }
+        self.kept.retain(|(kept, _)| kept.state.update != update);
+        self.kept.push_back((copy, why));
+        while self.kept.len() > self.most {
+            // the last that a rollback would go to stays
+            let is_target = |(kept, why): &&Kept| kept.calm && *why != Why::Interrupt;
+            let targets = self.kept.iter().filter(is_target).count();
+            let goes = self.kept.iter().position(|one| targets > 1 || !is_target(&one)).unwrap_or(0);
+            self.kept.remove(goes);
+        }
+        Ok(())
+    }
+
+    fn newest(&mut self, before: Option<u64>) -> Result<Option<Snapshot>> {
+        let choices: [fn(&Kept) -> bool; 3] =
+            [|(kept, why)| *why != Why::Interrupt && kept.calm, |(_, why)| *why != Why::Interrupt, |_| true];
+        for choice in choices {
+            let old_enough = |one: &&Kept| before.is_none_or(|limit| one.0.state.update < limit);
+            if let Some((found, _)) = self.kept.iter().rev().filter(old_enough).find(|one| choice(one)) {
+                return found.copy().map(Some);
+            }
+        }
+        Ok(None)
+    }
+}
