@@ -35,13 +35,16 @@ impl Index<&str> for Parameters {
 /// in ±1/√fan_in, as PyTorch's Linear and Conv2d have them, keyed by (seed, name).
 ///
 /// # Errors
-/// [`EnergyError::Torch`] for a shape without elements.
+/// [`EnergyError::Shape`] for a weight without axes, [`EnergyError::Torch`] for one that cannot be.
 pub fn fresh_weights(seed: u64, layers: &[(&str, &[i64])]) -> Result<StateDict> {
     let mut weights = StateDict::new();
     for (name, shape) in layers {
+        let Some(&out) = shape.first() else {
+            return Err(EnergyError::Shape { what: "a weight", expected: vec![-1, -1], got: Vec::new() });
+        };
         let fan_in: i64 = shape.iter().skip(1).product();
         let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
-        for (name, shape) in [(format!("{name}.weight"), shape.to_vec()), (format!("{name}.bias"), vec![shape[0]])] {
+        for (name, shape) in [(format!("{name}.weight"), shape.to_vec()), (format!("{name}.bias"), vec![out])] {
             let mut values = vec![0.0f32; shape.iter().product::<i64>().max(0) as usize];
             uniform(&Key { id: name_id(&name), ..Key::new(seed, Purpose::Weights) }, -bound, bound, &mut values);
             weights.push((name, Tensor::f_from_slice(&values)?.f_reshape(&shape)?));

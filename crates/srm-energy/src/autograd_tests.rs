@@ -224,7 +224,53 @@ fn weights_of_an_own_net_are_saved_with_what_it_is_and_loaded_into_a_net_like_it
         error.contains("own.safetensors") && error.contains("hidden.weight") && error.contains("[9, 2]"),
         "{error}"
     );
+    assert!(matches!(fresh_weights(1, &[("a", &[])]), Err(EnergyError::Shape { .. })));
     let stranger = Autograd::new(fresh_weights(1, &[("deep", &[9, 2])]).unwrap(), |_, x| x.shallow_clone()).unwrap();
     let error = load_weights_into(&path, &stranger).unwrap_err().to_string();
     assert!(error.contains("deep.weight") && error.contains("hidden.bias"), "{error}");
+}
+
+/// A net whose description is an object with names of its own.
+struct Described(Autograd);
+
+impl Energy for Described {
+    fn f_and_grad(&self, x: &Tensor) -> crate::Result<(Tensor, Tensor)> {
+        self.0.f_and_grad(x)
+    }
+}
+
+impl Replicate for Described {
+    fn replica(&self) -> Self {
+        Self(self.0.replica())
+    }
+}
+
+impl Trainable for Described {
+    fn f_and_parameter_grad(&self, x: &Tensor, coefficients: &Tensor) -> crate::Result<(Tensor, Vec<Tensor>)> {
+        self.0.f_and_parameter_grad(x, coefficients)
+    }
+
+    fn named_parameters(&self) -> crate::StateDict {
+        self.0.named_parameters()
+    }
+
+    fn fork(&self) -> crate::Result<Self> {
+        Ok(Self(self.0.fork()?))
+    }
+
+    fn describe(&self) -> serde_json::Value {
+        json!({ "hidden": 16, "langevin": "of its own" })
+    }
+}
+
+#[test]
+fn a_description_of_any_form_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.safetensors");
+    let net = Described(mlp());
+    check::training(&net, &points(4)).unwrap();
+    save_weights(&path, &net, None).unwrap();
+    let found = load_weights_into(&path, &net).unwrap();
+    assert_eq!((found.net, found.langevin), (net.describe(), None));
+    assert!(matches!(load_weights(&path, Device::Cpu), Err(EnergyError::OwnNet { .. })));
 }

@@ -1,6 +1,6 @@
 //! Compute f, its input gradient, its Hessian-vector product and its weight gradient for the paper's ConvNet.
 //!
-//! Layers (published code, DESIGN section 1): conv 3×3 s1 p1 c→n, then 4×4 s2 p1 n→2n→4n→8n(→8n…) down to 4×4 pixels,
+//! Layers (published code): conv 3×3 s1 p1 c→n, then 4×4 s2 p1 n→2n→4n→8n(→8n…) down to 4×4 pixels,
 //! then 4×4 s1 p0 →1, an activation after each but the last. With a_l the input of activation φ in layer l:
 //!
 //! ```text
@@ -304,8 +304,8 @@ impl Trainable for ConvNet {
     }
 
     fn fork(&self) -> Result<Self> {
-        let copy = Self::from_tensors(&self.config, &self.named_parameters(), self.device())?;
-        copy.in_precision(self.precision)
+        // in f32 numbers whatever this net computes in, as averages of weights are taken
+        Self::from_tensors(&self.config, &self.named_parameters(), self.device())
     }
 
     fn describe(&self) -> Json {

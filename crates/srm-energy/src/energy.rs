@@ -55,7 +55,7 @@ pub trait Replicate: Energy + Send + Sized + 'static {
 
 /// An energy whose weights θ can be learned.
 pub trait Trainable: Replicate {
-    /// f(x) and ∇θ Σᵢ cᵢ f(xᵢ), through one evaluation, never through a chain.
+    /// f(x) and ∇θ Σᵢ cᵢ f(xᵢ), through one evaluation, never through a chain. Called where autograd is off.
     ///
     /// # Shapes
     /// `x`: `[b, …]`; `coefficients` cᵢ: `[b]`; the gradients: one tensor per parameter, in the order and shapes of
@@ -75,7 +75,7 @@ pub trait Trainable: Replicate {
     /// As in [`Energy`].
     fn fork(&self) -> Result<Self>;
 
-    /// What the net is, as JSON: kept in weights files, in the section `energy` by the library's own nets and `net` by others.
+    /// What the net is, as JSON: kept in weights files in the section `net`. The library's own nets name their sections.
     fn describe(&self) -> Json {
         Json::Null
     }

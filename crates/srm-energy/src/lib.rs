@@ -56,6 +56,7 @@ mod analytic;
 mod autograd;
 pub mod check;
 mod convnet;
+#[cfg_attr(any(not(target_arch = "x86_64"), srm_portable), allow(dead_code, unused_imports))]
 mod cpu;
 mod energy;
 mod error;

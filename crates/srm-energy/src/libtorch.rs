@@ -56,15 +56,16 @@ impl fmt::Display for MissingCuda {
     }
 }
 
-/// Open libtorch_cuda for the rest of the process and give its path. With `true_f32`, products of f32 numbers stay so: by
+/// Open libtorch_cuda, before the program starts any other thread, for the rest of the process and give its path. With `true_f32`, products of f32 numbers stay so: by
 /// default cuDNN's convolutions cut them to TF32, forward and backward, and tch has no switch for that.
 ///
 /// # Errors
 /// It is not found or cannot be opened, and then why.
 pub fn open_cuda(true_f32: bool) -> Result<PathBuf, MissingCuda> {
-    if true_f32 {
-        // SAFETY: a command opens its device before it starts any thread, so nobody reads the environment meanwhile.
-        unsafe { env::set_var("NVIDIA_TF32_OVERRIDE", "0") };
+    const SWITCH: &str = "NVIDIA_TF32_OVERRIDE";
+    if true_f32 && env::var_os(SWITCH).is_none_or(|set| set != "0") {
+        // SAFETY: as documented, no other thread runs yet that could read the environment meanwhile.
+        unsafe { env::set_var(SWITCH, "0") };
     }
     let places = places();
     let file = places.iter().find(|place| place.is_file()).ok_or_else(|| {

@@ -80,7 +80,7 @@ pub fn write_weights(
 /// What the file of a net of the user's own says of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Description {
-    /// What [`Trainable::describe`] said; null where the file says nothing.
+    /// What the net said of itself, the content of its section `net` or `energy`; null where the file says nothing.
     pub net: Json,
     /// The chain that it was trained with, where the file says so.
     pub langevin: Option<LangevinConfig>,
@@ -220,7 +220,8 @@ pub fn read_tensors(path: &Path) -> Result<StateDict> {
 
 /// Our metadata as one line of JSON with sorted keys.
 fn metadata(net: Json, langevin: Option<&LangevinConfig>) -> String {
-    let mut tree = if net.is_object() { net } else { json!({ "net": net }) };
+    // what is no section by itself is the net's own
+    let mut tree = if net.get("energy").or(net.get("net")).is_some() { net } else { json!({ "net": net }) };
     if let Some(langevin) = langevin {
         tree["langevin"] = json!(langevin);
     }

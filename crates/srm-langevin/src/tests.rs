@@ -110,7 +110,7 @@ fn blocks_start_alike_draw_alike_and_agree_step_by_step() {
                 assert_eq!(u, cut(&whole_noise.draw(k, &whole[k]).unwrap().unwrap()));
                 let gradient = net.f_and_grad(&x).unwrap().1;
                 let next = kernel.step(&x, &gradient, Some(&u)).unwrap();
-                // teacher-forced: one step's rounding (DESIGN section 1)
+                // teacher-forced: one step's rounding
                 assert!((next - cut(&whole[k + 1])).abs().max().double_value(&[]) <= 1e-5, "block {block}, k {k}");
             }
         }

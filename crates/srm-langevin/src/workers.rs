@@ -86,9 +86,13 @@ impl<E: Replicate> Workers<E> {
         }
         let cut = |first: usize| {
             let rows: Vec<i64> = (first..first + self.block).map(|row| row.min(ids.len() - 1) as i64).collect();
-            let picked = Tensor::f_from_slice(&rows)?.f_to_device(self.device)?;
-            let with = with.iter().map(|tensor| Ok(tensor.f_index_select(0, &picked)?)).collect::<Result<_>>()?;
-            Ok(Block { ids: rows.iter().map(|&row| ids[row as usize]).collect(), with })
+            let mut block = Block { ids: rows.iter().map(|&row| ids[row as usize]).collect(), with: Vec::new() };
+            if !with.is_empty() {
+                let picked = Tensor::f_from_slice(&rows)?.f_to_device(self.device)?;
+                let pick = |tensor: &&Tensor| Ok(tensor.f_index_select(0, &picked)?);
+                block.with = with.iter().map(pick).collect::<Result<_>>()?;
+            }
+            Ok(block)
         };
         self.pool.map((0..ids.len()).step_by(self.block).map(cut).collect::<Result<_>>()?, task)
     }

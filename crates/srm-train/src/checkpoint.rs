@@ -216,6 +216,7 @@ pub(crate) fn read(path: &Path) -> Result<(Snapshot, StateFile)> {
         ema: if ema.is_file() { Some(read_tensors(&ema)?) } else { None },
         bank,
         calm: state.calm,
+        regular: state.regular,
     };
     Ok((saved, state))
 }

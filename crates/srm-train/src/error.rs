@@ -24,6 +24,12 @@ pub enum TrainError {
         /// Images a batch.
         batch: usize,
     },
+    /// Settings that no run can be made with.
+    #[error("{problem}")]
+    Settings {
+        /// What is wrong, and the remedy.
+        problem: String,
+    },
     /// The chains failed.
     #[error(transparent)]
     Langevin(#[from] srm_langevin::LangevinError),

@@ -152,8 +152,9 @@ impl<E: Trainable> Trainer<E> {
             rate_factor,
             extra_noise,
         };
-        sink.rolled_back(&rollback)?;
-        store.save(&self.snapshot(), Why::RolledBack)?;
+        // on a full disk both are tried
+        let told = sink.rolled_back(&rollback);
+        store.save(&self.snapshot(), Why::RolledBack).and(told)?;
         Ok(true)
     }
 }

@@ -26,6 +26,9 @@ pub struct Settings {
 
 impl Settings {
     /// Algorithm 1 as the paper has it: `updates` updates of `batch` samples and chains each, ADAM at `learning_rate`.
+    ///
+    /// The watch takes samples for images, which span [-1, 1]: for data of another size set `watch.std_limit` and
+    /// `watch.travel_limit`, or switch them off by 0.
     pub fn new(dynamics: Dynamics, updates: u64, batch: usize, learning_rate: f64) -> Self {
         Self {
             dynamics,
@@ -39,6 +42,24 @@ impl Settings {
             checkpoint: CheckpointConfig::default(),
             evaluate: EvaluateConfig::default(),
             watch: WatchConfig::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// What no run can be made with; a [`Config`] has been checked for it.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let batch = self.train.batch;
+        match self.init {
+            _ if batch == 0 => Some("a batch of 0 samples; take 1 or more".to_owned()),
+            _ if self.dynamics.steps == 0 => Some("chains of 0 steps; take 1 or more".to_owned()),
+            _ if self.log.every == 0 || self.log.samples_every == 0 || self.checkpoint.every == 0 => {
+                Some("something is due every 0 updates; take 1 or more".to_owned())
+            }
+            Init::Persistent(bank) if bank.size < batch => {
+                Some(format!("a bank of {} is smaller than a batch of {batch}", bank.size))
+            }
+            _ => None,
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub bank: Option<Tensor>,
     /// Whether the watch takes the run for healthy: a state to return to.
     pub calm: bool,
+    /// Whether this update is one at which a state is kept in any case, so that rollbacks may go to it whatever it is kept for.
+    pub regular: bool,
 }
 
 impl Snapshot {
@@ -42,6 +44,7 @@ impl Snapshot {
             ema: self.ema.as_ref().map(copy).transpose()?,
             bank: self.bank.as_ref().map(Tensor::f_detach_copy).transpose()?,
             calm: self.calm,
+            regular: self.regular,
         })
     }
 }
@@ -119,6 +122,11 @@ impl MemoryStore {
     }
 }
 
+/// Whether an unbroken run would have kept it too.
+fn serves((kept, why): &Kept) -> bool {
+    kept.regular || *why != Why::Interrupt
+}
+
 impl Store for MemoryStore {
     fn save(&mut self, snapshot: &Snapshot, why: Why) -> Result<()> {
         let (copy, update) = (snapshot.copy()?, snapshot.state.update);
@@ -133,7 +141,7 @@ impl Store for MemoryStore {
         self.kept.push_back((copy, why));
         while self.kept.len() > self.most {
             // the last that a rollback would go to stays
-            let is_target = |(kept, why): &&Kept| kept.calm && *why != Why::Interrupt;
+            let is_target = |one: &&Kept| one.0.calm && serves(one);
             let targets = self.kept.iter().filter(is_target).count();
             let goes = self.kept.iter().position(|one| targets > 1 || !is_target(&one)).unwrap_or(0);
             self.kept.remove(goes);
@@ -142,8 +150,7 @@ impl Store for MemoryStore {
     }
 
     fn newest(&mut self, before: Option<u64>) -> Result<Option<Snapshot>> {
-        let choices: [fn(&Kept) -> bool; 3] =
-            [|(kept, why)| *why != Why::Interrupt && kept.calm, |(_, why)| *why != Why::Interrupt, |_| true];
+        let choices: [fn(&Kept) -> bool; 3] = [|one| serves(one) && one.0.calm, serves, |_| true];
         for choice in choices {
             let old_enough = |one: &&Kept| before.is_none_or(|limit| one.0.state.update < limit);
             if let Some((found, _)) = self.kept.iter().rev().filter(old_enough).find(|one| choice(one)) {

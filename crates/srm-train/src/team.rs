@@ -165,7 +165,7 @@ impl<E: Trainable> Trainer<E> {
         let seconds = self.seconds();
         let (ema, bank) = ((!ema.is_empty()).then_some(ema), bank.pop().map(|(_, images)| images));
         let net = self.net().describe();
-        self.restore(&Snapshot { state, weights, net, optimizer, ema, bank, calm: false })?;
+        self.restore(&Snapshot { state, weights, net, optimizer, ema, bank, calm: false, regular: false })?;
         self.begun = (std::time::Instant::now(), seconds);
         Ok(())
     }

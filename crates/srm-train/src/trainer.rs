@@ -43,16 +43,21 @@ impl<E: Trainable> Trainer<E> {
     /// Train `net`, as it is, on `data`: images or an array of samples `[n, …]`.
     ///
     /// # Errors
-    /// [`crate::TrainError::TooFewImages`], and what the net says of the first sample where it does not fit.
+    /// [`crate::TrainError::Settings`], [`crate::TrainError::TooFewImages`], and what the net says of the first sample where it does
+    /// not fit.
     pub fn new(net: E, data: impl Into<Data>, settings: impl Into<Settings>, spread: Spread) -> Result<Self> {
+        let _guard = tch::no_grad_guard();
         let (settings, device) = (settings.into(), net.device());
+        if let Some(problem) = settings.problem() {
+            return Err(crate::TrainError::Settings { problem });
+        }
         if device == Device::Cpu {
             // The workers do the work; a second pool of threads in this one would only fight them for the cores.
             tch::set_num_threads(1);
         }
         let train = &settings.train;
         let mut feed = Feed::new(data.into(), train.batch, train.seed, settings.flip, device)?;
-        let _ = tch::no_grad(|| net.f(&feed.first()?).map_err(crate::TrainError::from))?;
+        let _ = net.f(&feed.first()?)?;
         let mut trainer = Self {
             sampler: Sampler::new(&net, settings.dynamics, &feed.data().shape(), spread),
             weights: Weights::new(net, train)?,
@@ -108,6 +113,7 @@ impl<E: Trainable> Trainer<E> {
             ema: self.averaged_net().map(E::named_parameters),
             bank: self.bank().map(Tensor::shallow_clone),
             calm: self.state.watch.is_calm(&self.settings.watch, self.travel()),
+            regular: self.state.update.is_multiple_of(self.settings.checkpoint.every),
         }
     }
 

@@ -68,6 +68,7 @@ impl<E: Trainable> Trainer<E> {
     /// # Errors
     /// What data, chains or libtorch return.
     pub fn update(&mut self) -> Result<Step> {
+        let _guard = tch::no_grad_guard();
         let now = self.now();
         // Draw m observed samples x⁺ and put N(0, σ²) on them; draw z ~ p_0 and run K Langevin steps to x⁻; differentiate.
         let found = self.observe(&now).and_then(|x_plus| {
@@ -210,7 +211,10 @@ impl<E: Trainable> Trainer<E> {
         }
         let sample_std = found.pixel_std(self.feed.data().shape().iter().product::<i64>() as usize);
         if !chain_grad_norm.is_finite() || !sample_std.is_finite() {
-            return Verdict::Trouble(Reason::ChainNotFinite { step: self.settings.dynamics.steps - 1 }, None);
+            return Verdict::Trouble(
+                Reason::ChainNotFinite { step: self.settings.dynamics.steps.saturating_sub(1) },
+                None,
+            );
         }
         let record = StepRecord {
             update: now.t,

@@ -107,9 +107,11 @@ impl Files {
         let path = folder.join(format!("{name}.json"));
         write_whole(&path, |file| writeln!(file, "{evidence:#}")).map_err(TrainError::io(&path))?;
         let picture = folder.join(format!("{name}.png"));
-        match trouble.samples.dim() {
-            4 => Ok(srm_data::write_grid(&picture, &to_bytes(&trouble.samples)?.view(), GRID_COLUMNS, GRID_PADDING)?),
-            _ => Ok(()), // no images
+        match is_image(&trouble.samples) {
+            true => {
+                Ok(srm_data::write_grid(&picture, &to_bytes(&trouble.samples)?.view(), GRID_COLUMNS, GRID_PADDING)?)
+            }
+            false => Ok(()),
         }
     }
 
@@ -135,6 +137,11 @@ impl Files {
     }
 }
 
+/// Whether samples are images that a PNG holds.
+fn is_image(x: &Tensor) -> bool {
+    matches!(x.size()[..], [_, 1 | 3 | 4, _, _])
+}
+
 impl Sink for RunFolder {
     fn record(&mut self, record: &StepRecord, details: &Details) -> Result<()> {
         let mut files = self.0.borrow_mut();
@@ -148,7 +155,7 @@ impl Sink for RunFolder {
 
     /// Images become a grid; samples of another shape are not written.
     fn samples(&mut self, update: u64, x: &Tensor) -> Result<()> {
-        if x.dim() != 4 {
+        if !is_image(x) {
             return Ok(());
         }
         let (mut files, images) = (self.0.borrow_mut(), to_bytes(x)?);

@@ -160,7 +160,7 @@ fn a_memory_store_keeps_the_newest_the_calm_and_the_best() {
     let at = |update, calm| {
         let mut snapshot = trainer.snapshot();
         snapshot.state.update = update;
-        Snapshot { calm, ..snapshot }
+        Snapshot { calm, regular: false, ..snapshot }
     };
     let mut store = MemoryStore::default();
     store.save(&at(10, true), Why::Regular).unwrap();
@@ -172,6 +172,11 @@ fn a_memory_store_keeps_the_newest_the_calm_and_the_best() {
     assert_eq!(newest(&mut store, None), Some(10), "the last calm one has stayed");
     assert_eq!(newest(&mut store, Some(10)), None);
     assert_eq!(store.last().unwrap().state.update, 55);
+    // an interrupt at an update whose turn it was takes nothing from a later rollback
+    let kept = Snapshot { regular: true, ..at(60, true) };
+    store.save(&kept, Why::Regular).unwrap();
+    store.save(&kept, Why::Interrupt).unwrap();
+    assert_eq!(newest(&mut store, None), Some(60));
     store.save(&at(7, true), Why::Best).unwrap();
     store.save(&at(10, true), Why::RolledBack).unwrap();
     assert_eq!((store.last().unwrap().state.update, newest(&mut store, Some(10))), (10, None));
@@ -188,5 +193,16 @@ fn what_does_not_fit_an_own_net_is_refused_before_the_run() {
     assert!(error.to_string().contains("[1, 2]"), "{error}");
     let few = Trainer::new(mlp(1), ring(31), settings(1), SPREAD).map(drop).unwrap_err().to_string();
     assert!(few.contains("31") && few.contains("32"), "{few}");
+    let changes: [fn(&mut Settings); 3] = [
+        |settings| settings.train.batch = 0,
+        |settings| settings.dynamics.steps = 0,
+        |settings| settings.init = srm_config::Init::Persistent(srm_config::Bank { size: 3, restart: 0.0 }),
+    ];
+    for (change, word) in changes.into_iter().zip(["batch of 0", "0 steps", "bank of 3"]) {
+        let mut settings = settings(1);
+        change(&mut settings);
+        let error = Trainer::new(mlp(1), ring(40), settings, SPREAD).map(drop).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
     assert_eq!((Data::from(ring(5)).len(), Data::from(ring(5)).rows(1..3).unwrap().size()), (5, vec![2, 2]));
 }
