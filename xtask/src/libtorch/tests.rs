@@ -174,7 +174,7 @@ fn the_build_script_gives_the_path_of_a_fitting_libtorch_and_refuses_what_leads_
         ),
         (&[("LIBTORCH", place.path())], "lib/libtorch_cpu.so is missing"),
         (&[("LIBTORCH", Path::new(""))], "is no absolute path: unset it"),
-        (&[], "LIBTORCH is not set: call cargo in srm's own folder"),
+        (&[], "LIBTORCH is not set: in srm's own folder .cargo/config.toml sets it; a project of your own"),
     ] {
         let said = build_script(set);
         assert!(said.contains("cargo::error=") && said.contains(error), "{said}");
