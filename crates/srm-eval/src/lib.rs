@@ -17,7 +17,7 @@
 //! let net = FeatureNetwork::open("random-conv", Device::Cpu)?;
 //! let images = |level: u8| (0..40u8).map(move |i| vec![level.wrapping_add(i.wrapping_mul(7)); 32 * 32]).collect::<Vec<_>>();
 //! let set = |images: Vec<Vec<u8>>| {
-//!     let run = |batch| net.run_images(batch, [32, 32, 1], &|i| &images[i][..]);
+//!     let run = |batch| net.run_images(batch, [32, 32, 1], &|i: usize| &images[i][..]);
 //!     FeatureSet::new(net.identity().dimension, images.len(), run, &mut |_| true)
 //! };
 //! let (dark, light) = (set(images(0))?.unwrap(), set(images(90))?.unwrap());
