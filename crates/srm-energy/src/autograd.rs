@@ -1,6 +1,6 @@
 //! Make an energy of any net that libtorch can differentiate: f', Hessian-vector product and ∂θ by autograd.
 
-use crate::{Curved, Energy, EnergyError, Replicate, Result, StateDict, Trainable};
+use crate::{Curved, Energy, EnergyError, Replicate, Result, StateDict, Trainable, copies};
 use serde_json::{Value as Json, json};
 use srm_random::{Key, Purpose, uniform};
 use std::{
@@ -124,8 +124,7 @@ impl Autograd {
 
     fn with(weights: StateDict, net: Net) -> Result<Self> {
         // a copy: the weights change in place
-        let weights = weights.into_iter().map(|(name, weight)| Ok((name, weight.f_detach()?.f_detach_copy()?)));
-        Ok(Self { weights: weights.collect::<Result<_>>()?, net, curved: true, description: Json::Null })
+        Ok(Self { weights: copies(&weights)?, net, curved: true, description: Json::Null })
     }
 
     /// The same net with ∇²f taken for zero, as it is almost everywhere for a net of linear layers and ReLU or LeakyReLU: the

@@ -53,6 +53,14 @@ pub trait Replicate: Energy + Send + Sized + 'static {
     }
 }
 
+/// The same tensors with storage of their own and without autograd history.
+///
+/// # Errors
+/// [`crate::EnergyError::Torch`].
+pub fn copies(tensors: &StateDict) -> Result<StateDict> {
+    tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.f_detach()?.f_detach_copy()?))).collect()
+}
+
 /// An energy whose weights θ can be learned.
 pub trait Trainable: Replicate {
     /// f(x) and ∇θ Σᵢ cᵢ f(xᵢ), through one evaluation, never through a chain. Called where autograd is off.

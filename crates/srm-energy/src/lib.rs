@@ -70,7 +70,7 @@ mod weights;
 pub use analytic::{GaussianMixture, Quadratic};
 pub use autograd::{Autograd, Parameters, fresh_weights};
 pub use convnet::{ConvNet, layer_shapes};
-pub use energy::{Curved, Energy, Replicate, Trainable};
+pub use energy::{Curved, Energy, Replicate, Trainable, copies};
 pub use error::EnergyError;
 pub use precision::Precision;
 pub use pth::is_torch_script;

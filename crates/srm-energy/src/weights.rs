@@ -188,15 +188,7 @@ pub fn read_state_dict(path: &Path, known: &str) -> Result<Vec<(String, Tensor)>
         }
         _ => return Err(EnergyError::SeveralTensors { path, name: known.to_owned(), found: prefixes.join(", ") }),
     };
-    let mut named = StateDict::new();
-    for index in 0..archive.entries.len() {
-        let entry = &archive.entries[index];
-        let Some(name) = entry.name.strip_prefix(prefix).filter(|_| !entry.is_counter()) else { continue };
-        let name = name.to_owned();
-        named.push((name, archive.float(index)?));
-    }
-    named.sort_by(|(one, _), (other, _)| one.cmp(other));
-    Ok(named)
+    named(&mut archive, prefix)
 }
 
 /// All tensors of a file of weights as they are named there, f32 on the CPU, sorted by name; the formats are those of
@@ -208,11 +200,17 @@ pub fn read_state_dict(path: &Path, known: &str) -> Result<Vec<(String, Tensor)>
 pub fn read_tensors(path: &Path) -> Result<StateDict> {
     let bytes = read(path)?;
     let mut archive = Archive::open(path, &bytes)?;
+    named(&mut archive, "")
+}
+
+/// The tensors of a file whose names begin with `prefix`, by what follows it, sorted; counters are left out.
+fn named(archive: &mut Archive<'_>, prefix: &str) -> Result<StateDict> {
     let mut named = StateDict::new();
     for index in 0..archive.entries.len() {
-        if !archive.entries[index].is_counter() {
-            named.push((archive.entries[index].name.clone(), archive.float(index)?));
-        }
+        let entry = &archive.entries[index];
+        let Some(name) = entry.name.strip_prefix(prefix).filter(|_| !entry.is_counter()) else { continue };
+        let name = name.to_owned();
+        named.push((name, archive.float(index)?));
     }
     named.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(named)

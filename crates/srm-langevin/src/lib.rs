@@ -44,7 +44,7 @@ pub use noise::{ChainKey, KeyedNoise, NoNoise, Noise, RecordedNoise};
 pub use observer::{GradientNorm, Observer, Path};
 pub use pool::Pool;
 pub use sampler::{Chains, Sampler};
-pub use short_run::{Outcome, Samples, sample_axes, short_run, short_run_steps};
+pub use short_run::{Outcome, Samples, per_sample, sample_axes, short_run, short_run_steps};
 pub use stop::Stop;
 pub use workers::{Block, DEFAULT_CPU_BLOCK, Spread, Workers};
 

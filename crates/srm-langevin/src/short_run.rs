@@ -10,6 +10,19 @@ pub fn sample_axes(x: &Tensor) -> Vec<i64> {
     (1..x.dim() as i64).collect()
 }
 
+/// One value per sample, in a form that goes along with the samples of `like`.
+///
+/// # Shapes
+/// `values`: `[b]`; `like`: `[b, …]`; out: `[b, 1, …]`, with as many axes.
+///
+/// # Errors
+/// [`LangevinError::Torch`].
+pub fn per_sample(values: &Tensor, like: &Tensor) -> Result<Tensor> {
+    let mut shape = vec![1; like.dim()];
+    shape[0] = values.numel() as i64;
+    Ok(values.f_reshape(shape)?)
+}
+
 /// What a finished short run leaves.
 #[derive(Debug)]
 pub struct Samples {

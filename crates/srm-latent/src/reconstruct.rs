@@ -3,7 +3,7 @@
 use crate::step_size::StepSize;
 use crate::{LatentError, Result, ShortRun};
 use srm_energy::{Curved, Replicate};
-use srm_langevin::{ChainKey, Start, sample_axes, start};
+use srm_langevin::{ChainKey, Start, per_sample, sample_axes, start};
 use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
 
@@ -234,9 +234,7 @@ fn each(tensor: &Tensor, times: usize) -> Result<Tensor> {
 
 /// A value a row, to go with images on the device of `like`, `[n, 1, …]`.
 fn column<T: Element>(values: &[T], like: &Tensor) -> Result<Tensor> {
-    let mut shape = vec![1; like.dim()];
-    shape[0] = values.len() as i64;
-    Ok(Tensor::f_from_slice(values)?.f_to_device(like.device())?.f_reshape(shape)?)
+    Ok(per_sample(&Tensor::f_from_slice(values)?.f_to_device(like.device())?, like)?)
 }
 
 fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {

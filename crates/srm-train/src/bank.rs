@@ -2,7 +2,7 @@
 
 use crate::Result;
 use srm_config as config;
-use srm_langevin::{ChainKey, Start, start};
+use srm_langevin::{ChainKey, Start, per_sample, start};
 use srm_random::{Key, Purpose, permutation, uniform};
 use tch::{Device, Tensor};
 
@@ -43,9 +43,7 @@ impl Bank {
         let anew: Vec<bool> = coins.iter().map(|&coin| f64::from(coin) < self.restart).collect();
         let ids: Vec<u64> = (0..batch as u64).collect();
         let noise = start(Start::Uniform, key, &ids, &size[1..], Device::Cpu)?;
-        let mut rows = vec![1; size.len()];
-        rows[0] = -1;
-        let anew = Tensor::f_from_slice(&anew)?.f_reshape(rows)?;
+        let anew = per_sample(&Tensor::f_from_slice(&anew)?, &noise)?;
         let starts = noise.f_where_self(&anew, &self.images.f_index_select(0, &slots)?)?;
         Ok((slots, starts.f_to_device(device)?))
     }

@@ -178,7 +178,7 @@ fn add_message(sum: &mut PartialSum, bytes: &[u8], rank: usize, device: Device) 
 }
 
 /// Add a tensor's numbers, f32 in the order of bytes that libtorch's processors share: little-endian.
-fn append(bytes: &mut Vec<u8>, tensor: &Tensor) -> Result<()> {
+pub(crate) fn append(bytes: &mut Vec<u8>, tensor: &Tensor) -> Result<()> {
     let flat = tensor.f_to_device(Device::Cpu)?.f_contiguous()?;
     let start = bytes.len();
     bytes.resize(start + 4 * flat.numel(), 0);

@@ -1,10 +1,11 @@
 //! Draw the observed samples of an update: from images on the disk, on the GPU, or from an array in memory.
 
+use crate::exchange::append;
 use crate::{Result, TrainError};
 use sha2::{Digest, Sha256};
 use srm_data::{Batcher, ImageSet, Pick, fill_batch};
 use srm_files::hex;
-use srm_langevin::LangevinError;
+use srm_langevin::{LangevinError, per_sample};
 use tch::{Device, Kind, Tensor};
 
 /// What a run learns from.
@@ -63,10 +64,8 @@ impl Data {
         let count = range.len() as i64;
         match self {
             Data::Images(images) => {
-                let (picks, mut numbers) =
-                    (range.map(|index| Pick { index, flip: false }).collect::<Vec<_>>(), Vec::new());
-                fill_batch(images, &picks, &mut numbers)?;
-                Ok(Tensor::f_from_slice(&numbers)?.f_reshape([&[count], &self.shape()[..]].concat())?)
+                let picks: Vec<Pick> = range.map(|index| Pick { index, flip: false }).collect();
+                read(images, &picks, &self.shape(), &mut Vec::new())
             }
             Data::Rows(rows) => {
                 Ok(rows.f_narrow(0, range.start as i64, count)?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?)
@@ -81,10 +80,10 @@ impl Data {
     pub fn fingerprint(&self) -> Result<String> {
         let rows = match self {
             Data::Images(images) => return Ok(images.fingerprint()),
-            Data::Rows(rows) => rows.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?,
+            Data::Rows(rows) => rows.f_to_kind(Kind::Float)?,
         };
-        let mut bytes = vec![0u8; 4 * rows.numel()];
-        rows.f_copy_data_u8(&mut bytes, rows.numel())?;
+        let mut bytes = Vec::new();
+        append(&mut bytes, &rows)?;
         let mut hasher = Sha256::new();
         hasher.update(format!("{:?}", rows.size()));
         hasher.update(bytes);
@@ -139,27 +138,33 @@ impl Feed {
     }
 
     fn numbers(&mut self, picks: &[Pick]) -> Result<Tensor> {
-        let shape = [&[picks.len() as i64], &self.data.shape()[..]].concat();
         match (&self.data, &self.resident) {
             (Data::Images(_), Some(resident)) => resident.batch(picks),
             (Data::Images(images), None) => {
-                fill_batch(images, picks, &mut self.buffer)?;
-                Ok(Tensor::f_from_slice(&self.buffer)?.f_reshape(shape)?.f_to_device(self.device)?)
+                Ok(read(images, picks, &self.data.shape(), &mut self.buffer)?.f_to_device(self.device)?)
             }
-            (Data::Rows(rows), _) => {
-                let indices: Vec<i64> = picks.iter().map(|pick| pick.index as i64).collect();
-                let x = rows.f_index_select(0, &Tensor::f_from_slice(&indices)?.f_to_device(self.device)?)?;
-                if picks.iter().all(|pick| !pick.flip) {
-                    return Ok(x);
-                }
-                let flips: Vec<bool> = picks.iter().map(|pick| pick.flip).collect();
-                let mut column = vec![1; x.dim()];
-                column[0] = -1;
-                let flips = Tensor::f_from_slice(&flips)?.f_reshape(column)?.f_to_device(self.device)?;
-                Ok(x.f_flip([-1])?.f_where_self(&flips, &x)?)
-            }
+            (Data::Rows(rows), _) => mirrored(&rows.f_index_select(0, &indices(picks, self.device)?)?, picks),
         }
     }
+}
+
+/// The picked images as numbers, f32 `[picks, …]` on the CPU, by way of `buffer`.
+fn read(images: &ImageSet, picks: &[Pick], shape: &[i64], buffer: &mut Vec<f32>) -> Result<Tensor> {
+    fill_batch(images, picks, buffer)?;
+    Ok(Tensor::f_from_slice(buffer)?.f_reshape([&[picks.len() as i64], shape].concat())?)
+}
+
+/// Where in the set the picks are.
+fn indices(picks: &[Pick], device: Device) -> Result<Tensor> {
+    let indices: Vec<i64> = picks.iter().map(|pick| pick.index as i64).collect();
+    Ok(Tensor::f_from_slice(&indices)?.f_to_device(device)?)
+}
+
+/// The samples x of the picks, mirrored along their last axis where a pick says so.
+fn mirrored(x: &Tensor, picks: &[Pick]) -> Result<Tensor> {
+    let flips: Vec<bool> = picks.iter().map(|pick| pick.flip).collect();
+    let flips = per_sample(&Tensor::f_from_slice(&flips)?, x)?.f_to_device(x.device())?;
+    Ok(x.f_flip([-1])?.f_where_self(&flips, x)?)
 }
 
 /// Largest set that is kept on the device, bytes: CelebA's 162,770 training photos at 64 px are 2.0 GB.
@@ -194,14 +199,9 @@ impl Resident {
 
     /// What `srm_data::fill_batch` gives: f32 `[picks, c, h, w]`, each pixel p as p/127.5 − 1.
     pub(crate) fn batch(&self, picks: &[Pick]) -> Result<Tensor> {
-        let device = self.bytes.device();
-        let indices: Vec<i64> = picks.iter().map(|pick| pick.index as i64).collect();
-        let flips: Vec<bool> = picks.iter().map(|pick| pick.flip).collect();
-        let indices = Tensor::f_from_slice(&indices)?.f_to_device(device)?;
-        let flips = Tensor::f_from_slice(&flips)?.f_reshape([-1, 1, 1, 1])?.f_to_device(device)?;
-        let x = self.bytes.f_index_select(0, &indices)?.f_permute([0, 3, 1, 2])?.f_to_kind(Kind::Float)?;
-        let x = x.f_div_scalar(127.5)?.f_sub_scalar(1)?;
-        Ok(x.f_flip([3])?.f_where_self(&flips, &x)?.f_contiguous()?)
+        let picked = self.bytes.f_index_select(0, &indices(picks, self.bytes.device())?)?;
+        let x = picked.f_permute([0, 3, 1, 2])?.f_to_kind(Kind::Float)?.f_div_scalar(127.5)?.f_sub_scalar(1)?;
+        Ok(mirrored(&x, picks)?.f_contiguous()?)
     }
 }
 

@@ -44,9 +44,7 @@ impl Settings {
             watch: WatchConfig::default(),
         }
     }
-}
 
-impl Settings {
     /// What no run can be made with; a [`Config`] has been checked for it.
     pub(crate) fn problem(&self) -> Option<String> {
         let batch = self.train.batch;

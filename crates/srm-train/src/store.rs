@@ -2,7 +2,7 @@
 
 use crate::{Result, State};
 use serde_json::Value as Json;
-use srm_energy::StateDict;
+use srm_energy::{StateDict, copies};
 use std::collections::VecDeque;
 use tch::Tensor;
 
@@ -33,15 +33,12 @@ impl Snapshot {
     /// # Errors
     /// [`crate::TrainError::Torch`].
     pub fn copy(&self) -> Result<Self> {
-        let copy = |tensors: &StateDict| -> Result<StateDict> {
-            tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.f_detach()?.f_detach_copy()?))).collect()
-        };
         Ok(Self {
             state: self.state.clone(),
-            weights: copy(&self.weights)?,
+            weights: copies(&self.weights)?,
             net: self.net.clone(),
-            optimizer: copy(&self.optimizer)?,
-            ema: self.ema.as_ref().map(copy).transpose()?,
+            optimizer: copies(&self.optimizer)?,
+            ema: self.ema.as_ref().map(copies).transpose()?,
             bank: self.bank.as_ref().map(Tensor::f_detach_copy).transpose()?,
             calm: self.calm,
             regular: self.regular,
@@ -81,6 +78,10 @@ pub trait Store {
     /// As for [`Store::save`].
     fn newest(&mut self, before: Option<u64>) -> Result<Option<Snapshot>>;
 }
+
+/// Which state a rollback goes to, the best choice first: whether a (regular, calm) one is taken.
+pub(crate) const CHOICES: [fn(bool, bool) -> bool; 3] =
+    [|regular, calm| regular && calm, |regular, _| regular, |_, _| true];
 
 /// Keeps nothing, so that a rollback goes to the fresh net: for ranks whose states are rank 0's.
 impl Store for () {
@@ -150,10 +151,11 @@ impl Store for MemoryStore {
     }
 
     fn newest(&mut self, before: Option<u64>) -> Result<Option<Snapshot>> {
-        let choices: [fn(&Kept) -> bool; 3] = [|one| serves(one) && one.0.calm, serves, |_| true];
-        for choice in choices {
+        for choice in CHOICES {
             let old_enough = |one: &&Kept| before.is_none_or(|limit| one.0.state.update < limit);
-            if let Some((found, _)) = self.kept.iter().rev().filter(old_enough).find(|one| choice(one)) {
+            if let Some((found, _)) =
+                self.kept.iter().rev().filter(old_enough).find(|one| choice(serves(one), one.0.calm))
+            {
                 return found.copy().map(Some);
             }
         }

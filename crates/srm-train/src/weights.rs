@@ -2,7 +2,7 @@
 
 use crate::{Adam, Ema, Result, Snapshot, Spectral, State};
 use srm_config::TrainConfig;
-use srm_energy::{StateDict, Trainable};
+use srm_energy::{StateDict, Trainable, copies};
 use tch::Tensor;
 
 /// A net in training: its weights, and what moves and averages them.
@@ -17,13 +17,11 @@ pub(crate) struct Weights<E> {
 }
 
 impl<E: Trainable> Weights<E> {
+    /// The net before [`Weights::reset`], which makes the rest.
     pub(crate) fn new(net: E, train: &TrainConfig) -> Result<Self> {
-        let copy = |(name, tensor): (String, Tensor)| Ok((name, tensor.f_detach()?.f_detach_copy()?));
-        let fresh = net.named_parameters().into_iter().map(copy).collect::<Result<StateDict>>()?;
+        let fresh = copies(&net.named_parameters())?;
         let adam = Adam::new(Vec::new(), train.betas, train.epsilon, train.weight_decay)?;
-        let mut weights = Self { net, fresh, adam, ema: None, spectral: None, clip: train.clip_parameter_gradient };
-        weights.reset(train)?;
-        Ok(weights)
+        Ok(Self { net, fresh, adam, ema: None, spectral: None, clip: train.clip_parameter_gradient })
     }
 
     /// Back to the weights of update 0.

@@ -6,7 +6,7 @@
 
 use crate::{EvalError, Result};
 use srm_energy::Energy;
-use srm_langevin::{ChainKey, Kernel};
+use srm_langevin::{ChainKey, Kernel, per_sample};
 use srm_random::{Key, Purpose, uniform};
 use tch::{Device, Kind, Tensor};
 
@@ -96,9 +96,7 @@ impl Metropolis {
         let climb = proposed_f.f_to_kind(Kind::Double)?.f_sub(&f.f_to_kind(Kind::Double)?)?;
         let log_ratio = climb.f_sub(&trapezium)?.f_div_scalar(self.temperature())?;
         let accepted = log_uniform.f_lt_tensor(&log_ratio)?.f_logical_and(&log_ratio.f_isfinite()?)?;
-        let mut rows = vec![1; x.dim()];
-        rows[0] = -1;
-        let images = accepted.f_view(rows.as_slice())?;
+        let images = per_sample(&accepted, x)?;
         let next = MetropolisState {
             x: proposal.f_where_self(&images, x)?,
             f: proposed_f.f_where_self(&accepted, f)?,

@@ -1,8 +1,9 @@
 //! Write what happens in a run to its folder: records, pictures, scores, checkpoints, trouble; give checkpoints back.
 
 use super::{EVIDENCE, Files, GRID_COLUMNS, GRID_PADDING, MOST_LATE, RunFolder, warn_of};
-use crate::checkpoint::{self, About, Kind};
+use crate::checkpoint::{self, About, Kind, StateFile};
 use crate::events::Events;
+use crate::store::CHOICES;
 use crate::{
     Details, Result, Rollback, ScoreRecord, Sink, Snapshot, StepRecord, Store, TrainError, Trouble, Why, to_bytes,
 };
@@ -61,9 +62,8 @@ impl Files {
     fn write_checkpoint(&mut self, snapshot: &Snapshot, why: Why) -> Result<()> {
         let begun = Instant::now();
         let folder = self.path("checkpoints");
-        let turn = snapshot.state.update.is_multiple_of(self.config.checkpoint.every);
         let kind = match why {
-            Why::Interrupt if !turn => Kind::Interrupt,
+            Why::Interrupt if !snapshot.regular => Kind::Interrupt,
             _ => Kind::Regular,
         };
         self.write_kind(snapshot, kind)?;
@@ -200,10 +200,9 @@ impl Store for RunFolder {
 
     fn newest(&mut self, before: Option<u64>) -> Result<Option<Snapshot>> {
         let folder = self.0.borrow().path("checkpoints");
-        let choices: [fn(&checkpoint::StateFile) -> bool; 3] =
-            [|file| file.regular && file.calm, |file| file.regular, |_| true];
-        for choice in choices {
-            let accept = |update, file: &_| choice(file) && before.is_none_or(|limit| update < limit);
+        for choice in CHOICES {
+            let accept =
+                |update, file: &StateFile| choice(file.regular, file.calm) && before.is_none_or(|limit| update < limit);
             let (newest, damaged) = checkpoint::newest(&folder, accept)?;
             warn_of(&damaged);
             if let Some(path) = newest {
