@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout)]
 
+use anyhow::{Context, bail};
 use ndarray::Array4;
 use srm::{data::synthetic, prelude::*};
 
@@ -31,13 +32,15 @@ fn main() -> anyhow::Result<()> {
     let (net, dynamics, targets) = match &files[..] {
         [weights, images] => {
             let weights = load_weights(weights.as_ref(), Device::Cpu)?;
-            let dynamics = Dynamics::from(&weights.langevin.unwrap_or_else(|| panic!("a file of `srm train` says K")));
+            let dynamics =
+                Dynamics::from(&weights.langevin.context("give weights that `srm train` has written: they say K")?);
             (weights.net, dynamics, Data::from(ImageSet::open(images.as_ref())?).rows(0..8)?)
         }
-        _ => {
+        [] => {
             let dynamics = Dynamics { kernel: Kernel::default(), steps: 20, start: Start::Uniform };
             (trained(dynamics)?, dynamics, Data::from(blobs(264)?).rows(256..264)?)
         }
+        _ => bail!("give a file of weights and one of images, or nothing"),
     };
     // L(z) = ‖x − M(z)‖², descended in z from z₀ ~ p_0
     let run = ShortRun::new(&net, dynamics, ShortRunOptions { noise: Noise::Off, spread: SPREAD, keep_every: 1 });
