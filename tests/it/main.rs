@@ -3,6 +3,7 @@
 mod bad_input;
 mod chains;
 mod common;
+mod contract;
 mod doctor;
 mod evaluate;
 mod faults;

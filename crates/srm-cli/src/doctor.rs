@@ -12,7 +12,11 @@ use srm_config::Config;
 use srm_data::ImageSet;
 use tch::{Cuda, utils};
 
-use crate::{environment, images, libtorch, output::Output, places, ranks, shown};
+use crate::{
+    images::{self, places},
+    ranks,
+    session::{Session, environment, libtorch, shown},
+};
 
 /// Everything that was found.
 #[derive(Debug, Serialize)]
@@ -85,7 +89,7 @@ struct ConfigFound {
 ///
 /// # Errors
 /// Stdout cannot be written; what is missing is part of the report, no error.
-pub fn run(output: &Output) -> Result<()> {
+pub fn run(session: &Session) -> Result<()> {
     let cuda = find_cuda(); // first: before any other libtorch call
     let report = Report {
         command: "doctor",
@@ -97,7 +101,7 @@ pub fn run(output: &Output) -> Result<()> {
         data: find_sets(),
         configs: find_configs(),
     };
-    output.result(&report, &text(&report))
+    session.conclude(|| Ok(report))
 }
 
 fn find_cuda() -> CudaFound {
@@ -177,8 +181,10 @@ fn find_configs() -> Vec<ConfigFound> {
         .map(|file| match Config::load(&file, &[]) {
             Ok(mut config) => {
                 let found = places::resolve(&mut config, &file, Path::new("."));
-                let problem =
-                    found.and_then(|()| images::check(&config, &file)).err().map(|error| crate::failure::text(&error));
+                let problem = found
+                    .and_then(|()| images::check(&config, &file))
+                    .err()
+                    .map(|error| crate::session::failure::text(&error));
                 ConfigFound { file, images: Some(config.data.images), ready: problem.is_none(), problem }
             }
             Err(error) => ConfigFound { file, images: None, ready: false, problem: Some(error.to_string()) },
@@ -192,6 +198,12 @@ fn listed(folder: impl AsRef<Path>) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();
     paths
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&text(self))
+    }
 }
 
 fn text(report: &Report) -> String {

@@ -1,91 +1,184 @@
 //! Run `srm interpolate`: rows of images on the way between two start noises, as in the paper's figure.
 
-use std::time::Instant;
+use std::{fmt, time::Instant};
 
 use anyhow::Result;
-use ndarray::Array4;
-use serde_json::json;
+use serde::Serialize;
 use srm_data::{write_grid, write_npy};
-use srm_latent::rhos;
-use srm_train::{Alone, to_bytes};
+use srm_energy::ConvNet;
+use srm_latent::{ShortRun, mix, rhos};
+use srm_terminal::ProgressBar;
+use srm_train::to_bytes;
 use tch::Tensor;
 
 use crate::{
-    animation, arguments::InterpolateArguments, failure::usage, generator::Generator, images::prepare_output,
-    output::Output, shown::Shown, status,
+    flags::InterpolateFlags,
+    model::Model,
+    pictures::{FRAMES, PADDING, animation},
+    session::{Session, Shown, status, usage},
 };
-
-/// Pixels between two images.
-const PADDING: usize = 2;
-/// States of the animation.
-const FRAMES: usize = 50;
 
 /// Interpolate, write the rows, and print how smooth they are.
 ///
 /// # Errors
 /// Bad usage, weights that cannot be used, chains that blow up, outputs that cannot be written.
-pub fn run(arguments: &InterpolateArguments, output: &Output) -> Result<()> {
-    if arguments.points < 2 {
+pub fn run(flags: &InterpolateFlags, session: &Session) -> Result<()> {
+    if flags.points < 2 {
         return Err(usage("--points must be at least 2: the two ends"));
     }
-    for path in [Some(&arguments.out), arguments.npy.as_ref(), arguments.animate.as_ref()].into_iter().flatten() {
-        prepare_output(path)?;
-    }
-    let generator = Generator::open(&arguments.model, arguments.seed, &Alone)?;
+    let outputs = [Some(&flags.out), flags.npy.as_ref(), flags.animate.as_ref()];
+    session.prepare(outputs.into_iter().flatten().map(|path| &**path))?;
+    let model = Model::open(&flags.weights, &flags.model, session)?;
+    let noise = flags.generator.noise;
+    let run = model.generator(noise.seeded(flags.seed), flags.generator.checkpoint_every as usize);
     let _guard = tch::no_grad_guard();
     let begun = Instant::now();
-    let (pairs, points) = (usize::from(arguments.pairs), usize::from(arguments.points));
-    generator.check_chains(pairs * points, "--pairs or --points")?;
-    let rhos = rhos(points);
-    let ids: Vec<u64> = (0..2 * pairs as u64).collect();
-    let z = generator.run.start(arguments.seed, &ids, &generator.image)?;
-    let bar = output.bar(pairs as u64, "rows");
-    let (mut rows, mut steps, mut ends) = (Vec::new(), Vec::new(), Vec::new());
-    let mut states: Vec<Vec<Tensor>> = Vec::new();
-    for pair in 0..pairs as i64 {
-        let (z1, z2) = (z.f_get(2 * pair)?, z.f_get(2 * pair + 1)?);
-        // the noise of the first end's chain: with --noise fixed it is image 2·pair of `srm sample --seed`
-        let row = generator.run.interpolate(&z1, &z2, &rhos, 2 * pair as u64)?;
-        if arguments.animate.is_some() {
-            let every = generator.run.dynamics().steps.div_ceil(FRAMES);
-            let codes =
-                rhos.iter().map(|&rho| srm_latent::mix(&z1, &z2, rho)).collect::<srm_latent::Result<Vec<_>>>()?;
-            states.push(generator.run.path(&Tensor::f_stack(&codes, 0)?, &vec![2 * pair as u64; points], every)?);
-        }
-        rows.push(row.x);
-        steps.push(row.steps);
-        ends.push(row.ends);
-        bar.inc(1);
-    }
+    let (pairs, points) = (usize::from(flags.pairs), usize::from(flags.points));
+    model.check_chains(pairs * points, "--pairs or --points")?;
+    let bar = session.bar(pairs as u64, "rows");
+    let rows = Rows::draw(&run, &model.net.image(), flags.seed, (pairs, &rhos(points)), &bar)?;
+    let states = flags.animate.as_ref().map(|_| rows.states(&run)).transpose()?;
     bar.finish_and_clear();
-    let images: Array4<u8> = to_bytes(&Tensor::f_cat(&rows, 0)?)?;
-    write_grid(&arguments.out, &images.view(), points, PADDING)?;
-    if let Some(path) = &arguments.npy {
-        write_npy(path, &images.view())?;
+    session.conclude(|| {
+        let images = to_bytes(&Tensor::f_cat(&rows.x, 0)?)?;
+        write_grid(&flags.out, &images.view(), points, PADDING)?;
+        if let Some(path) = &flags.npy {
+            write_npy(path, &images.view())?;
+        }
+        if let (Some(path), Some(states)) = (&flags.animate, &states) {
+            animation::write(path, &animation::side_by_side(states)?, points)?;
+        }
+        Ok(Report {
+            command: "interpolate",
+            weights: Shown(&model.file),
+            pairs,
+            points,
+            rho: rows.rhos,
+            seed: flags.seed,
+            noise: noise.name(),
+            steps: model.langevin.steps,
+            device: model.machine.device_name(),
+            seconds: begun.elapsed().as_secs_f64(),
+            out: Shown(&flags.out),
+            npy: Shown::maybe(&flags.npy),
+            animate: Shown::maybe(&flags.animate),
+            shape: images.shape().to_vec(),
+            smoothness: Smoothness::of(rows.steps, rows.ends),
+        })
+    })
+}
+
+/// Rows between the start noises of a seed.
+pub struct Rows {
+    /// The images of each row, `[points, c, h, w]`.
+    pub x: Vec<Tensor>,
+    /// Root mean square distances per pixel on the [-1, 1] scale: of neighbours in each row, and of its ends.
+    pub steps: Vec<Vec<f64>>,
+    pub ends: Vec<f64>,
+    rhos: Vec<f64>,
+    /// The two start noises of each row.
+    codes: Vec<[Tensor; 2]>,
+}
+
+impl Rows {
+    /// Draw rows: row p goes from image 2p of `srm sample` to image 2p + 1. `image`: `[c, h, w]`.
+    ///
+    /// # Errors
+    /// Chains that blow up or are stopped.
+    pub fn draw(
+        run: &ShortRun<ConvNet>,
+        image: &[i64],
+        seed: u64,
+        (pairs, rhos): (usize, &[f64]),
+        bar: &ProgressBar,
+    ) -> Result<Rows> {
+        let ids: Vec<u64> = (0..2 * pairs as u64).collect();
+        let z = run.start(seed, &ids, image)?;
+        let mut rows = Rows { x: vec![], steps: vec![], ends: vec![], rhos: rhos.to_vec(), codes: vec![] };
+        for pair in 0..pairs as i64 {
+            let (z1, z2) = (z.f_get(2 * pair)?, z.f_get(2 * pair + 1)?);
+            // the noise of the first end's chain: with --noise fixed it is image 2·pair of `srm sample --seed`
+            let row = run.interpolate(&z1, &z2, rhos, 2 * pair as u64)?;
+            rows.x.push(row.x);
+            rows.steps.push(row.steps);
+            rows.ends.push(row.ends);
+            rows.codes.push([z1, z2]);
+            bar.inc(1);
+        }
+        Ok(rows)
     }
-    if let Some(path) = &arguments.animate {
-        animation::write(path, &animation::side_by_side(&states)?, points, PADDING)?;
+
+    /// The chains from noise to the rows, for an animation: the states of each row.
+    fn states(&self, run: &ShortRun<ConvNet>) -> Result<Vec<Vec<Tensor>>> {
+        let every = run.dynamics().steps.div_ceil(FRAMES);
+        let row = |(pair, [z1, z2]): (usize, &[Tensor; 2])| {
+            let codes = self.rhos.iter().map(|&rho| mix(z1, z2, rho)).collect::<srm_latent::Result<Vec<_>>>()?;
+            let ids = vec![2 * pair as u64; codes.len()];
+            Ok(run.path(&Tensor::f_stack(&codes, 0)?, &ids, every)?)
+        };
+        self.codes.iter().enumerate().map(row).collect()
     }
-    let seconds = begun.elapsed().as_secs_f64();
-    let all: Vec<f64> = steps.iter().flatten().copied().collect();
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-    let largest = all.iter().copied().fold(0.0, f64::max);
-    let object = json!({
-        "command": "interpolate", "weights": Shown(&generator.file), "pairs": pairs, "points": points, "rho": rhos,
-        "seed": arguments.seed, "noise": generator.noise_name(), "steps": generator.run.dynamics().steps,
-        "device": generator.machine.device_name(), "seconds": seconds, "out": Shown(&arguments.out),
-        "npy": arguments.npy.as_deref().map(Shown),
-        "animate": arguments.animate.as_deref().map(Shown), "shape": images.shape(),
-        "smoothness": { "neighbours": steps, "mean": mean(&all), "largest": largest, "ends": ends },
-    });
-    let text = format!(
-        "{pairs} rows of {points} images between start noises of seed {} in {}\nrms distance of neighbours {:.4} (largest {:.4}), of the two ends {:.4}, on the [-1, 1] scale\npictures  {}",
-        arguments.seed,
-        status::duration(seconds),
-        mean(&all),
-        largest,
-        mean(&ends),
-        arguments.out.display()
-    );
-    output.result(&object, &text)
+}
+
+/// Root mean square distances per pixel on the [-1, 1] scale.
+#[derive(Serialize)]
+struct Smoothness {
+    neighbours: Vec<Vec<f64>>,
+    mean: f64,
+    largest: f64,
+    ends: Vec<f64>,
+}
+
+impl Smoothness {
+    fn of(neighbours: Vec<Vec<f64>>, ends: Vec<f64>) -> Smoothness {
+        let (mean, largest) = mean_and_largest(&neighbours);
+        Smoothness { neighbours, mean, largest, ends }
+    }
+}
+
+/// Of all distances of neighbours.
+pub fn mean_and_largest(rows: &[Vec<f64>]) -> (f64, f64) {
+    let all: Vec<f64> = rows.iter().flatten().copied().collect();
+    (mean(&all), all.into_iter().fold(0.0, f64::max))
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// What was done.
+#[derive(Serialize)]
+struct Report<'a> {
+    command: &'static str,
+    weights: Shown<'a>,
+    pairs: usize,
+    points: usize,
+    rho: Vec<f64>,
+    seed: u64,
+    noise: &'static str,
+    steps: usize,
+    device: String,
+    seconds: f64,
+    out: Shown<'a>,
+    npy: Option<Shown<'a>>,
+    animate: Option<Shown<'a>>,
+    /// `[pairs · points, h, w, c]`
+    shape: Vec<usize>,
+    smoothness: Smoothness,
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pairs, points, seed, smoothness, .. } = self;
+        let seconds = status::duration(self.seconds);
+        writeln!(out, "{pairs} rows of {points} images between start noises of seed {seed} in {seconds}")?;
+        writeln!(
+            out,
+            "rms distance of neighbours {:.4} (largest {:.4}), of the two ends {:.4}, on the [-1, 1] scale",
+            smoothness.mean,
+            smoothness.largest,
+            mean(&smoothness.ends)
+        )?;
+        write!(out, "pictures  {}", self.out)
+    }
 }

@@ -4,58 +4,33 @@
 
 #![deny(missing_docs)]
 
-mod animation;
-mod arguments;
-mod chains_arguments;
-mod device;
-mod diagnose_arguments;
-mod diagnose_chains;
-mod diagnose_moments;
-mod diagnose_moments_frozen;
-mod diagnose_moments_toy;
-mod diagnose_moments_trained;
+mod chains;
 mod doctor;
-mod environment;
 mod evaluate;
-mod evaluate_arguments;
-mod failure;
-mod generator;
+mod flags;
 #[cfg(feature = "mpi")]
 mod heartbeat;
 mod images;
 mod interpolate;
-mod interrupt;
-mod latent_arguments;
-mod libtorch;
-mod machine;
-mod memory;
-mod moments_arguments;
+mod model;
+mod moments;
 #[cfg(feature = "mpi")]
 mod mpi_team;
-mod neighbours;
-mod output;
-mod places;
-mod progress;
+mod pictures;
 mod ranks;
 mod reconstruct;
 mod report;
-mod report_arguments;
 mod sample;
-mod scorer;
-mod scoring;
-mod shared;
-mod shown;
-mod status;
+mod session;
 mod train;
-mod train_plan;
-mod weights;
 
 use std::process::ExitCode;
 
+use srm_train::Alone;
+
 use crate::{
-    arguments::{Arguments, Command, Diagnosis},
-    failure::Failure,
-    output::Output,
+    flags::{Arguments, Command, Diagnosis},
+    session::{Failure, Output, Session, failure, interrupt, libtorch},
 };
 
 pub use report::page_of as report_page;
@@ -77,30 +52,26 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Run the command, on all ranks of a team where it shares its work.
+/// Run the command, on all ranks where it shares its work.
 fn run(command: &Command, output: &Output) -> anyhow::Result<()> {
+    let shared = |agreed: fn(&Failure) -> bool, command: &dyn Fn(&Session) -> anyhow::Result<()>| {
+        ranks::together(output, agreed, command)
+    };
+    let alone = |command: &dyn Fn(&Session) -> anyhow::Result<()>| {
+        ranks::refuse()?;
+        command(&Session::new(output, Box::new(Alone)))
+    };
     match command {
-        Command::Train(train) => ranks::together(output, Failure::is_outcome, |team| train::run(train, team, output)),
-        Command::Sample(sample) => {
-            ranks::together(output, Failure::is_divergence, |team| sample::run(sample, &*team, output))
-        }
-        Command::Evaluate(evaluate) => {
-            ranks::together(output, Failure::is_divergence, |team| evaluate::run(evaluate, &*team, output))
-        }
-        Command::Reconstruct(reconstruct) => {
-            ranks::together(output, Failure::is_outcome, |team| reconstruct::run(reconstruct, &*team, output))
-        }
-        alone => {
-            ranks::refuse()?;
-            match alone {
-                Command::Interpolate(interpolate) => interpolate::run(interpolate, output),
-                Command::Diagnose(diagnose) => match &diagnose.what {
-                    Diagnosis::Moments(moments) => diagnose_moments::run(moments, output),
-                    Diagnosis::Chains(chains) => diagnose_chains::run(chains, output),
-                },
-                Command::Report(report) => report::run(report, output),
-                _ => doctor::run(output),
-            }
-        }
+        Command::Train(flags) => shared(Failure::is_outcome, &|session| train::run(flags, session)),
+        Command::Sample(flags) => shared(Failure::is_divergence, &|session| sample::run(flags, session)),
+        Command::Evaluate(flags) => shared(Failure::is_divergence, &|session| evaluate::run(flags, session)),
+        Command::Reconstruct(flags) => shared(Failure::is_outcome, &|session| reconstruct::run(flags, session)),
+        Command::Interpolate(flags) => alone(&|session| interpolate::run(flags, session)),
+        Command::Diagnose(flags) => alone(&|session| match &flags.what {
+            Diagnosis::Moments(flags) => moments::run(flags, session),
+            Diagnosis::Chains(flags) => chains::run(flags, session),
+        }),
+        Command::Report(flags) => alone(&|session| report::run(flags, session)),
+        Command::Doctor(_) => alone(&doctor::run),
     }
 }

@@ -6,10 +6,7 @@ use anyhow::Result;
 use serde::{Serialize, de::DeserializeOwned};
 use srm_train::{Alone, Team};
 
-use crate::{
-    failure::{self, Failure, usage},
-    output::Output,
-};
+use crate::session::{Failure, Output, Session, failure, usage};
 
 /// Where launchers say how many processes they have started: Open MPI, MPICH and Intel MPI, Slurm with PMI-2.
 const SIZES: [&str; 2] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
@@ -85,14 +82,14 @@ pub fn refuse() -> Result<()> {
 pub fn together(
     output: &Output,
     agreed: fn(&Failure) -> bool,
-    command: impl FnOnce(Box<dyn Team>) -> Result<()>,
+    command: impl FnOnce(&Session) -> Result<()>,
 ) -> Result<()> {
     let team = join()?;
     let (rank, size) = (team.rank(), team.size());
     if rank > 0 {
         output.be_quiet();
     }
-    let ended = command(team);
+    let ended = command(&Session::new(output, team));
     match &ended {
         Err(error) if size > 1 && !error.downcast_ref().is_some_and(agreed) => {
             output.error(&format!("error: rank {rank} of {size}: {}", failure::text(error)));

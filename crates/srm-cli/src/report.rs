@@ -20,14 +20,9 @@ use srm_data::ImageSet;
 use srm_files::write_whole;
 
 use crate::{
-    arguments::ReportArguments,
-    failure::{self, usage},
-    images::{self, prepare_output},
-    interrupt,
-    output::Output,
-    places,
-    shown::Shown,
-    status,
+    flags::ReportFlags,
+    images::{self, places},
+    session::{Session, Shown, failure, status, usage},
 };
 use figures::Figures;
 use folder::RunFiles;
@@ -38,7 +33,7 @@ use page::Section;
 /// # Errors
 /// Bad usage, a folder that is no run's, a device that is not there, an output that cannot be written. What is missing or
 /// damaged in the folder is no error: the page says so.
-pub fn run(arguments: &ReportArguments, output: &Output) -> Result<()> {
+pub fn run(arguments: &ReportFlags, session: &Session) -> Result<()> {
     let begun = Instant::now();
     let out = arguments.out.clone().unwrap_or_else(|| arguments.run.join("report.html"));
     if !out.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("html") || kind.eq_ignore_ascii_case("htm")) {
@@ -48,12 +43,12 @@ pub fn run(arguments: &ReportArguments, output: &Output) -> Result<()> {
         bail!("--images {}: there is no such file or folder; give a .npy, a folder or a picture", given.display());
     }
     let files = RunFiles::read(&arguments.run)?;
-    prepare_output(&out)?;
-    interrupt::watch(output.clone())?;
+    session.prepare([&*out])?;
+    session.watch_interrupts()?;
     let data = open_data(&files);
     let figures = match arguments.no_figures {
         true => None,
-        false => Some(figures::make(arguments, &files, data.as_ref(), output)?),
+        false => Some(figures::make(arguments, &files, data.as_ref(), session)?),
     };
     let (html, names) = page(&files, data.as_ref().ok(), figures.as_ref());
     write(&out, &html)?;
@@ -75,7 +70,7 @@ pub fn run(arguments: &ReportArguments, output: &Output) -> Result<()> {
         out.display(),
         html.len() as f64 / 1e6
     );
-    output.result(&object, &text)
+    session.output().result(&object, &text)
 }
 
 /// The page of a run folder without what its net would have to draw.

@@ -1,39 +1,113 @@
 //! Run `srm sample`: draw keyed chains from trained weights and write them as grid, array, folder or strip.
 
-use std::{ops::Range, path::Path, time::Instant};
+use std::{fmt, path::Path, time::Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use ndarray::Array4;
-use serde_json::json;
-use srm_config::{Config, Init};
-use srm_data::{ImageSet, nearest, sha256_of_file, write_grid, write_npy, write_pngs};
-use srm_langevin::{Chains, Observer, Path as States, Sampler, Spread};
+use serde::Serialize;
+use srm_data::{ImageSet, nearest, write_grid, write_npy, write_pngs};
+use srm_langevin::{Chains, Observer, Path as States};
 use srm_terminal::ProgressBar;
-use srm_train::{Team, gather_images, rows, to_bytes};
 use tch::Tensor;
 
 use crate::{
-    animation::{self, square, write_rows},
-    arguments::SampleArguments,
-    failure::{Failure, usage},
-    images::prepare_output,
-    machine::Machine,
-    neighbours::with_neighbours,
-    output::Output,
-    ranks, shared,
-    shown::Shown,
-    status, weights,
+    flags::SampleFlags,
+    model::{Model, shared},
+    pictures::{FRAMES, PADDING, animation, square, with_neighbours, write_rows},
+    session::{Failure, Session, Shown, status, usage},
 };
 
 /// Chains of a strip.
 const STRIP_ROWS: usize = 8;
 /// Steps between two states of a strip are a tenth of the chain: 11 states.
 const STRIP_PARTS: usize = 10;
-/// Chains of an animation, and the most frames it has besides the last.
+/// Chains of an animation.
 const MOVING: usize = 64;
-const FRAMES: usize = 50;
-/// Pixels between two images.
-const PADDING: usize = 2;
+
+/// Draw samples, write them, and print what was done.
+///
+/// # Errors
+/// Bad usage, weights that cannot be used, chains that blow up, outputs that cannot be written.
+pub fn run(flags: &SampleFlags, session: &Session) -> Result<()> {
+    let form = Form::of(flags)?;
+    let probe = if form == Form::Folder { flags.out.join("0.png") } else { flags.out.clone() };
+    session.prepare(
+        [Some(&probe), flags.chain.as_ref(), flags.animate.as_ref()].into_iter().flatten().map(|path| &**path),
+    )?;
+    let model = Model::open(&flags.weights, &flags.model, session)?;
+    model.mention_start();
+    let set = flags.nearest.as_deref().map(|path| open_like(path, &model)).transpose()?;
+    let count = flags.count as usize;
+    model.check_chains(count, "--count")?;
+
+    let _guard = tch::no_grad_guard();
+    let begun = Instant::now();
+    let drawn = draw(flags, &model, session)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    session.conclude(|| {
+        if let Some(path) = &flags.chain {
+            write_rows(path, &drawn.strip, count.min(STRIP_ROWS))?;
+        }
+        if let Some(path) = &flags.animate {
+            animation::write(path, &drawn.frames, square(count.min(MOVING)))?;
+        }
+        let nearest = write(flags, form, &drawn.samples, set.as_ref())?;
+        Ok(Report {
+            command: "sample",
+            weights: Shown(&model.file),
+            count,
+            seed: flags.seed,
+            steps: model.langevin.steps,
+            device: model.machine.device_name(),
+            threads: model.machine.threads,
+            block: model.block,
+            seconds,
+            out: Shown(&flags.out),
+            shape: drawn.samples.shape().to_vec(),
+            chain: Shown::maybe(&flags.chain),
+            animate: Shown::maybe(&flags.animate),
+            nearest,
+        })
+    })
+}
+
+/// What was done.
+#[derive(Serialize)]
+struct Report<'a> {
+    command: &'static str,
+    weights: Shown<'a>,
+    count: usize,
+    seed: u64,
+    steps: usize,
+    device: String,
+    threads: usize,
+    block: usize,
+    seconds: f64,
+    out: Shown<'a>,
+    /// `[n, h, w, c]`
+    shape: Vec<usize>,
+    chain: Option<Shown<'a>>,
+    animate: Option<Shown<'a>>,
+    nearest: Option<Nearest<'a>>,
+}
+
+/// The images of --nearest that are nearest to the samples.
+#[derive(Serialize)]
+struct Nearest<'a> {
+    data: Shown<'a>,
+    indices: Vec<usize>,
+    distances: Vec<f64>,
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, steps, seed, .. } = self;
+        let (weights, seconds) = (&self.weights, status::duration(self.seconds));
+        writeln!(out, "{count} samples of {weights} ({steps} steps, seed {seed}) in {seconds}")?;
+        write!(out, "pictures  {}", self.out)?;
+        self.chain.map_or(Ok(()), |chain| write!(out, "\nchains    {chain}"))
+    }
+}
 
 /// What --out asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,163 +117,106 @@ enum Form {
     Folder,
 }
 
-/// Draw samples, write them, and print what was done.
-///
-/// # Errors
-/// Bad usage, weights that cannot be used, chains that blow up, outputs that cannot be written.
-pub fn run(arguments: &SampleArguments, team: &dyn Team, output: &Output) -> Result<()> {
-    let form = check(arguments)?;
-    let config = arguments.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
-    let outputs = [Some(&arguments.out), arguments.chain.as_ref(), arguments.animate.as_ref()];
-    for path in outputs.into_iter().flatten().filter(|_| team.rank() == 0) {
-        prepare_output(&if *path == arguments.out && form == Form::Folder {
-            path.join("0.png")
-        } else {
-            path.clone()
-        })?;
-    }
-    let machine = Machine::open(&arguments.compute)?;
-    let file = ranks::agree_on_file(team, || weights::locate(&arguments.weights))?;
-    let loaded = weights::load(&file, &arguments.key, config.as_ref(), arguments.steps, &machine)?;
-    ranks::same(team, "weights", || Ok(sha256_of_file(&loaded.file)?))?;
-    let (net, langevin) = (loaded.net, loaded.langevin);
-    if matches!(langevin.init, Init::Data | Init::Persistent(_)) {
-        tracing::info!("this net was trained with chains from data or a bank; these start from uniform noise");
-    }
-    let energy = net.config().clone();
-    let nearest_of = arguments.nearest.as_deref().filter(|_| team.rank() == 0);
-    let training_set = nearest_of.map(|path| open_like(path, energy.size, energy.channels)).transpose()?;
-    let block = ranks::agree(team, || Ok(machine.block(arguments.block, &langevin)))?;
-    let threads = machine.threads;
-    let count = arguments.count as usize;
-    machine.check_chains(&energy, block, count, "--count")?;
-
-    tch::set_num_threads(1); // the workers do the work
-    let _guard = tch::no_grad_guard();
-    let begun = Instant::now();
-    let sampler = Sampler::new(&net, &langevin, &net.image(), Spread { threads, block });
-    let mine = rows(team, count, block);
-    let bar = output.bar((mine.len().div_ceil(block) * langevin.steps) as u64, "steps");
-    let (strip_every, wants_strip) = (langevin.steps.div_ceil(STRIP_PARTS), arguments.chain.is_some());
-    let (frame_every, wants_frames) = (langevin.steps.div_ceil(FRAMES), arguments.animate.is_some());
-    let seen = bar.clone();
-    let observe = move |first: u64| Watch {
-        bar: seen.clone(),
-        strip: (wants_strip && first < STRIP_ROWS as u64).then(|| States::new(strip_every)),
-        frames: (wants_frames && first < MOVING as u64).then(|| States::new(frame_every)),
-    };
-    let (x, watches) = shared::chains(team, &sampler, &Chains::samples(arguments.seed, count), observe)?;
-    bar.finish_and_clear();
-    let x = x.map_err(|step| Failure::Diverged(divergence(step)))?;
-    let samples = gather_images(team, to_bytes(&x)?)?;
-    let seconds = begun.elapsed().as_secs_f64();
-    let (strip_rows, moving) = (count.min(STRIP_ROWS), count.min(MOVING));
-    let strip = by_state(team, &watches, |watch| watch.strip.as_ref(), (&mine, strip_rows))?;
-    let frames = by_state(team, &watches, |watch| watch.frames.as_ref(), (&mine, moving))?;
-    if team.rank() > 0 {
-        return Ok(());
-    }
-
-    if let Some(path) = &arguments.chain {
-        write_rows(path, &strip, strip_rows, PADDING)?;
-    }
-    if let Some(path) = &arguments.animate {
-        animation::write(path, &frames, square(moving), PADDING)?;
-    }
-    let neighbours = match (&training_set, &arguments.nearest) {
-        (Some(set), Some(data)) => {
-            let found = nearest(set, &samples.view())?;
-            Some((set, data, found))
+impl Form {
+    /// The form of --out, where the flags go together.
+    fn of(flags: &SampleFlags) -> Result<Form> {
+        let form = match extension(&flags.out).as_deref() {
+            Some("png") => Form::Grid,
+            Some("npy") => Form::Array,
+            Some("jpg" | "jpeg" | "gif" | "webp" | "bmp" | "tif" | "tiff" | "npz" | "pt") => {
+                return Err(usage(format!(
+                    "--out {}: this form is not written; take X.png, X.npy or a folder",
+                    flags.out.display()
+                )));
+            }
+            _ => Form::Folder,
+        };
+        if flags.nearest.is_some() && form != Form::Grid {
+            return Err(usage("--nearest makes a grid; give --out X.png"));
         }
-        _ => None,
-    };
-    let columns = arguments.columns.map_or_else(|| square(count), usize::from).min(count);
-    match (form, &neighbours) {
-        (Form::Array, _) => write_npy(&arguments.out, &samples.view())?,
-        (Form::Folder, _) => write_pngs(&arguments.out, &samples.view())?,
-        (Form::Grid, None) => write_grid(&arguments.out, &samples.view(), columns, PADDING)?,
-        (Form::Grid, Some((set, _, found))) => {
-            let rows = with_neighbours(&samples, set, found, columns)?;
-            write_grid(&arguments.out, &rows.view(), columns, PADDING)?;
+        if let Some(chain) = &flags.chain {
+            if extension(chain).as_deref() != Some("png") {
+                return Err(usage(format!("--chain {}: the strip is a picture; give X.png", chain.display())));
+            }
+            if *chain == flags.out {
+                return Err(usage("--chain and --out name the same file; give two names"));
+            }
         }
+        Ok(form)
     }
-
-    let object = json!({
-        "command": "sample", "weights": Shown(&loaded.file), "count": count, "seed": arguments.seed, "steps": langevin.steps,
-        "device": machine.device_name(), "threads": threads, "block": block, "seconds": seconds, "out": Shown(&arguments.out),
-        "shape": samples.shape(), "chain": arguments.chain.as_deref().map(Shown),
-        "animate": arguments.animate.as_deref().map(Shown),
-        "nearest": neighbours.as_ref().map(|(_, data, found)| json!({
-            "data": Shown(data),
-            "indices": found.iter().map(|one| one.index).collect::<Vec<_>>(),
-            "distances": found.iter().map(|one| one.distance).collect::<Vec<_>>(),
-        })),
-    });
-    let mut text = format!(
-        "{count} samples of {} ({} steps, seed {}) in {}\npictures  {}",
-        loaded.file.display(),
-        langevin.steps,
-        arguments.seed,
-        status::duration(seconds),
-        arguments.out.display()
-    );
-    if let Some(chain) = &arguments.chain {
-        text += &format!("\nchains    {}", chain.display());
-    }
-    output.result(&object, &text)
-}
-
-/// The form of --out, where the flags go together.
-fn check(arguments: &SampleArguments) -> Result<Form> {
-    let form = match extension(&arguments.out).as_deref() {
-        Some("png") => Form::Grid,
-        Some("npy") => Form::Array,
-        Some("jpg" | "jpeg" | "gif" | "webp" | "bmp" | "tif" | "tiff" | "npz" | "pt") => {
-            return Err(usage(format!(
-                "--out {}: this form is not written; take X.png, X.npy or a folder",
-                arguments.out.display()
-            )));
-        }
-        _ => Form::Folder,
-    };
-    if arguments.nearest.is_some() && form != Form::Grid {
-        return Err(usage("--nearest makes a grid; give --out X.png"));
-    }
-    if let Some(chain) = &arguments.chain {
-        if extension(chain).as_deref() != Some("png") {
-            return Err(usage(format!("--chain {}: the strip is a picture; give X.png", chain.display())));
-        }
-        if *chain == arguments.out {
-            return Err(usage("--chain and --out name the same file; give two names"));
-        }
-    }
-    Ok(form)
 }
 
 fn extension(path: &Path) -> Option<String> {
     path.extension().map(|extension| extension.to_string_lossy().to_lowercase())
 }
 
-/// Open an image set and refuse one whose images are not `size`×`size`×`channels`.
-fn open_like(path: &Path, size: usize, channels: usize) -> Result<ImageSet> {
+/// Open an image set like the net's images.
+fn open_like(path: &Path, model: &Model) -> Result<ImageSet> {
     let set = ImageSet::open(path).with_context(|| format!("cannot use --nearest {}", path.display()))?;
-    if (set.height(), set.width(), set.channels()) != (size, size, channels) {
-        bail!(
-            "--nearest {}: its images are {}×{}×{}, the net's are {size}×{size}×{channels}; give the set it was trained on",
-            path.display(),
-            set.height(),
-            set.width(),
-            set.channels()
-        );
-    }
+    model.require(&set, &format!("--nearest {}", path.display()))?;
     Ok(set)
 }
 
-fn divergence(step: usize) -> String {
-    format!(
-        "the chains diverged at Langevin step {step}: numbers were no longer finite; take the Langevin settings the weights \
-         were trained with, or an earlier checkpoint"
-    )
+/// Samples u8 `[n, h, w, c]`, and for the strip and the animation the states on the way, `[rows, h, w, c]` each.
+struct Drawn {
+    samples: Array4<u8>,
+    strip: Vec<Array4<u8>>,
+    frames: Vec<Array4<u8>>,
+}
+
+/// Run the chains, all ranks together.
+fn draw(flags: &SampleFlags, model: &Model, session: &Session) -> Result<Drawn> {
+    let (ranks, count, steps) = (&**session.ranks(), flags.count as usize, model.langevin.steps);
+    let (sampler, chains) = (model.sampler(), Chains::samples(flags.seed, count));
+    let mine = srm_train::rows(ranks, count, model.block);
+    let bar = session.bar((mine.len().div_ceil(model.block) * steps) as u64, "steps");
+    let seen = bar.clone();
+    let keeps = |wanted: bool, parts: usize| wanted.then(|| steps.div_ceil(parts));
+    let (strip_every, frame_every) =
+        (keeps(flags.chain.is_some(), STRIP_PARTS), keeps(flags.animate.is_some(), FRAMES));
+    let observe = move |first: u64| Watch {
+        bar: seen.clone(),
+        strip: strip_every.filter(|_| first < STRIP_ROWS as u64).map(States::new),
+        frames: frame_every.filter(|_| first < MOVING as u64).map(States::new),
+    };
+    let (samples, watches) = shared::chains(ranks, &sampler, &chains, observe)?;
+    bar.finish_and_clear();
+    let samples = samples.map_err(|step| {
+        Failure::Diverged(format!(
+            "the chains diverged at Langevin step {step}: numbers were no longer finite; take the Langevin settings the weights \
+             were trained with, or an earlier checkpoint"
+        ))
+    })?;
+    let (own, shape) = ((&chains, model.block), model.shape());
+    let strip = watches.iter().filter_map(|watch| watch.strip.as_ref());
+    let strip = shared::states(ranks, strip, own, count.min(STRIP_ROWS), shape)?;
+    let frames = watches.iter().filter_map(|watch| watch.frames.as_ref());
+    let frames = shared::states(ranks, frames, own, count.min(MOVING), shape)?;
+    Ok(Drawn { samples, strip, frames })
+}
+
+/// Write the samples in the form of --out, below each its nearest image of the set where there is one.
+fn write<'a>(
+    flags: &'a SampleFlags,
+    form: Form,
+    samples: &Array4<u8>,
+    set: Option<&ImageSet>,
+) -> Result<Option<Nearest<'a>>> {
+    let count = samples.dim().0;
+    let columns = flags.columns.map_or_else(|| square(count), usize::from).min(count);
+    match (form, set.zip(flags.nearest.as_ref())) {
+        (Form::Array, _) => write_npy(&flags.out, &samples.view())?,
+        (Form::Folder, _) => write_pngs(&flags.out, &samples.view())?,
+        (Form::Grid, None) => write_grid(&flags.out, &samples.view(), columns, PADDING)?,
+        (Form::Grid, Some((set, data))) => {
+            let found = nearest(set, &samples.view())?;
+            let rows = with_neighbours(samples, set, &found, columns)?;
+            write_grid(&flags.out, &rows.view(), columns, PADDING)?;
+            let (indices, distances) = found.iter().map(|one| (one.index, one.distance)).unzip();
+            return Ok(Some(Nearest { data: Shown(data), indices, distances }));
+        }
+    }
+    Ok(None)
 }
 
 /// Moves the bar, and keeps the states of the chains that the strip and the animation show.
@@ -219,27 +236,4 @@ impl Observer for Watch {
     fn end(&mut self, x: &Tensor) -> srm_langevin::Result<()> {
         [&mut self.strip, &mut self.frames].into_iter().flatten().try_for_each(|states| states.end(x))
     }
-}
-
-/// The states that were kept of the first `count` chains: one array `[count, h, w, c]` a state, noise first; at rank 0. This rank
-/// has run the chains `mine`.
-fn by_state(
-    team: &dyn Team,
-    watches: &[Watch],
-    kept: impl Fn(&Watch) -> Option<&States>,
-    (mine, count): (&Range<usize>, usize),
-) -> Result<Vec<Array4<u8>>> {
-    let kept: Vec<&[Tensor]> = watches.iter().filter_map(|watch| Some(kept(watch)?.states())).collect();
-    // rank 0 runs the first chains, so it has kept some where any rank has
-    let states = ranks::agree(team, || Ok(kept.first().map_or(0, |states| states.len())))?;
-    let own = mine.end.min(count) - mine.start.min(count);
-    let state = |k: usize| {
-        let blocks: Vec<&Tensor> = kept.iter().map(|states| &states[k]).collect();
-        let images = match own {
-            0 => Array4::zeros((0, 0, 0, 0)),
-            own => to_bytes(&Tensor::f_cat(&blocks, 0)?.f_narrow(0, 0, own as i64)?)?,
-        };
-        Ok(gather_images(team, images)?)
-    };
-    (0..states).map(state).collect()
 }

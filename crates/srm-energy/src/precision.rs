@@ -17,6 +17,27 @@ pub enum Precision {
     Bf16,
 }
 
+impl Precision {
+    /// As a command line has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Tf32 => "tf32",
+            Precision::Bf16 => "bf16",
+        }
+    }
+}
+
+impl std::str::FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let all = [Precision::F32, Precision::Tf32, Precision::Bf16];
+        let found = all.into_iter().find(|precision| precision.name() == text);
+        found.ok_or_else(|| "must be f32, tf32 or bf16".to_owned())
+    }
+}
+
 /// A bf16 copy of the weights, made anew when one of them changes.
 #[derive(Default)]
 pub(crate) struct Lowered(RefCell<(Vec<i64>, Vec<Layer>)>);

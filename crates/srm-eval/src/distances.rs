@@ -1,6 +1,7 @@
 //! Compare two sets of features row by row: kernel distance, precision and recall.
 
 use crate::{EvalError, Result, Rows};
+use serde::Serialize;
 use srm_random::{Key, Purpose, permutation};
 use tch::{Kind, Tensor};
 
@@ -8,7 +9,7 @@ use tch::{Kind, Tensor};
 const CHUNK: usize = 512;
 
 /// The kernel distance over random subsets.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct KernelDistance {
     /// Mean of the subsets' unbiased estimates; may be below zero for equal distributions.
     pub mean: f64,
@@ -58,7 +59,7 @@ fn discrepancy(x: &Tensor, y: &Tensor) -> Result<f64> {
 }
 
 /// Shares of images that lie within the other set.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct PrecisionRecall {
     /// Share of the samples within the real images' manifold.
     pub precision: f64,

@@ -1,13 +1,14 @@
 //! Compute the inception score from class logits.
 
 use crate::{EvalError, Result, Rows};
+use serde::Serialize;
 use tch::{Kind, Tensor};
 
 /// Parts of the published score (Salimans et al. 2016).
 pub const SPLITS: usize = 10;
 
 /// Mean and standard deviation of the score over the splits.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct InceptionScore {
     /// Mean over the splits, at least 1.
     pub mean: f64,

@@ -9,6 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 /// How z moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Method {
     /// Gradient descent on dL/dz, with a step that adapts to each image's losses.
     Gradient,
@@ -20,6 +21,7 @@ pub enum Method {
 
 /// Where z may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Latent {
     /// Anywhere.
     Free,
@@ -52,7 +54,26 @@ pub struct ReconstructOptions {
     pub first: usize,
 }
 
+impl Latent {
+    /// As a command line has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Latent::Free => "free",
+            Latent::Support => "support",
+        }
+    }
+}
+
 impl Method {
+    /// As a command line has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Gradient => "gradient",
+            Method::Residual => "residual",
+            Method::Adam => "adam",
+        }
+    }
+
     /// The method that reached the smallest errors, see [`Method::default_step`].
     pub fn best_for(net_has_curvature: bool) -> Self {
         if net_has_curvature { Method::Residual } else { Method::Adam }

@@ -37,6 +37,7 @@
 
 mod adam;
 mod bank;
+mod bytes;
 mod checkpoint;
 mod ema;
 mod environment;
@@ -66,6 +67,7 @@ mod weights;
 
 pub use adam::Adam;
 pub use bank::Bank;
+pub use bytes::{to_bytes, to_tensor};
 pub use ema::Ema;
 pub use environment::Environment;
 pub use error::TrainError;
@@ -83,7 +85,7 @@ pub use spectral::Spectral;
 pub use state::{Due, State};
 pub use store::{MemoryStore, Snapshot, Store, Why};
 pub use team::{Alone, Team, gather_images, gather_numbers, part, rows};
-pub use trainer::{GRID_COUNT, GRID_SEED, Trainer, to_bytes};
+pub use trainer::{GRID_COUNT, GRID_SEED, Trainer};
 pub use update::Step;
 pub use watch::{Reason, Watch};
 

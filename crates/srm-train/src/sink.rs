@@ -90,3 +90,32 @@ impl<A: Sink, B: Sink> Sink for (A, B) {
         self.1.rolled_back(rollback)
     }
 }
+
+/// A sink where there is one.
+impl<S: Sink> Sink for Option<S> {
+    fn record(&mut self, record: &StepRecord, details: &Details) -> Result<()> {
+        self.as_mut().map_or(Ok(()), |sink| sink.record(record, details))
+    }
+
+    fn progress(&mut self, update: u64, updates: u64) {
+        if let Some(sink) = self {
+            sink.progress(update, updates);
+        }
+    }
+
+    fn samples(&mut self, update: u64, x: &Tensor) -> Result<()> {
+        self.as_mut().map_or(Ok(()), |sink| sink.samples(update, x))
+    }
+
+    fn score(&mut self, record: &ScoreRecord) -> Result<()> {
+        self.as_mut().map_or(Ok(()), |sink| sink.score(record))
+    }
+
+    fn trouble(&mut self, trouble: &Trouble) -> Result<()> {
+        self.as_mut().map_or(Ok(()), |sink| sink.trouble(trouble))
+    }
+
+    fn rolled_back(&mut self, rollback: &Rollback) -> Result<()> {
+        self.as_mut().map_or(Ok(()), |sink| sink.rolled_back(rollback))
+    }
+}

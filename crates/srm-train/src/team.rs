@@ -73,6 +73,33 @@ impl Team for Alone {
     }
 }
 
+/// Ranks that several parts of a program hold.
+impl<T: Team + ?Sized> Team for std::rc::Rc<T> {
+    fn rank(&self) -> usize {
+        (**self).rank()
+    }
+
+    fn size(&self) -> usize {
+        (**self).size()
+    }
+
+    fn send(&self, to: usize, bytes: &[u8]) -> Result<()> {
+        (**self).send(to, bytes)
+    }
+
+    fn receive(&self, from: usize) -> Result<Vec<u8>> {
+        (**self).receive(from)
+    }
+
+    fn broadcast(&self, bytes: Vec<u8>) -> Result<Vec<u8>> {
+        (**self).broadcast(bytes)
+    }
+
+    fn all_gather(&self, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>> {
+        (**self).all_gather(bytes)
+    }
+}
+
 /// The blocks that are this rank's, of so many: neighbours, so that they are few whole nodes of the tree. Rank 0, whose progress
 /// is shown, never has fewer than another.
 fn share(team: &dyn Team, blocks: usize) -> Range<usize> {

@@ -4,13 +4,11 @@ use crate::feed::{Data, Feed};
 use crate::team::{self, Alone, Team};
 use crate::weights::Weights;
 use crate::{Bank, Evaluation, Result, Settings, Snapshot, State, exchange};
-use ndarray::Array4;
 use srm_config::Init;
-use srm_data::to_u8;
 use srm_energy::{StateDict, Trainable};
 use srm_langevin::{Chains, Outcome, Sampler, Samples, Spread, Stop};
 use std::time::Instant;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 /// Seed of the sample grids: that of `srm sample --seed 1`.
 pub const GRID_SEED: u64 = 1;
@@ -209,18 +207,4 @@ impl<E: Trainable> Trainer<E> {
     pub fn seconds(&self) -> f64 {
         self.begun.1 + self.begun.0.elapsed().as_secs_f64()
     }
-}
-
-/// Pixels in [-1, 1] as bytes.
-///
-/// # Shapes
-/// `x`: `[n, c, h, w]`; out: u8 `[n, h, w, c]`.
-///
-/// # Errors
-/// [`crate::TrainError::Torch`] where `x` has not four axes.
-pub fn to_bytes(x: &Tensor) -> Result<Array4<u8>> {
-    let (n, c, h, w) = x.size4()?;
-    let planar = x.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?.f_view([-1i64])?;
-    let values = Vec::<f32>::try_from(planar)?;
-    Ok(to_u8(&values, [n, c, h, w].map(|side| side as usize)))
 }

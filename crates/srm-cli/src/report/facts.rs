@@ -5,7 +5,7 @@ use serde_json::Value;
 use srm_config::{Activation, Config, Init};
 
 use super::folder::RunFiles;
-use crate::status;
+use crate::session::status;
 
 /// One line: data, net, K, updates, outcome, time.
 pub fn summary(files: &RunFiles) -> String {

@@ -6,22 +6,21 @@ use anyhow::{Context, Result};
 use ndarray::Array4;
 use srm_config::Config;
 use srm_data::ImageSet;
-use srm_latent::rhos;
+use srm_energy::ConvNet;
+use srm_latent::{Method, Noise, ReconstructOptions, ShortRun, rhos};
 use srm_terminal::ProgressBar;
-use srm_train::{Alone, to_bytes};
+use srm_train::{to_bytes, to_tensor};
 use tch::Tensor;
 
 use super::{folder::RunFiles, pictures::Picture};
 use crate::{
-    animation::in_rows,
-    arguments::{Key, MethodChoice, ModelArguments, NoiseChoice, ReportArguments},
-    failure::{self, Failure},
-    generator::Generator,
+    flags::ReportFlags,
     images::gallery,
-    interrupt,
-    machine::Machine,
-    output::Output,
-    reconstruct::to_tensor,
+    interpolate::{Rows, mean_and_largest},
+    model::{Choice, Model},
+    pictures::in_rows,
+    reconstruct::{mean_and_worst, shares},
+    session::{Failure, Machine, Session, failure, interrupt},
 };
 
 /// Seed of start noise and chain noise: that of the commands where nobody gives one.
@@ -82,45 +81,37 @@ pub struct Reconstructed {
 /// # Errors
 /// A device that is not there, Ctrl-C.
 pub fn make(
-    arguments: &ReportArguments,
+    arguments: &ReportFlags,
     files: &RunFiles,
     data: Result<&ImageSet, &String>,
-    output: &Output,
+    session: &Session,
 ) -> Result<Result<Figures, String>> {
     let Some(checkpoint) = files.checkpoint.clone() else {
         return Ok(Err("Nothing could be drawn: there is no checkpoint that can be used.".to_owned()));
     };
     let machine = Machine::open(&arguments.compute)?;
-    let model = ModelArguments {
-        weights: checkpoint,
-        key: Key::default(),
-        noise: NoiseChoice::Fixed,
-        steps: None,
-        config: None,
-        block: None,
-        checkpoint_every: 1,
-        compute: arguments.compute.clone(),
-    };
-    let generator = match Generator::open(&model, SEED, &Alone) {
-        Ok(generator) => generator,
+    tch::set_num_threads(1); // the workers do the work
+    let model = match Model::load(&checkpoint, &Choice::default(), machine, session) {
+        Ok(model) => model,
         Err(error) => return Ok(Err(format!("Nothing could be drawn: {}.", failure::text(&error)))),
     };
+    let run = model.generator(Noise::Fixed(SEED), 1);
     let _guard = tch::no_grad_guard();
     let (pairs, iterations) = plan(files.config.as_ref().filter(|_| !machine.device.is_cuda()));
     let iterations = arguments.iterations.map_or(iterations, |asked| asked as usize);
-    let every = generator.run.dynamics().steps.div_ceil(STRIP_PARTS);
-    let bar = output.bar((1 + pairs + iterations) as u64, "parts of the figures");
+    let (steps, image) = (model.langevin.steps, model.net.image());
+    let every = steps.div_ceil(STRIP_PARTS);
+    let bar = session.bar((1 + pairs + iterations) as u64, "parts of the figures");
     let said = |error: anyhow::Error| failure::text(&error);
-    let chains = chains(&generator, every).map_err(said);
+    let chains = chains(&run, &image, every).map_err(said);
     bar.inc(1);
-    let interpolation = interpolation(&generator, pairs, &bar).map_err(said);
-    let reconstruction = reconstruction(arguments, &generator, data, iterations, &bar).map_err(said);
+    let interpolation = interpolation(&run, &image, pairs, &bar).map_err(said);
+    let reconstruction = reconstruction(arguments, (&model, &run), data, iterations, &bar).map_err(said);
     bar.finish_and_clear();
     if interrupt::asked() {
         return Err(Failure::Interrupted("interrupted; no report was written".to_owned()).into());
     }
-    let steps = generator.run.dynamics().steps;
-    Ok(Ok(Figures { file: generator.file, steps, every, iterations, chains, interpolation, reconstruction }))
+    Ok(Ok(Figures { file: model.file, steps, every, iterations, chains, interpolation, reconstruction }))
 }
 
 /// Rows and iterations that two cores draw in well under a minute. A step of a chain costs about n² size²; what is dearer
@@ -137,52 +128,38 @@ fn plan(config: Option<&Config>) -> (usize, usize) {
 }
 
 /// The first chains of `srm sample` from noise to image.
-fn chains(generator: &Generator, every: usize) -> Result<Picture> {
+fn chains(run: &ShortRun<ConvNet>, image: &[i64], every: usize) -> Result<Picture> {
     let ids: Vec<u64> = (0..ROWS as u64).collect();
-    let z = generator.run.start(SEED, &ids, &generator.image)?;
-    let states = generator.run.path(&z, &ids, every)?;
+    let z = run.start(SEED, &ids, image)?;
+    let states = run.path(&z, &ids, every)?;
     let states = states.iter().map(to_bytes).collect::<srm_train::Result<Vec<_>>>()?;
     picture(&in_rows(&states, ROWS)?, states.len())
 }
 
 /// The first rows of `srm interpolate`.
-fn interpolation(generator: &Generator, pairs: usize, bar: &ProgressBar) -> Result<Interpolation> {
-    let rhos = rhos(POINTS);
-    let ids: Vec<u64> = (0..2 * pairs as u64).collect();
-    let z = generator.run.start(SEED, &ids, &generator.image)?;
-    let (mut rows, mut distances) = (Vec::new(), Vec::new());
-    for pair in 0..pairs as i64 {
-        if interrupt::asked() {
-            break;
-        }
-        let (z1, z2) = (z.f_get(2 * pair)?, z.f_get(2 * pair + 1)?);
-        let row = generator.run.interpolate(&z1, &z2, &rhos, 2 * pair as u64)?;
-        distances.extend(row.steps);
-        rows.push(row.x);
-        bar.inc(1);
-    }
-    let images = to_bytes(&Tensor::f_cat(&rows, 0)?)?;
-    let mean = distances.iter().sum::<f64>() / distances.len().max(1) as f64;
-    let largest = distances.iter().copied().fold(0.0, f64::max);
-    Ok(Interpolation { picture: picture(&images, POINTS)?, rows: rows.len(), mean, largest })
+fn interpolation(run: &ShortRun<ConvNet>, image: &[i64], pairs: usize, bar: &ProgressBar) -> Result<Interpolation> {
+    let rows = Rows::draw(run, image, SEED, (pairs, &rhos(POINTS)), bar)?;
+    let images = to_bytes(&Tensor::f_cat(&rows.x, 0)?)?;
+    let (mean, largest) = mean_and_largest(&rows.steps);
+    Ok(Interpolation { picture: picture(&images, POINTS)?, rows: rows.x.len(), mean, largest })
 }
 
 /// A few images by the default method of `srm reconstruct`.
 fn reconstruction(
-    arguments: &ReportArguments,
-    generator: &Generator,
+    arguments: &ReportFlags,
+    (model, run): (&Model, &ShortRun<ConvNet>),
     data: Result<&ImageSet, &String>,
     iterations: usize,
     bar: &ProgressBar,
 ) -> Result<Reconstructed> {
-    let images = targets(arguments, generator, data)?;
+    let images = targets(arguments, model, data)?;
     let count = images.dim().0;
-    let target = to_tensor(&images)?.f_to_device(generator.machine.device)?;
-    let method = MethodChoice::default_for(generator.run.has_curvature());
-    let mut keep: Vec<usize> = SHOWN.iter().map(|share| (share * iterations as f64).round() as usize).collect();
-    keep.dedup();
-    let options = method.options(iterations, SEED, keep);
-    let found = generator.run.reconstruct(&target, None, &options, &mut |_| {
+    let target = to_tensor(&images)?.f_to_device(model.machine.device)?;
+    let options = ReconstructOptions {
+        keep: shares(&SHOWN, iterations),
+        ..ReconstructOptions::new(Method::best_for(run.has_curvature()), iterations, SEED)
+    };
+    let found = run.reconstruct(&target, None, &options, &mut |_| {
         bar.inc(1);
         !interrupt::asked()
     })?;
@@ -191,21 +168,22 @@ fn reconstruction(
         columns.push(to_bytes(state)?);
     }
     columns.extend([to_bytes(&found.x)?, images]);
+    let (mean, worst) = mean_and_worst(&found);
     Ok(Reconstructed {
         picture: picture(&in_rows(&columns, count)?, columns.len())?,
         count,
         given: arguments.images.clone(),
-        method: method.name(),
+        method: options.method.name(),
         step: options.step,
         shown: found.kept.iter().map(|(iteration, _)| *iteration).collect(),
-        mean: found.mse.iter().sum::<f64>() / count.max(1) as f64,
-        worst: found.mse.iter().copied().fold(0.0, f64::max),
+        mean,
+        worst,
     })
 }
 
 /// The images to reconstruct, u8 `[n, h, w, c]`.
-fn targets(arguments: &ReportArguments, generator: &Generator, data: Result<&ImageSet, &String>) -> Result<Array4<u8>> {
-    let [c, h, w] = generator.image.map(|side| side as usize);
+fn targets(arguments: &ReportFlags, model: &Model, data: Result<&ImageSet, &String>) -> Result<Array4<u8>> {
+    let [h, w, c] = model.shape();
     if let Some(path) = &arguments.images {
         return Ok(gallery(path, h, c, ROWS)?.images);
     }

@@ -1,0 +1,205 @@
+//! Run `srm evaluate`: distances between samples and real images, with everything that moves them.
+
+pub mod features;
+mod report;
+pub mod samples;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use ndarray::Array4;
+use serde_json::Value;
+use srm_config::parse_json;
+use srm_data::sha256_of_file;
+use srm_eval::{FeatureNetwork, SPLITS, inception_score};
+use srm_random::{Key, Purpose, permutation};
+
+use crate::{
+    flags::EvaluateFlags,
+    images::digest,
+    model::{Choice, Model, weights},
+    session::{Failure, Machine, Session, Shown, usage, write_whole},
+};
+use features::{Gathered, Judge, Real, Reference, shape, with_bar};
+use report::{Data, Halves, Inception, Report, Scored};
+use samples::{copies, draw, given, reconstructed};
+
+/// Samples below which a Fréchet distance says little: its bias falls with 1/n (Chong and Forsyth 2020, arXiv 1911.07023).
+const FEW: usize = 10_000;
+
+/// Score samples and print the table.
+///
+/// # Errors
+/// Bad usage, images, weights or a feature network that cannot be used, chains that blow up.
+pub fn run(flags: &EvaluateFlags, session: &Session) -> Result<()> {
+    // a file more in a checkpoint would look like damage, and a hub's folder is not ours
+    let run = flags.weights.as_ref().filter(|path| path.join("checkpoints").is_dir());
+    let file = flags.out.clone().or(run.map(|run| run.join("evaluation.json")));
+    let outputs = [file.as_ref(), flags.save_stats.as_ref(), flags.nearest.as_ref()];
+    session.prepare(outputs.into_iter().flatten().map(|path| &**path))?;
+    let machine = Machine::open(&flags.model.compute)?;
+    let begun = Instant::now();
+    let net = FeatureNetwork::open(&flags.features, machine.device)?;
+    // on a GPU, which one thread drives, libtorch's own threads make the covariances
+    let threads = if machine.device.is_cuda() { flags.model.compute.threads() } else { machine.threads };
+    tch::set_num_threads(threads as i32);
+    session.watch_interrupts()?;
+    let judge = Judge { net: &net, ranks: &**session.ranks() };
+    let side = RealSide::open(flags, &judge, session)?;
+    let mut warnings = Vec::new();
+    if flags.weights.is_some() && flags.count.is_none() && side.reference.count().is_none() {
+        warnings.push(format!(
+            "{} does not say of how many images it is: drawing {FEW} samples (--count N draws another number)",
+            flags.data.display()
+        ));
+        tracing::warn!("{}", warnings[0]);
+    }
+    let told = warnings.len();
+    let self_check = flags.self_check.then(|| halves(flags, &judge, &side, session)).transpose()?.flatten();
+    let candidates = crate::ranks::agree_on_files(judge.ranks, || candidates(flags))?;
+    let mut results = Vec::new();
+    for candidate in &candidates {
+        results.extend(scored(flags, (machine, &judge), &side, candidate, session)?);
+    }
+    session.conclude(|| {
+        let few = results.iter().map(|result| result.count).find(|&count| count < FEW);
+        warnings.extend(few.map(|count| {
+            format!(
+                "{count} samples: a Fréchet distance from fewer than {FEW} is biased upwards; compare only equal counts"
+            )
+        }));
+        let report = Report {
+            command: "evaluate",
+            data: Data::new(Shown(&flags.data), &side.reference, manifest(&flags.data)),
+            features: net.identity(),
+            results,
+            self_check,
+            warnings,
+            seconds: begun.elapsed().as_secs_f64(),
+        };
+        if let Some(path) = &file {
+            write_whole(path, &format!("{:#}\n", serde_json::to_value(&report)?))?;
+        }
+        for warning in &report.warnings[told..] {
+            tracing::warn!("{warning}");
+        }
+        Ok(report)
+    })
+}
+
+/// The real images of a command.
+struct RealSide {
+    reference: Reference,
+    real: Gathered<Real>,
+}
+
+impl RealSide {
+    /// Open the real images, see that they serve what is asked for, and compute their features.
+    fn open(flags: &EvaluateFlags, judge: &Judge<'_>, session: &Session) -> Result<RealSide> {
+        let reference = Reference::open(&flags.data, flags.data_count.map(|count| count as usize), judge.net)?;
+        let asked = [(flags.self_check, "--self-check halves"), (flags.nearest.is_some(), "--nearest shows")];
+        if let Some((_, what)) = asked.into_iter().find(|(asked, _)| *asked && reference.images().is_none()) {
+            return Err(usage(format!(
+                "{what} the real images, and {} holds their statistics alone; give the images as --data",
+                flags.data.display()
+            )));
+        }
+        session.same("images in --data", || reference.fingerprint())?;
+        let real = reference.real(judge, session)?;
+        session.write(|| match &flags.save_stats {
+            Some(path) => Ok(real.here()?.moments.save(path, judge.net.identity())?),
+            None => Ok(()),
+        })?;
+        Ok(RealSide { reference, real })
+    }
+}
+
+/// Distance between two random halves of the real images; where results are written.
+fn halves(flags: &EvaluateFlags, judge: &Judge<'_>, side: &RealSide, session: &Session) -> Result<Option<Halves>> {
+    let images = side.reference.images().context("statistics cannot be halved")?; // refused before
+    let order = permutation(&Key::new(flags.seed, Purpose::DataOrder), images.len());
+    let half = images.len() / 2;
+    let part = |first: usize| {
+        with_bar(session, (half, "images of a half"), |seen| {
+            judge.features(half, shape(images), |i| images.image(order[first + i]), seen)
+        })
+    };
+    let (one, other) = (part(0)?, part(half)?);
+    let (Some(one), Some(other)) = (one.into_inner(), other.get()) else { return Ok(None) };
+    Ok(Some(Halves { count: half, distances: Real::from(one).compare(other, flags.seed)? }))
+}
+
+/// What is scored, one after the other: samples, a weights file, or the checkpoints of a run.
+fn candidates(flags: &EvaluateFlags) -> Result<Vec<PathBuf>> {
+    if let Some(samples) = &flags.samples {
+        return Ok(vec![samples.clone()]);
+    }
+    let Some(path) = &flags.weights else { return Ok(Vec::new()) };
+    weights::checkpoints(path, flags.newest)
+}
+
+/// One line of the table; where results are written.
+fn scored<'a>(
+    flags: &'a EvaluateFlags,
+    (machine, judge): (Machine, &Judge<'_>),
+    side: &RealSide,
+    candidate: &'a Path,
+    session: &Session,
+) -> Result<Option<Scored<'a>>> {
+    let begun = Instant::now();
+    let (choice, images) = (flags.model.choice()?, side.reference.images());
+    let open = |choice: &Choice| Model::load(candidate, choice, machine, session);
+    let model = flags.samples.is_none().then(|| open(&choice)).transpose()?;
+    let samples = match &model {
+        None => given(images, candidate, flags.count)?,
+        Some(model) => drawn(flags, model, side, session)?,
+    };
+    let count = samples.dim().0;
+    let sha256 = model.as_ref().map_or_else(|| Ok(digest(&samples)), |model| sha256_of_file(&model.file))?;
+    session.same("samples or weights", || Ok(sha256.clone()))?;
+    let set = with_bar(session, (count, "samples"), |seen| judge.features_of(&samples, seen))?;
+    let reconstruction = match (&flags.reconstruct, &model) {
+        (Some(path), Some(model)) => Some(reconstructed(model, (path, flags.reconstruct_count as usize), session)?),
+        _ => None,
+    };
+    let (Some(real), Some(set)) = (side.real.get(), set.get()) else { return Ok(None) };
+    let inception = set.logits.as_ref().filter(|_| count >= SPLITS).map(|logits| inception_score(logits, SPLITS));
+    Ok(Some(Scored {
+        samples: model.as_ref().map_or(candidate, |model| &model.file).display().to_string(),
+        sha256,
+        update: model.as_ref().and_then(|model| update_of(&model.file)),
+        seed: model.as_ref().map(|_| flags.seed),
+        steps: model.as_ref().map(|model| model.langevin.steps),
+        count,
+        reconstruction,
+        distances: real.compare(set, flags.seed)?,
+        inception_score: inception.transpose()?.map(|score| Inception { score, splits: SPLITS }),
+        nearest: flags.nearest.as_deref().zip(images).map(|(path, set)| copies(path, &samples, set)).transpose()?,
+        seconds: begun.elapsed().as_secs_f64(),
+    }))
+}
+
+/// The update of a checkpoint, by the name of its folder.
+fn update_of(weights: &Path) -> Option<u64> {
+    weights.parent()?.file_name()?.to_str()?.parse().ok()
+}
+
+/// Samples of a net, as many as are asked for or as there are real images.
+fn drawn(flags: &EvaluateFlags, model: &Model, side: &RealSide, session: &Session) -> Result<Array4<u8>> {
+    let count = flags.count.map_or(side.reference.count().unwrap_or(FEW).clamp(2, FEW), |count| count as usize);
+    model.check_chains(count, "--count")?;
+    let drawn = with_bar(session, (count, "samples drawn"), |seen| {
+        draw(&**session.ranks(), &model.sampler(), (flags.seed, count), seen)
+    })?;
+    drawn.map_err(|step| {
+        let text = format!("the chains of {} blew up at step {step}; nothing was scored", model.file.display());
+        Failure::Diverged(text).into()
+    })
+}
+
+/// The manifest beside an image set, where there is one: crop and filter move every number.
+fn manifest(data: &Path) -> Value {
+    let text = std::fs::read(data.with_extension("json")).ok();
+    text.and_then(|text| parse_json(&text).ok()).unwrap_or(Value::Null)
+}

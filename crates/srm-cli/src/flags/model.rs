@@ -1,0 +1,85 @@
+//! Define the flags that say which net, and how its chains run: one group for every command that opens a net.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use srm_config::Config;
+use srm_latent::Noise;
+
+use super::Compute;
+use crate::model::Choice;
+
+/// Which net of a weights file, and how its chains run.
+#[derive(Debug, Args)]
+pub struct ModelFlags {
+    /// Of a weights file with several nets the one under this name, as the error lists them: ema, state_dict.ebm.
+    #[arg(long, value_name = "NAME", requires = "weights")]
+    pub key: Option<String>,
+    /// Langevin steps K [default: as trained].
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    pub steps: Option<u32>,
+    /// Take the Langevin settings from this config; a .pth file carries none.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Chains that run together as one block [default: as trained; long chains: 4]. Changes rounding.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub block: Option<u16>,
+    #[command(flatten)]
+    pub compute: Compute,
+}
+
+impl ModelFlags {
+    /// What is asked for, the config read.
+    ///
+    /// # Errors
+    /// A config that is not there or not valid.
+    pub fn choice(&self) -> Result<Choice> {
+        let config = self.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
+        let number = |given: u32| given as usize;
+        Ok(Choice {
+            key: self.key.clone(),
+            config,
+            steps: self.steps.map(number),
+            block: self.block.map(u32::from).map(number),
+        })
+    }
+}
+
+/// How a net runs as a generator M(z, u).
+#[derive(Debug, Args)]
+pub struct GeneratorFlags {
+    /// Noise of the chains: none, or that of --seed.
+    #[arg(long, value_enum, default_value = "fixed")]
+    pub noise: NoiseChoice,
+    /// Of the images of a chain keep every S-th for the derivative and compute the others again: less memory, more time.
+    #[arg(long, default_value_t = 1, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    pub checkpoint_every: u32,
+}
+
+/// The value of --noise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NoiseChoice {
+    /// b = 0.
+    Off,
+    /// The noise of `srm sample` with the same --seed.
+    Fixed,
+}
+
+impl NoiseChoice {
+    /// The noise, with the seed of --seed.
+    pub fn seeded(self, seed: u64) -> Noise {
+        match self {
+            NoiseChoice::Off => Noise::Off,
+            NoiseChoice::Fixed => Noise::Fixed(seed),
+        }
+    }
+
+    /// As typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            NoiseChoice::Off => "off",
+            NoiseChoice::Fixed => "fixed",
+        }
+    }
+}

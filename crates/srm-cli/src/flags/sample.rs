@@ -1,0 +1,50 @@
+//! Define the command line of `srm sample`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::ModelFlags;
+
+#[derive(Debug, Args)]
+#[command(after_help = r#"Examples:
+  srm sample --weights runs/fashion32 --out samples.png --chain chain.png
+  srm sample --weights net.pth --config configs/cifar10.json --count 5000 --out samples.npy
+  srm sample --weights last.ckpt --key state_dict.ema --config configs/cifar10.json --out samples.png
+  srm sample --weights runs/celeba32-cpu --out faces.png --nearest data/celeba/celeba_32_center178_train.npy
+  srm sample --weights runs/smoke --count 16 --out samples.png --json
+    {"command":"sample","weights":"runs/smoke/checkpoints/000030/weights.safetensors","count":16,"seed":1,"steps":10,
+     "device":"cpu","threads":2,"block":8,"seconds":0.4,"out":"samples.png","shape":[16,32,32,3],"chain":null,
+     "animate":null,"nearest":null}
+    (one line; with --nearest: {"data":FILE,"indices":[...],"distances":[...]})"#)]
+pub struct SampleFlags {
+    /// Weights: a .safetensors file or one of torch.save, a run folder (then its newest checkpoint), a checkpoint, or a hub's folder.
+    #[arg(long, value_name = "FILE|RUN")]
+    pub weights: PathBuf,
+    /// Images to draw.
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: u32,
+    /// Seed of the noise: image i of a seed is the same whatever --count is.
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub seed: u64,
+    /// X.png: a grid; X.npy: u8 [n, h, w, c]; anything else: a folder of PNG files.
+    #[arg(long, value_name = "X.png|X.npy|DIR")]
+    pub out: PathBuf,
+    /// Write the way from noise to image: a row for each of the first 8 chains, 11 states from left to right.
+    #[arg(long, value_name = "STRIP.png")]
+    pub chain: Option<PathBuf>,
+    /// Write the chains moving from noise to image, the first 64 of them, as an animated PNG.
+    #[arg(long, value_name = "X.png")]
+    pub animate: Option<PathBuf>,
+    /// Show below each sample its nearest image of this set (in pixels); --out must be a .png.
+    #[arg(long, value_name = "DATA.npy")]
+    pub nearest: Option<PathBuf>,
+    /// Columns of the grid [default: as square as possible].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub columns: Option<u16>,
+    #[command(flatten)]
+    pub model: ModelFlags,
+    /// Print one JSON object on stdout and nothing else there.
+    #[arg(long)]
+    pub json: bool,
+}

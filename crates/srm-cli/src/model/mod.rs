@@ -1,0 +1,127 @@
+//! Open a net by one call: which file, how its chains run, where they are computed; the same at every rank.
+
+pub mod shared;
+pub mod weights;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use srm_config::{Config, Init, LangevinConfig};
+use srm_data::{ImageSet, sha256_of_file};
+use srm_energy::ConvNet;
+use srm_langevin::{Sampler, Spread};
+use srm_latent::{Noise, ShortRun, ShortRunOptions};
+
+use crate::{
+    flags::ModelFlags,
+    session::{Machine, Session, interrupt},
+};
+
+/// What is asked of a net, apart from the file.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// Of a file with several nets the one under this name.
+    pub key: Option<String>,
+    /// Where the Langevin settings come from instead of the file; it must describe the same net.
+    pub config: Option<Config>,
+    /// Langevin steps K; `None`: as trained.
+    pub steps: Option<usize>,
+    /// Chains per block; `None`: as trained.
+    pub block: Option<usize>,
+}
+
+/// A net with the settings of its short run, on a machine.
+pub struct Model {
+    /// The weights file.
+    pub file: PathBuf,
+    pub net: ConvNet,
+    pub langevin: LangevinConfig,
+    pub machine: Machine,
+    /// Chains per block.
+    pub block: usize,
+}
+
+impl Model {
+    /// Open the net that flags name.
+    ///
+    /// # Errors
+    /// Bad config, a device that is not there, weights that cannot be used or are not the same at every rank.
+    pub fn open(weights: &Path, flags: &ModelFlags, session: &Session) -> Result<Model> {
+        let (choice, machine) = (flags.choice()?, Machine::open(&flags.compute)?);
+        tch::set_num_threads(1); // the workers do the work
+        Self::load(weights, &choice, machine, session)
+    }
+
+    /// Open a net on a machine that is open.
+    ///
+    /// # Errors
+    /// As in [`Model::open`].
+    pub fn load(weights: &Path, choice: &Choice, machine: Machine, session: &Session) -> Result<Model> {
+        let file = crate::ranks::agree_on_file(&**session.ranks(), || weights::locate(weights))?;
+        let (net, langevin) = weights::load(&file, choice, machine)?;
+        session.same("weights", || Ok(sha256_of_file(&file)?))?;
+        let block = session.agree(|| Ok(machine.block(choice.block, &langevin)))?;
+        Ok(Model { file, net, langevin, machine, block })
+    }
+
+    /// How its chains are spread.
+    pub fn spread(&self) -> Spread {
+        Spread { threads: self.machine.threads, block: self.block }
+    }
+
+    /// Runs its chains; Ctrl-C, where it is watched, ends them.
+    pub fn sampler(&self) -> Sampler<ConvNet> {
+        let mut sampler = self.unstoppable_sampler(&self.langevin);
+        sampler.stop_when(interrupt::stop());
+        sampler
+    }
+
+    /// Runs chains by other settings, for work that asks for Ctrl-C between its parts: what is in hand is not lost.
+    pub fn unstoppable_sampler(&self, langevin: &LangevinConfig) -> Sampler<ConvNet> {
+        Sampler::new(&self.net, langevin, &self.net.image(), self.spread())
+    }
+
+    /// The generator M(z, u); Ctrl-C, where it is watched, ends its chains.
+    pub fn generator(&self, noise: Noise, keep_every: usize) -> ShortRun<ConvNet> {
+        let options = ShortRunOptions { noise, spread: self.spread(), keep_every };
+        let mut run = ShortRun::new(&self.net, &self.langevin, options);
+        run.stop_when(interrupt::stop());
+        run
+    }
+
+    /// `[h, w, c]` of its images.
+    pub fn shape(&self) -> [usize; 3] {
+        let energy = self.net.config();
+        [energy.size, energy.size, energy.channels]
+    }
+
+    /// Refuse images of another shape; `what` names them.
+    ///
+    /// # Errors
+    /// They are of another shape.
+    pub fn require(&self, images: &ImageSet, what: &str) -> Result<()> {
+        let ([h, w, c], [height, width, channels]) =
+            (self.shape(), [images.height(), images.width(), images.channels()]);
+        if [h, w, c] != [height, width, channels] {
+            bail!(
+                "{what}: its images are {height}×{width}×{channels}, the net's are {h}×{w}×{c}; give the set it was trained on"
+            );
+        }
+        Ok(())
+    }
+
+    /// Refuse chains that this machine cannot hold; `flag` asked for their number.
+    ///
+    /// # Errors
+    /// As in [`Machine::check_chains`].
+    pub fn check_chains(&self, count: usize, flag: &str) -> Result<()> {
+        self.machine.check_chains(self.net.config(), self.block, count, flag)
+    }
+
+    /// Say that chains start at p_0 where training's did not.
+    pub fn mention_start(&self) {
+        if matches!(self.langevin.init, Init::Data | Init::Persistent(_)) {
+            tracing::info!("this net was trained with chains from data or a bank; these start from uniform noise");
+        }
+    }
+}

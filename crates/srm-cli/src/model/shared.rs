@@ -1,0 +1,135 @@
+//! Share chains and reconstructions among the ranks, by whole blocks; every rank has the whole result.
+
+use anyhow::Result;
+use ndarray::Array4;
+use srm_energy::ConvNet;
+use srm_langevin::{Chains, LangevinError, Observer, Outcome, Path as States, Sampler, Samples};
+use srm_latent::{Progress, ReconstructOptions, Reconstruction, ShortRun};
+use srm_train::{Team, all_rows, gather_numbers, part, rows, to_bytes};
+use tch::Tensor;
+
+/// What a rank that was asked to stop says in place of a step: earlier than any.
+const STOPPED: f64 = -1.0;
+
+/// Images u8 `[n, h, w, c]`, or the earliest step at which a chain of any rank blew up.
+pub type Drawn = std::result::Result<Array4<u8>, usize>;
+
+/// Run chains: their images, and the observers of this rank's blocks.
+///
+/// # Errors
+/// As in [`Sampler::run`]; a stop at any rank is one at all.
+pub fn chains<O: Observer + Send + 'static>(
+    ranks: &dyn Team,
+    sampler: &Sampler<ConvNet>,
+    chains: &Chains,
+    observe: impl Fn(u64) -> O + Send + Sync + 'static,
+) -> Result<(Drawn, Vec<O>)> {
+    let (found, bad_step) = match sampler.run(&part(ranks, chains, sampler.block()), observe) {
+        Err(LangevinError::Stopped) => (None, STOPPED),
+        found => match found? {
+            (Outcome::Finished(Samples { x }), observers) => (Some((x, observers)), f64::INFINITY),
+            (Outcome::Diverged { step, x }, observers) => (Some((x, observers)), step as f64),
+        },
+    };
+    let bad_step = gather_numbers(ranks, &[bad_step])?.concat().into_iter().fold(f64::INFINITY, f64::min);
+    let (x, observers) = found.filter(|_| bad_step != STOPPED).ok_or(LangevinError::Stopped)?;
+    match bad_step.is_finite() {
+        true => Ok((Err(bad_step as usize), observers)),
+        false => Ok((Ok(all_images(ranks, to_bytes(&x)?)?), observers)),
+    }
+}
+
+/// The images of all ranks, one rank's after the other's.
+///
+/// # Errors
+/// The ranks cannot be reached.
+fn all_images(ranks: &dyn Team, own: Array4<u8>) -> Result<Array4<u8>> {
+    let (_, h, w, c) = own.dim();
+    let bytes = ranks.all_gather(own.into_raw_vec_and_offset().0)?.concat();
+    Ok(Array4::from_shape_vec((bytes.len() / (h * w * c).max(1), h, w, c), bytes)?)
+}
+
+/// The states that this rank's blocks have kept of the first `count` of `chains`: one array `[count, h, w, c]` per state, noise
+/// first, those of all ranks together. `shape`: that of an image, `[h, w, c]`.
+///
+/// # Errors
+/// libtorch refuses, the ranks cannot be reached.
+pub fn states<'a>(
+    ranks: &dyn Team,
+    kept: impl Iterator<Item = &'a States>,
+    (chains, block): (&Chains, usize),
+    count: usize,
+    [h, w, c]: [usize; 3],
+) -> Result<Vec<Array4<u8>>> {
+    let kept: Vec<&[Tensor]> = kept.map(States::states).collect();
+    // the first chains are rank 0's, so it has kept some where any rank has
+    let states = crate::ranks::agree(ranks, || Ok(kept.first().map_or(0, |states| states.len())))?;
+    let mine = part(ranks, chains, block).ids;
+    let own = mine.end.min(count as u64).saturating_sub(mine.start) as i64;
+    let state = |k: usize| {
+        let blocks: Vec<&Tensor> = kept.iter().map(|states| &states[k]).collect();
+        let images = match own {
+            0 => Array4::zeros((0, h, w, c)),
+            own => to_bytes(&Tensor::f_cat(&blocks, 0)?.f_narrow(0, 0, own)?)?,
+        };
+        all_images(ranks, images)
+    };
+    (0..states).map(state).collect()
+}
+
+/// Reconstruct `images`, each rank some whole blocks of them; every rank gets all, with the bits of one process. `seen` hears of
+/// this rank's images.
+///
+/// # Shapes
+/// images and mask: `[n, c, h, w]`.
+///
+/// # Errors
+/// As in [`ShortRun::reconstruct`].
+pub fn reconstruct(
+    ranks: &dyn Team,
+    run: &ShortRun<ConvNet>,
+    block: usize,
+    (images, mask): (&Tensor, Option<&Tensor>),
+    options: &ReconstructOptions,
+    seen: &mut dyn FnMut(&Progress) -> bool,
+) -> Result<Reconstruction> {
+    if ranks.size() == 1 {
+        return Ok(run.reconstruct(images, mask, options, seen)?);
+    }
+    // an image has a row for each of its starts: as many images as fill whole blocks with them
+    let unit = block / greatest_common_divisor(block, options.starts.max(1));
+    let mine = rows(ranks, images.size()[0] as usize, unit);
+    let own_rows = |all: &Tensor| all.f_narrow(0, mine.start as i64, mine.len() as i64);
+    let mask = mask.map(own_rows).transpose()?;
+    let own = ReconstructOptions { first: mine.start, ..options.clone() };
+    let found = run.reconstruct(&own_rows(images)?, mask.as_ref(), &own, seen)?;
+    gathered(ranks, found, options)
+}
+
+/// The parts of all ranks as one. A rank whose images were done early has fewer iterations: its images stay as they are.
+fn gathered(ranks: &dyn Team, part: Reconstruction, options: &ReconstructOptions) -> Result<Reconstruction> {
+    let of_all = |numbers: Vec<f64>| Ok::<_, anyhow::Error>(gather_numbers(ranks, &numbers)?.concat());
+    let iterations = part.errors.first().map_or(0, Vec::len);
+    let longest = of_all(vec![iterations as f64])?.into_iter().fold(0.0, f64::max) as usize;
+    let mut kept = Vec::new();
+    for &t in options.keep.iter().filter(|&&t| t < longest) {
+        let own = part.kept.iter().find(|(at, _)| *at == t).map_or(&part.x, |(_, x)| x);
+        kept.push((t, all_rows(ranks, own)?));
+    }
+    let padded = part.errors.iter().flat_map(|errors| (0..longest).map(|t| errors[t.min(errors.len() - 1)]));
+    let errors = of_all(padded.collect())?.chunks(longest.max(1)).map(<[f64]>::to_vec).collect();
+    let iteration = of_all(part.iteration.iter().map(|&t| t as f64).collect())?;
+    Ok(Reconstruction {
+        x: all_rows(ranks, &part.x)?,
+        z: all_rows(ranks, &part.z)?,
+        mse: of_all(part.mse)?,
+        iteration: iteration.into_iter().map(|t| t as usize).collect(),
+        kept,
+        errors,
+        moved: of_all(part.moved)?,
+    })
+}
+
+fn greatest_common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}

@@ -1,0 +1,166 @@
+//! Find and load the weights that --weights names, with the Langevin settings to run them by.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use srm_config::{EnergyConfig, LangevinConfig};
+use srm_energy::{ConvNet, Trainable, load_weights_at};
+use srm_train::RunFolder;
+use tch::Device;
+
+use super::Choice;
+use crate::session::Machine;
+
+/// Load a weights file with the Langevin settings to run it by. A config, where given, sets them and must describe the same net;
+/// steps win over both.
+///
+/// # Errors
+/// The file is damaged, it belongs to another net, or nothing says how to run its chains.
+pub fn load(file: &Path, choice: &Choice, machine: Machine) -> Result<(ConvNet, LangevinConfig)> {
+    let (net, mut langevin) = load_as_trained(file, choice, machine.device)?;
+    langevin.steps = choice.steps.unwrap_or(langevin.steps);
+    Ok((net.in_precision(machine.precision)?, langevin))
+}
+
+fn load_as_trained(file: &Path, choice: &Choice, device: Device) -> Result<(ConvNet, LangevinConfig)> {
+    let weights = load_weights_at(file, choice.key.as_deref(), device).context("cannot load the weights")?;
+    let Some(config) = &choice.config else {
+        let Some(langevin) = weights.langevin else {
+            bail!(
+                "{} carries no Langevin settings (a .pth file never does); name the config it was trained with, for example \
+                 --config configs/cifar10.json for the published script's",
+                file.display()
+            );
+        };
+        return Ok((weights.net, langevin));
+    };
+    let found = weights.net.config().clone();
+    let has_metadata = weights.langevin.is_some();
+    let asked = &config.energy;
+    let same_shape = (found.size, found.channels, found.features) == (asked.size, asked.channels, asked.features);
+    if !same_shape || (has_metadata && found.activation != asked.activation) {
+        bail!(
+            "{} holds a net of {}, the config asks for {}; take the config it was trained with, or leave --config out",
+            file.display(),
+            shape(&found),
+            shape(asked)
+        );
+    }
+    // a .pth says nothing of its activation: the config does
+    let net = match found.activation == asked.activation {
+        true => weights.net,
+        false => ConvNet::from_tensors(asked, &weights.net.named_parameters(), device)?,
+    };
+    Ok((net, config.langevin.clone()))
+}
+
+fn shape(energy: &EnergyConfig) -> String {
+    format!(
+        "{} px, {} channels, {} features, {}",
+        energy.size,
+        energy.channels,
+        energy.features,
+        serde_json::json!(energy.activation)
+    )
+}
+
+/// The weights that --weights names, to look at one after the other: those of a run folder's checkpoints in order, or, of any
+/// other path and of the newest alone, the path itself.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn checkpoints(path: &Path, newest: bool) -> Result<Vec<PathBuf>> {
+    if newest || !path.is_dir() || path.join("weights.safetensors").is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(checkpoint_folder(path))? {
+        let checkpoint = entry?.path();
+        // the best is one of the others, or was; `latest` may be a link to one
+        let is_name = |name| checkpoint.ends_with(name);
+        if checkpoint.join("weights.safetensors").is_file() && !is_name("best") && !is_name(LATEST) {
+            found.push(checkpoint);
+        }
+    }
+    found.sort();
+    match found.is_empty() {
+        true => Ok(vec![path.to_owned()]), // loading it says what is missing
+        false => Ok(found.iter().map(|checkpoint| RunFolder::weights_of(checkpoint)).collect()),
+    }
+}
+
+/// What names the newest checkpoint in a run folder: a file with its name, in a copy also a link to it.
+const LATEST: &str = "latest";
+/// Weights as a folder of a model hub has them (huggingface_hub and diffusers, `constants.py`).
+const HUB: [&str; 3] = ["model.safetensors", "diffusion_pytorch_model.safetensors", "pytorch_model.bin"];
+/// Endings that weights files have.
+const ENDINGS: [&str; 5] = ["safetensors", "pth", "pt", "ckpt", "bin"];
+
+/// The weights file of a path. Of a file: itself, or what run folders' `latest` points to. Of a folder: a checkpoint's, the
+/// newest checkpoint's of a run folder or of its folder `checkpoints`, that of a model hub's folder, or the only one in it. Of
+/// a checkpoint of ours the averaged weights where it has some.
+///
+/// # Errors
+/// There is none, or several.
+pub fn locate(path: &Path) -> Result<PathBuf> {
+    if path.is_file() {
+        return Ok(pointed_at(path).unwrap_or_else(|| path.to_owned()));
+    }
+    if !path.is_dir() {
+        bail!(
+            "the weights {} do not exist; give a .safetensors or .pth file, a run folder, or a folder with such a file",
+            path.display()
+        );
+    }
+    if path.join("weights.safetensors").is_file() {
+        return Ok(RunFolder::weights_of(path));
+    }
+    if let Some(checkpoint) = RunFolder::newest_checkpoint(path)? {
+        return Ok(RunFolder::weights_of(&checkpoint));
+    }
+    if let Some(file) = HUB.iter().map(|name| path.join(name)).find(|file| file.is_file()) {
+        return Ok(file);
+    }
+    match &weights_files(&checkpoint_folder(path))?[..] {
+        [file] => Ok(file.clone()),
+        [] => bail!(
+            "{} holds no checkpoint and no weights file; give a run folder of `srm train` that has written one, or a \
+             .safetensors or .pth file",
+            path.display()
+        ),
+        several => {
+            let names: Vec<_> = several.iter().take(8).map(|file| file.display().to_string()).collect();
+            bail!("{} holds several weights files; give one of them: {}", path.display(), names.join(", "))
+        }
+    }
+}
+
+/// Where the checkpoints of a run folder lie; of any other folder, itself.
+fn checkpoint_folder(path: &Path) -> PathBuf {
+    let inside = path.join("checkpoints");
+    if inside.is_dir() { inside } else { path.to_owned() }
+}
+
+/// The weights of the checkpoint that a file `latest` names.
+fn pointed_at(file: &Path) -> Option<PathBuf> {
+    if !file.ends_with(LATEST) || file.metadata().ok()?.len() > 64 {
+        return None;
+    }
+    let name = std::fs::read_to_string(file).ok()?;
+    let checkpoint = file.parent()?.join(name.trim());
+    checkpoint.join("weights.safetensors").is_file().then(|| RunFolder::weights_of(&checkpoint))
+}
+
+/// The files in a folder whose endings are those of weights, in order.
+fn weights_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let file = entry?.path();
+        let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        if file.is_file() && ENDINGS.contains(&ending) {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,99 @@
+//! Draw the paper's Figure 1 for Gaussians on the plane.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use srm_data::Chart;
+use srm_eval::moment_matching::PlaneFamily;
+use srm_langevin::{Dynamics, Kernel, Start};
+
+use super::stop_if_asked;
+use crate::{
+    flags::MomentsFlags,
+    session::{Session, Shown, status},
+};
+
+/// c, v₀ and the data's variances, and the run's K, a and ν = √(2a), so that T = 1: chosen by us so that the data, the two
+/// estimates and the curves lie well apart.
+const STIFFNESS: f64 = 4.0;
+const START: f64 = 0.1;
+const DATA: [f64; 2] = [2.2, 0.2];
+const STEPS: usize = 10;
+const GRADIENT_SCALE: f64 = 0.05;
+/// Where learning begins, and its chains an update.
+const FIRST_THETA: f64 = 1.5;
+const CHAINS: usize = 1000;
+
+/// Learn, and draw the figure; the JSON object and the text.
+///
+/// # Errors
+/// The chart cannot be written, Ctrl-C.
+pub fn run(flags: &MomentsFlags, _session: &Session) -> Result<(Value, String)> {
+    let begun = Instant::now();
+    let kernel = Kernel::eq4(2.0 * GRADIENT_SCALE);
+    let steps = flags.model.steps.map_or(STEPS, |steps| steps as usize);
+    let dynamics = Dynamics { kernel, steps, start: Start::Gaussian };
+    let family = PlaneFamily { stiffness: STIFFNESS, start: START, data: DATA, dynamics };
+    let (likely, matching) = (family.maximum_likelihood(), family.moment_matching()?);
+    let (path, learned) = family.learn(FIRST_THETA, u64::from(flags.updates), CHAINS, flags.seed)?;
+    stop_if_asked()?;
+    figure(&family, &path.iter().map(|update| update.variances).collect::<Vec<_>>(), learned, matching)
+        .write(&flags.out.join("figure1.svg"))?;
+    let object = json!({
+        "command": "diagnose moments", "experiment": "toy", "stiffness": STIFFNESS, "start": START, "data": DATA,
+        "steps": steps, "gradient_scale": GRADIENT_SCALE, "noise_std": (2.0 * GRADIENT_SCALE).sqrt(), "chains": CHAINS,
+        "updates": flags.updates, "seed": flags.seed, "first_theta": FIRST_THETA,
+        "maximum_likelihood": { "theta": likely, "variances": family.model(likely) },
+        "moment_matching": { "theta": matching, "variances": family.run(matching) },
+        "learned": { "theta": learned, "variances": family.run(learned) },
+        "path": path, "seconds": begun.elapsed().as_secs_f64(), "out": Shown(&flags.out),
+    });
+    let row = |name: &str, theta: f64, [v1, v2]: [f64; 2]| {
+        format!("{name:<34} {theta:>7.4} {v1:>7.4} {v2:>7.4} {:>8.4}\n", family.moment([v1, v2]))
+    };
+    let text = format!(
+        "{:<34} {:>7} {:>7} {:>7} {:>8}\n{:<34} {:>7} {:>7.4} {:>7.4} {:>8.4}\n{}{}{}figure     {} ({} updates of {CHAINS} chains in {})",
+        "",
+        "theta",
+        "v1",
+        "v2",
+        "E[h]",
+        "data",
+        "",
+        DATA[0],
+        DATA[1],
+        family.moment(DATA),
+        row("maximum likelihood, p", likely, family.model(likely)),
+        row("moment matching, q (root)", matching, family.run(matching)),
+        row("learned by the short run, q", learned, family.run(learned)),
+        flags.out.join("figure1.svg").display(),
+        flags.updates,
+        status::duration(begun.elapsed().as_secs_f64()),
+    );
+    Ok((object, text))
+}
+
+/// The three curves, the data, both estimates and the way of learning.
+fn figure(family: &PlaneFamily, path: &[[f64; 2]], learned: f64, matching: f64) -> Chart {
+    let point = |[v1, v2]: [f64; 2]| (v1, v2);
+    let theta = |i: i32, low: f64, high: f64| low + (high - low) * f64::from(i) / 200.0;
+    let sum = -2.0 * family.moment(family.data);
+    let likely = family.maximum_likelihood();
+    let title = "Figure 1 on the plane: the short run matches the moment, not the likelihood";
+    Chart::new(title, "variance of x1", "variance of x2")
+        .line("Θ: the model p_θ", (0..=200).map(|i| point(family.model(theta(i, 0.42, 12.0)))))
+        .dashed(
+            "Ω: E[h] as the data's",
+            (0..=200).map(|i| {
+                let v1 = theta(i, 0.25, 2.5);
+                (v1, (sum - v1) / family.stiffness)
+            }),
+        )
+        .line("q_θ, the K-step run", (0..=200).map(|i| point(family.run(theta(i, 0.0, family.largest_theta())))))
+        .dots("the chains while θ is learned", path.iter().step_by((path.len() / 40).max(1)).map(|&v| point(v)))
+        .dots("moment matching, the root", [point(family.run(matching))])
+        .dots("learned, over the root", [point(family.run(learned))])
+        .dots("data", [point(family.data)])
+        .dots("maximum likelihood", [point(family.model(likely))])
+}
