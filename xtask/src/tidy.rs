@@ -128,10 +128,19 @@ fn layers(metadata: &serde_json::Value) -> Result<Vec<Fault>> {
 /// The text files that people write: sources, manifests, scripts, configs and pages.
 fn sources(root: &Path) -> Result<Vec<PathBuf>> {
     const KINDS: [&str; 7] = ["rs", "toml", "py", "json", "md", "sh", "yml"];
-    const TOP: [&str; 6] =
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "Cargo.toml", ".ci/run", ".cargo/config.toml"];
+    const TOP: [&str; 9] = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        ".editorconfig",
+        "Cargo.toml",
+        ".ci/run",
+        ".cargo/config.toml",
+    ];
     let mut files = Vec::new();
-    let mut folders: Vec<PathBuf> = ["crates", "xtask", "tests", "scripts", "configs"]
+    let mut folders: Vec<PathBuf> = ["crates", "xtask", "tests", "scripts", "configs", ".github"]
         .iter()
         .map(|name| root.join(name))
         .filter(|path| path.is_dir())
