@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python scripts/make_golden.py crates/srm-energy/fixtures
 
-Needs torch (written with 2.11.0). Written after the published description (arXiv 1904.09770 and the net of DESIGN section
-1), with autograd for f', so that it shares nothing with our closed-form derivatives. For 32 and 64 px, with fresh weights
+Needs torch (written with 2.11.0). Written after the published description (arXiv 1904.09770 and the net in ARCHITECTURE.md),
+with autograd for f', so that it shares nothing with our closed-form derivatives. For 32 and 64 px, with fresh weights
 and with those of a short training on procedural images: the state_dict, and for some steps k the state x_k, the noise u_k,
 f(x_k) and x_{k+1} = x_k + f'(x_k) + 0.01 u_k. The noise is rounded to f16 before use, so that its file is small and exact.
 """

@@ -65,7 +65,7 @@ enum Task {
     Test(test::Args),
     /// Format, lints, layout and tests: what a change must pass
     Ci(ci::Args),
-    /// Check the rules of STYLE.md: layers, opening sentences, file lengths, printing, unsafe code, configs
+    /// Check the rules of CONTRIBUTING.md: layers, opening sentences, file lengths, printing, unsafe code, configs, pages
     Tidy,
     /// Run the criterion benches in the profile that run and test share
     Bench(bench::Args),

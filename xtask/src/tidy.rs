@@ -1,4 +1,6 @@
-//! Turn the rules of STYLE.md that a program can check into failures with file, line, rule and repair.
+//! Turn the rules of CONTRIBUTING.md that a program can check into failures with file, line, rule and repair.
+
+mod pages;
 
 use crate::workspace;
 use anyhow::{Context, Result, bail};
@@ -68,6 +70,9 @@ pub fn run() -> Result<()> {
             true => faults.extend(rust(&name, &text, &mut unsafe_places)),
             false => faults.extend(white_space(&name, &text)),
         }
+        if name.ends_with(".md") {
+            faults.extend(pages::page(&root, &name, &text));
+        }
         count += 1;
     }
     faults.extend(configs(&root)?);
@@ -123,15 +128,24 @@ fn layers(metadata: &serde_json::Value) -> Result<Vec<Fault>> {
 /// The text files that people write: sources, manifests, scripts, configs and pages.
 fn sources(root: &Path) -> Result<Vec<PathBuf>> {
     const KINDS: [&str; 7] = ["rs", "toml", "py", "json", "md", "sh", "yml"];
+    const TOP: [&str; 9] = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        ".editorconfig",
+        "Cargo.toml",
+        ".ci/run",
+        ".cargo/config.toml",
+    ];
     let mut files = Vec::new();
-    let mut folders: Vec<PathBuf> = ["crates", "xtask", "tests", "scripts", "configs"]
+    let mut folders: Vec<PathBuf> = ["crates", "xtask", "tests", "scripts", "configs", ".github"]
         .iter()
         .map(|name| root.join(name))
         .filter(|path| path.is_dir())
         .collect();
-    for file in ["README.md", "Cargo.toml", ".ci/run", ".cargo/config.toml"] {
-        files.extend(Some(root.join(file)).filter(|path| path.is_file()));
-    }
+    files.extend(TOP.map(|file| root.join(file)).into_iter().filter(|path| path.is_file()));
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
             let path = entry?.path();

@@ -1,7 +1,7 @@
 //! Check f and single Langevin steps against what PyTorch recorded (scripts/make_golden.py), with autograd there.
 //!
 //! Steps are compared teacher-forced, from each recorded x_k: on trained nets rounding flips masks of LeakyReLU and whole
-//! paths part after about ten steps .
+//! paths part after about ten steps (ARCHITECTURE.md, "How numbers are compared").
 
 use crate::{ConvNet, Energy, layer_shapes, read_state_dict};
 use srm_config::{Activation, EnergyConfig};

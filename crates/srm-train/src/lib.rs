@@ -32,7 +32,10 @@
 //! assert_eq!(store.last().map(|snapshot| snapshot.state.update), Some(5));
 //! # Ok::<(), srm_train::TrainError>(())
 //! ```
-
+//!
+#![doc = include_str!("../docs/runs-that-survive.md")]
+//!
+#![doc = include_str!("../docs/several-processes.md")]
 #![deny(missing_docs)]
 
 mod adam;
