@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use srm_data::Chart;
+use srm_report::Chart;
 use srm_eval::moment_matching::PlaneFamily;
 use srm_langevin::{Dynamics, Kernel, Start};
 

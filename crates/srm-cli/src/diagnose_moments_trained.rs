@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use srm_data::{Chart, ImageSet};
+use srm_data::ImageSet;
+use srm_report::Chart;
 use srm_eval::moment_matching::{GroupedMean, LayerMoments, Observed, relative_error};
 use srm_langevin::{ChainKey, Chains, Outcome, Samples};
 

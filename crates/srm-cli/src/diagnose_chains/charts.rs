@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use srm_data::Chart;
+use srm_report::Chart;
 use srm_eval::StepStatistics;
 
 use super::bench::DataNumbers;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde_json::json;
-use srm_data::Chart;
+use srm_report::Chart;
 use srm_eval::{History, Logged, autocorrelation, cross_correlation};
 
 use super::{Found, charts::number};
