@@ -5,9 +5,9 @@ use std::path::Path;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::{
+use crate::{
     facts::number,
-    folder::{self, RunFiles},
+    RunFiles, folder,
     page::Section,
     pictures::{Picture, figure, missing, svg_file},
 };

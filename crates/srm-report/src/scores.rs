@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use serde_json::Value;
-use srm_report::Chart;
 
-use super::{
+use crate::{
+    Chart,
     curves::SIZE,
     facts::{number, thousands},
-    folder::RunFiles,
+    RunFiles,
     page::Section,
     pictures::{chart, figure},
 };
