@@ -14,7 +14,6 @@ use tch::{Cuda, utils};
 
 use crate::{
     images::{self, places},
-    ranks,
     session::{Session, environment, libtorch, shown},
 };
 
@@ -97,7 +96,7 @@ pub fn run(session: &Session) -> Result<()> {
         libtorch: find_libtorch(),
         cuda,
         cpu: find_cpu(),
-        mpi: ranks::library(),
+        mpi: srm_ranks::library(),
         data: find_sets(),
         configs: find_configs(),
     };

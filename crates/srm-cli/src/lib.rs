@@ -1,6 +1,6 @@
 //! Run srm from the command line: parse, run, print the result or the error once, exit with its code.
 //!
-//! The program is a library with one call in `main.rs`, so that srm-fuzz can hand a run folder to `srm report`.
+//! The program is a library with one call in `main.rs`.
 
 #![deny(missing_docs)]
 
@@ -8,14 +8,10 @@ mod chains;
 mod doctor;
 mod evaluate;
 mod flags;
-#[cfg(feature = "mpi")]
-mod heartbeat;
 mod images;
 mod interpolate;
 mod model;
 mod moments;
-#[cfg(feature = "mpi")]
-mod mpi_team;
 mod pictures;
 mod ranks;
 mod reconstruct;
@@ -26,14 +22,12 @@ mod train;
 
 use std::process::ExitCode;
 
-use srm_train::Alone;
+use srm_ranks::SingleProcess;
 
 use crate::{
     flags::{Arguments, Command, Diagnosis},
     session::{Failure, Output, Session, failure, interrupt, libtorch},
 };
-
-pub use report::page_of as report_page;
 
 /// The program: what `main` returns.
 pub fn main() -> ExitCode {
@@ -59,7 +53,7 @@ fn run(command: &Command, output: &Output) -> anyhow::Result<()> {
     };
     let alone = |command: &dyn Fn(&Session) -> anyhow::Result<()>| {
         ranks::refuse()?;
-        command(&Session::new(output, Box::new(Alone)))
+        command(&Session::new(output, Box::new(SingleProcess)))
     };
     match command {
         Command::Train(flags) => shared(Failure::is_outcome, &|session| train::run(flags, session)),

@@ -168,8 +168,8 @@ struct Drawn {
 fn draw(flags: &SampleFlags, model: &Model, session: &Session) -> Result<Drawn> {
     let (ranks, count, steps) = (&**session.ranks(), flags.count as usize, model.langevin.steps);
     let (sampler, chains) = (model.sampler(), Chains::samples(flags.seed, count));
-    let mine = srm_train::rows(ranks, count, model.block);
-    let bar = session.bar((mine.len().div_ceil(model.block) * steps) as u64, "steps");
+    let mine = shared::own(ranks, &chains, model.block);
+    let bar = session.bar((mine.count().div_ceil(model.block) * steps) as u64, "steps");
     let seen = bar.clone();
     let keeps = |wanted: bool, parts: usize| wanted.then(|| steps.div_ceil(parts));
     let (strip_every, frame_every) =

@@ -13,7 +13,7 @@ use srm_eval::{
     FeatureNetwork, FeatureSet, KernelDistance, Moments, Output as Features, PrecisionRecall, batches,
     frechet_distance, kernel_distance, precision_recall,
 };
-use srm_train::{Team, receive_tensor, send_tensor};
+use srm_ranks::Ranks;
 use tch::Tensor;
 
 use crate::{
@@ -199,7 +199,7 @@ pub fn with_bar<T>(
 /// A feature network that the ranks run together.
 pub struct Judge<'a> {
     pub net: &'a FeatureNetwork,
-    pub ranks: &'a dyn Team,
+    pub ranks: &'a dyn Ranks,
 }
 
 impl Judge<'_> {
@@ -224,7 +224,7 @@ impl Judge<'_> {
                 let last = batch.end;
                 let found = run(batch)?;
                 let columns = [Some(&found.features), found.logits.as_ref()].into_iter().flatten().collect::<Vec<_>>();
-                send_tensor(*ranks, 0, &Tensor::f_cat(&columns, 1)?)?;
+                ranks.send_tensor(0, &Tensor::f_cat(&columns, 1)?)?;
                 if !seen(last) {
                     return Ok(None);
                 }
@@ -235,7 +235,7 @@ impl Judge<'_> {
             let rows = batch.len() as i64;
             let owner = owners.next().filter(|&owner| owner > 0);
             let Some(owner) = owner else { return Ok(run(batch)?) };
-            let found = receive_tensor(*ranks, owner)?.f_reshape([rows, -1])?;
+            let found = ranks.receive_tensor(owner)?.f_reshape([rows, -1])?;
             let classes = found.size()[1] - dimension as i64;
             let logits = (classes > 0).then(|| found.f_narrow(1, dimension as i64, classes)).transpose()?;
             Ok(Features { features: found.f_narrow(1, 0, dimension as i64)?, logits })

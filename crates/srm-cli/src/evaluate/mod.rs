@@ -57,7 +57,7 @@ pub fn run(flags: &EvaluateFlags, session: &Session) -> Result<()> {
     }
     let told = warnings.len();
     let self_check = flags.self_check.then(|| halves(flags, &judge, &side, session)).transpose()?.flatten();
-    let candidates = crate::ranks::agree_on_files(judge.ranks, || candidates(flags))?;
+    let candidates = srm_ranks::agree_on_files(judge.ranks, || candidates(flags))?;
     let mut results = Vec::new();
     for candidate in &candidates {
         results.extend(scored(flags, (machine, &judge), &side, candidate, session)?);

@@ -9,7 +9,8 @@ use srm_data::{ImageSet, nearest, write_grid};
 use srm_energy::ConvNet;
 use srm_langevin::{Chains, Sampler};
 use srm_latent::{Method, Noise, ReconstructOptions};
-use srm_train::{Team, to_tensor};
+use srm_ranks::Ranks;
+use srm_train::to_tensor;
 
 use super::features::with_bar;
 use crate::{
@@ -35,7 +36,7 @@ const ITERATIONS: usize = 200;
 /// # Errors
 /// What the chains return.
 pub fn draw(
-    ranks: &dyn Team,
+    ranks: &dyn Ranks,
     sampler: &Sampler<ConvNet>,
     (seed, count): (u64, usize),
     seen: &mut dyn FnMut(usize) -> bool,

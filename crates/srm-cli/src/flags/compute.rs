@@ -2,11 +2,9 @@
 
 use clap::Args;
 use srm_energy::Precision;
+use srm_ranks::neighbours;
 
-use crate::{
-    ranks,
-    session::{DeviceChoice, environment::cores},
-};
+use crate::session::{DeviceChoice, environment::cores};
 
 /// Where and on how many threads to compute.
 #[derive(Clone, Debug, Args)]
@@ -35,7 +33,7 @@ impl Compute {
             }
             return asked.min(most);
         }
-        match ranks::neighbours() {
+        match neighbours() {
             1 => own,
             processes => own.min((cores().unwrap_or(own) / processes).max(1)),
         }

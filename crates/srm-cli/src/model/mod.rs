@@ -57,7 +57,7 @@ impl Model {
     /// # Errors
     /// As in [`Model::open`].
     pub fn load(weights: &Path, choice: &Choice, machine: Machine, session: &Session) -> Result<Model> {
-        let file = crate::ranks::agree_on_file(&**session.ranks(), || weights::locate(weights))?;
+        let file = srm_ranks::agree_on_file(&**session.ranks(), || weights::locate(weights))?;
         let (net, langevin) = weights::load(&file, choice, machine)?;
         session.same("weights", || Ok(sha256_of_file(&file)?))?;
         let block = session.agree(|| Ok(machine.block(choice.block, &langevin)))?;

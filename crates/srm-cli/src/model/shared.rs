@@ -5,7 +5,8 @@ use ndarray::Array4;
 use srm_energy::ConvNet;
 use srm_langevin::{Chains, LangevinError, Observer, Outcome, Path as States, Sampler, Samples};
 use srm_latent::{Progress, ReconstructOptions, Reconstruction, ShortRun};
-use srm_train::{Team, all_rows, gather_numbers, part, rows, to_bytes};
+use srm_ranks::{Ranks, agree};
+use srm_train::to_bytes;
 use tch::Tensor;
 
 /// What a rank that was asked to stop says in place of a step: earlier than any.
@@ -19,34 +20,29 @@ pub type Drawn = std::result::Result<Array4<u8>, usize>;
 /// # Errors
 /// As in [`Sampler::run`]; a stop at any rank is one at all.
 pub fn chains<O: Observer + Send + 'static>(
-    ranks: &dyn Team,
+    ranks: &dyn Ranks,
     sampler: &Sampler<ConvNet>,
     chains: &Chains,
     observe: impl Fn(u64) -> O + Send + Sync + 'static,
 ) -> Result<(Drawn, Vec<O>)> {
-    let (found, bad_step) = match sampler.run(&part(ranks, chains, sampler.block()), observe) {
+    let (found, bad_step) = match sampler.run(&own(ranks, chains, sampler.block()), observe) {
         Err(LangevinError::Stopped) => (None, STOPPED),
         found => match found? {
             (Outcome::Finished(Samples { x }), observers) => (Some((x, observers)), f64::INFINITY),
             (Outcome::Diverged { step, x }, observers) => (Some((x, observers)), step as f64),
         },
     };
-    let bad_step = gather_numbers(ranks, &[bad_step])?.concat().into_iter().fold(f64::INFINITY, f64::min);
+    let bad_step = ranks.gather_numbers(&[bad_step])?.concat().into_iter().fold(f64::INFINITY, f64::min);
     let (x, observers) = found.filter(|_| bad_step != STOPPED).ok_or(LangevinError::Stopped)?;
     match bad_step.is_finite() {
         true => Ok((Err(bad_step as usize), observers)),
-        false => Ok((Ok(all_images(ranks, to_bytes(&x)?)?), observers)),
+        false => Ok((Ok(ranks.gather_images(to_bytes(&x)?)?), observers)),
     }
 }
 
-/// The images of all ranks, one rank's after the other's.
-///
-/// # Errors
-/// The ranks cannot be reached.
-fn all_images(ranks: &dyn Team, own: Array4<u8>) -> Result<Array4<u8>> {
-    let (_, h, w, c) = own.dim();
-    let bytes = ranks.all_gather(own.into_raw_vec_and_offset().0)?.concat();
-    Ok(Array4::from_shape_vec((bytes.len() / (h * w * c).max(1), h, w, c), bytes)?)
+/// The chains that are this rank's: whole blocks.
+pub fn own(ranks: &dyn Ranks, chains: &Chains, block: usize) -> Chains {
+    chains.part(ranks.own_rows(chains.count(), block))
 }
 
 /// The states that this rank's blocks have kept of the first `count` of `chains`: one array `[count, h, w, c]` per state, noise
@@ -55,7 +51,7 @@ fn all_images(ranks: &dyn Team, own: Array4<u8>) -> Result<Array4<u8>> {
 /// # Errors
 /// libtorch refuses, the ranks cannot be reached.
 pub fn states<'a>(
-    ranks: &dyn Team,
+    ranks: &dyn Ranks,
     kept: impl Iterator<Item = &'a States>,
     (chains, block): (&Chains, usize),
     count: usize,
@@ -63,16 +59,16 @@ pub fn states<'a>(
 ) -> Result<Vec<Array4<u8>>> {
     let kept: Vec<&[Tensor]> = kept.map(States::states).collect();
     // the first chains are rank 0's, so it has kept some where any rank has
-    let states = crate::ranks::agree(ranks, || Ok(kept.first().map_or(0, |states| states.len())))?;
-    let mine = part(ranks, chains, block).ids;
-    let own = mine.end.min(count as u64).saturating_sub(mine.start) as i64;
+    let states = agree::<_, anyhow::Error>(ranks, || Ok(kept.first().map_or(0, |states| states.len())))?;
+    let mine = own(ranks, chains, block).ids;
+    let rows = mine.end.min(count as u64).saturating_sub(mine.start) as i64;
     let state = |k: usize| {
         let blocks: Vec<&Tensor> = kept.iter().map(|states| &states[k]).collect();
-        let images = match own {
+        let images = match rows {
             0 => Array4::zeros((0, h, w, c)),
-            own => to_bytes(&Tensor::f_cat(&blocks, 0)?.f_narrow(0, 0, own)?)?,
+            rows => to_bytes(&Tensor::f_cat(&blocks, 0)?.f_narrow(0, 0, rows)?)?,
         };
-        all_images(ranks, images)
+        Ok(ranks.gather_images(images)?)
     };
     (0..states).map(state).collect()
 }
@@ -86,7 +82,7 @@ pub fn states<'a>(
 /// # Errors
 /// As in [`ShortRun::reconstruct`].
 pub fn reconstruct(
-    ranks: &dyn Team,
+    ranks: &dyn Ranks,
     run: &ShortRun<ConvNet>,
     block: usize,
     (images, mask): (&Tensor, Option<&Tensor>),
@@ -98,7 +94,7 @@ pub fn reconstruct(
     }
     // an image has a row for each of its starts: as many images as fill whole blocks with them
     let unit = block / greatest_common_divisor(block, options.starts.max(1));
-    let mine = rows(ranks, images.size()[0] as usize, unit);
+    let mine = ranks.own_rows(images.size()[0] as usize, unit);
     let own_rows = |all: &Tensor| all.f_narrow(0, mine.start as i64, mine.len() as i64);
     let mask = mask.map(own_rows).transpose()?;
     let own = ReconstructOptions { first: mine.start, ..options.clone() };
@@ -107,21 +103,21 @@ pub fn reconstruct(
 }
 
 /// The parts of all ranks as one. A rank whose images were done early has fewer iterations: its images stay as they are.
-fn gathered(ranks: &dyn Team, part: Reconstruction, options: &ReconstructOptions) -> Result<Reconstruction> {
-    let of_all = |numbers: Vec<f64>| Ok::<_, anyhow::Error>(gather_numbers(ranks, &numbers)?.concat());
+fn gathered(ranks: &dyn Ranks, part: Reconstruction, options: &ReconstructOptions) -> Result<Reconstruction> {
+    let of_all = |numbers: Vec<f64>| Ok::<_, anyhow::Error>(ranks.gather_numbers(&numbers)?.concat());
     let iterations = part.errors.first().map_or(0, Vec::len);
     let longest = of_all(vec![iterations as f64])?.into_iter().fold(0.0, f64::max) as usize;
     let mut kept = Vec::new();
     for &t in options.keep.iter().filter(|&&t| t < longest) {
         let own = part.kept.iter().find(|(at, _)| *at == t).map_or(&part.x, |(_, x)| x);
-        kept.push((t, all_rows(ranks, own)?));
+        kept.push((t, ranks.gather_rows(own)?));
     }
     let padded = part.errors.iter().flat_map(|errors| (0..longest).map(|t| errors[t.min(errors.len() - 1)]));
     let errors = of_all(padded.collect())?.chunks(longest.max(1)).map(<[f64]>::to_vec).collect();
     let iteration = of_all(part.iteration.iter().map(|&t| t as f64).collect())?;
     Ok(Reconstruction {
-        x: all_rows(ranks, &part.x)?,
-        z: all_rows(ranks, &part.z)?,
+        x: ranks.gather_rows(&part.x)?,
+        z: ranks.gather_rows(&part.z)?,
         mse: of_all(part.mse)?,
         iteration: iteration.into_iter().map(|t| t as usize).collect(),
         kept,

@@ -6,8 +6,6 @@ use anyhow::{Result, anyhow, bail};
 use srm_energy::libtorch::open_cuda;
 use tch::{Cuda, Device};
 
-use crate::ranks;
-
 const REMEDY: &str = "`cargo xtask setup --cuda` gets it; --device cpu runs without";
 
 /// The value of --device.
@@ -81,7 +79,7 @@ impl DeviceChoice {
 
 /// Of several processes on a machine each takes a GPU of its own.
 fn own_gpu() -> usize {
-    ranks::local_rank() % usize::try_from(Cuda::device_count()).unwrap_or(1).max(1)
+    srm_ranks::local_rank() % usize::try_from(Cuda::device_count()).unwrap_or(1).max(1)
 }
 
 #[cfg(test)]

@@ -19,10 +19,9 @@ use std::{fmt::Display, fs, io::Write, path::Path, rc::Rc};
 use anyhow::{Context, Result, bail};
 use serde::{Serialize, de::DeserializeOwned};
 use srm_files::WholeFile;
+use srm_ranks::Ranks;
 use srm_terminal::ProgressBar;
-use srm_train::Team;
 
-use crate::ranks;
 pub use device::DeviceChoice;
 pub use failure::{Failure, usage};
 pub use machine::Machine;
@@ -32,17 +31,17 @@ pub use shown::Shown;
 /// What a command runs in.
 pub struct Session {
     output: Output,
-    ranks: Rc<dyn Team>,
+    ranks: Rc<dyn Ranks>,
 }
 
 impl Session {
     /// A session of this process among `ranks`.
-    pub fn new(output: &Output, ranks: Box<dyn Team>) -> Session {
+    pub fn new(output: &Output, ranks: Box<dyn Ranks>) -> Session {
         Session { output: output.clone(), ranks: ranks.into() }
     }
 
     /// The ranks, for what shares work: model, scores, training.
-    pub fn ranks(&self) -> &Rc<dyn Team> {
+    pub fn ranks(&self) -> &Rc<dyn Ranks> {
         &self.ranks
     }
 
@@ -61,7 +60,7 @@ impl Session {
     /// # Errors
     /// What the decision returns.
     pub fn agree<T: Serialize + DeserializeOwned>(&self, decide: impl FnOnce() -> Result<T>) -> Result<T> {
-        ranks::agree(&*self.ranks, decide)
+        srm_ranks::agree(&*self.ranks, decide)
     }
 
     /// Check that all ranks have the same of something, named by `what`, as `mine` tells it; one process alone asks nothing.
@@ -69,7 +68,7 @@ impl Session {
     /// # Errors
     /// The ranks differ; what `mine` returns.
     pub fn same(&self, what: &str, mine: impl FnOnce() -> Result<String>) -> Result<()> {
-        ranks::same(&*self.ranks, what, mine)
+        srm_ranks::same(&*self.ranks, what, mine)
     }
 
     /// Write something, once for all ranks.

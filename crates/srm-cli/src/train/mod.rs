@@ -10,6 +10,7 @@ use std::{path::Path, rc::Rc};
 use anyhow::{Context, Result, bail};
 use srm_data::ImageSet;
 use srm_energy::ConvNet;
+use srm_ranks::launched;
 use srm_train::{End, Lock, RunFolder, Trainer, TrainerOptions};
 
 use crate::{
@@ -49,7 +50,7 @@ pub fn run(flags: &TrainFlags, session: &Session) -> Result<()> {
     }
     // one rank keeps the run
     let mut folder = lock.map(|lock| begin(lock, &plan, flags, &fingerprint, &mut trainer)).transpose()?;
-    trainer.join(Box::new(Rc::clone(session.ranks())))?;
+    trainer.set_ranks(Box::new(Rc::clone(session.ranks())))?;
     let (from, updates) = (trainer.state().update, plan.config.train.updates);
     let mut sink = (Progress::new(session.output(), from, updates), folder.clone());
     if from >= updates {
@@ -180,7 +181,7 @@ fn begin(
     fingerprint: &str,
     trainer: &mut Trainer<ConvNet>,
 ) -> Result<RunFolder> {
-    let environment = environment(&plan.machine, plan.block, crate::ranks::launched());
+    let environment = environment(&plan.machine, plan.block, launched());
     if flags.overwrite {
         // not before: now images and settings are known to make a run
         RunFolder::clear(&lock)?;
@@ -202,8 +203,8 @@ fn begin(
             found.differences.join("; ")
         );
     }
-    if found.ranks != crate::ranks::launched() {
-        let (before, now) = (found.ranks, crate::ranks::launched());
+    if found.ranks != launched() {
+        let (before, now) = (found.ranks, launched());
         tracing::info!("processes before: {before}, now: {now}; the run goes on with the same bits");
     }
     trainer.restore(&saved)?;

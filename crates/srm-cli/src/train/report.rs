@@ -59,7 +59,7 @@ impl<'a> Report<'a> {
             device: machine.device_name(),
             precision: machine.precision.name(),
             threads: machine.threads,
-            ranks: trainer.team().size(),
+            ranks: trainer.ranks().size(),
             block: plan.block,
             seconds,
             updates_per_second: made as f64 / seconds.max(1e-9),

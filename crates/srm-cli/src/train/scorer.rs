@@ -7,7 +7,8 @@ use srm_config::{Config, LangevinConfig};
 use srm_energy::ConvNet;
 use srm_eval::FeatureNetwork;
 use srm_langevin::{LangevinError, Sampler, Spread};
-use srm_train::{Evaluation, GRID_SEED, Score, Team, TrainError};
+use srm_ranks::Ranks;
+use srm_train::{Evaluation, GRID_SEED, Score, TrainError};
 
 use crate::{
     evaluate::{
@@ -76,7 +77,7 @@ impl Scorer {
         Ok(())
     }
 
-    fn scored(&self, net: &ConvNet, ranks: &dyn Team) -> Result<Option<Score>> {
+    fn scored(&self, net: &ConvNet, ranks: &dyn Ranks) -> Result<Option<Score>> {
         let mut sampler = Sampler::new(net, &self.langevin, &net.image(), self.spread);
         sampler.stop_when(interrupt::stop());
         let drawn = draw(ranks, &sampler, (GRID_SEED, self.count), &mut |_: usize| true)?;
@@ -105,8 +106,8 @@ impl Scorer {
 }
 
 impl Evaluation<ConvNet> for Scorer {
-    fn score(&mut self, net: &ConvNet, team: &dyn Team) -> srm_train::Result<Option<Score>> {
-        self.scored(net, team).map_err(|error| match failure::is_stop(&*error) {
+    fn score(&mut self, net: &ConvNet, ranks: &dyn Ranks) -> srm_train::Result<Option<Score>> {
+        self.scored(net, ranks).map_err(|error| match failure::is_stop(&*error) {
             true => LangevinError::Stopped.into(),
             false => TrainError::Evaluation { reason: format!("{error:#}") },
         })

@@ -1,0 +1,56 @@
+//! Name what can go wrong with charts and reports.
+
+use std::path::{Path, PathBuf};
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The folder of a run is not there.
+    #[error("the run folder {} {what}; give the folder of a run of `srm train`", path.display())]
+    NoFolder {
+        /// The folder asked for.
+        path: PathBuf,
+        /// What is there instead.
+        what: &'static str,
+    },
+    /// A folder holds no run.
+    #[error(
+        "{} is no run folder: it holds no config.json, metrics.jsonl or history.jsonl; give the folder of a run of `srm train`, \
+         for example runs/demo", path.display()
+    )]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A picture cannot be made.
+    #[error("the picture cannot be made: {source}")]
+    Encode {
+        /// What the encoder said.
+        source: png::EncodingError,
+    },
+    /// A chart cannot be drawn.
+    #[error("cannot draw the chart {title:?}: {reason}")]
+    Chart {
+        /// Its title.
+        title: String,
+        /// What the plotting library said.
+        reason: String,
+    },
+}
+
+impl ReportError {
+    /// For `map_err`: the system's error with the file that it is about.
+    pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> ReportError {
+        let path = path.to_owned();
+        move |source| ReportError::Write { path, source }
+    }
+}
