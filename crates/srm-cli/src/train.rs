@@ -7,7 +7,8 @@ use serde_json::json;
 use srm_config::Config;
 use srm_data::ImageSet;
 use srm_energy::ConvNet;
-use srm_train::{End, Lock, RunFolder, Team, Trainer, TrainerOptions};
+use srm_run::Lock;
+use srm_train::{End, RunFolder, Team, Trainer, TrainerOptions};
 
 use crate::{
     arguments::TrainArguments,

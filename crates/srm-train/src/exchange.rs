@@ -5,7 +5,8 @@
 
 use crate::team::{Team, gather_numbers};
 use crate::tree::PartialSum;
-use crate::{Details, Result, TrainError};
+use crate::{Result, TrainError};
+use srm_run::Details;
 use tch::{Device, Kind, Tensor};
 
 /// What a rank says in place of a step where it has dropped its part of the update: earlier than any step.

@@ -5,10 +5,11 @@
 //! one sum of the weights' gradient ([`crate::exchange`]), so that any number of ranks gives the same bits. Whatever a rank
 //! decides, it decides from numbers that all have. Files are rank 0's.
 
-use crate::{Result, Snapshot, State, TrainError, Trainer, tensor_file};
+use crate::{Result, Snapshot, TrainError, Trainer, tensor_file};
 use ndarray::Array4;
 use srm_energy::{StateDict, Trainable};
 use srm_langevin::Chains;
+use srm_run::State;
 use std::ops::Range;
 
 /// How the ranks of a run talk. srm-cli plugs in MPI.

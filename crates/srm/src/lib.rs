@@ -91,6 +91,7 @@ pub use srm_eval as eval;
 pub use srm_langevin as langevin;
 pub use srm_latent as latent;
 pub use srm_random as random;
+pub use srm_run as run;
 pub use srm_train as train;
 pub use tch;
 
@@ -108,6 +109,7 @@ pub mod prelude {
         Start, Stop, Workers, short_run, start,
     };
     pub use srm_latent::{Latent, Method, Noise, ReconstructOptions, ShortRun, ShortRunOptions, mix, rhos};
-    pub use srm_train::{Data, Details, End, MemoryStore, Settings, Sink, StepRecord, Store, Trainer, to_bytes};
+    pub use srm_run::{Details, Run, StepRecord};
+    pub use srm_train::{Data, End, MemoryStore, RunFolder, Settings, Sink, Store, Trainer, to_bytes};
     pub use tch::{Device, Kind, Tensor};
 }

@@ -1,9 +1,10 @@
 //! Check that any number of ranks gives the bits of one, here with threads for ranks.
 
 use super::{Memory, RunIn, Trainer, config, create, images, options, stop_after};
-use crate::{End, Environment, Lock, Result, RunFolder, StepRecord, Team, TrainError};
+use crate::{End, Result, RunFolder, Team, TrainError};
 use srm_config::Config;
 use srm_langevin::Stop;
+use srm_run::{Environment, Lock, StepRecord};
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, mpsc};
 use std::time::Instant;
