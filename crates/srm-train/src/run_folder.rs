@@ -1,7 +1,8 @@
 //! Keep a run on disk: what [`srm_run`] writes of it, and the tensors and samples that only this crate knows.
 
-use crate::{Result, Snapshot, TrainError, snapshot_file};
+use crate::{Result, Settings, Snapshot, TrainError, snapshot_file};
 use samples::Shown;
+use serde_json::Value;
 use srm_config::{Change, Config, LangevinConfig};
 use srm_run::{About, Environment, Lock, Resumable, RunWriter, StepRecord};
 use std::cell::RefCell;
@@ -18,6 +19,9 @@ const MOST_LATE: usize = 8;
 const EVIDENCE: usize = 20;
 
 /// The folder of one run: its sink and its store. Copies are of one and the same, so that a run can be given both.
+///
+/// [`RunFolder::open`] is for a net of the user's own, with settings made by hand; [`RunFolder::create`] and
+/// [`RunFolder::resume`] are for the run of a config.
 #[derive(Clone)]
 pub struct RunFolder(Rc<RefCell<Files>>);
 
@@ -79,6 +83,50 @@ impl RunFolder {
     pub fn resume(lock: Lock, config: &Config, environment: Environment, fingerprint: &str) -> Result<(Self, Found)> {
         let about = About::of(config, environment, fingerprint);
         Self::go_on(lock, about, Some(config.langevin.clone()))
+    }
+
+    /// Begin a run of any net in `folder`, or go on with the one that is there: put the snapshot into the trainer
+    /// ([`crate::Trainer::restore`]), then run it with this folder as sink and store. `description` is what `config.json` and
+    /// every checkpoint say of the run, null where there is nothing to say; one that has changed is warned about.
+    ///
+    /// ```
+    /// # use srm_energy::{Autograd, fresh_weights};
+    /// # use srm_langevin::{Dynamics, Kernel, Spread, Start, Stop};
+    /// # use srm_train::{End, RunFolder, Settings, Trainer};
+    /// # use tch::{Device, Kind, Tensor};
+    /// # let points = Tensor::rand([100, 2], (Kind::Float, Device::Cpu));
+    /// # let net = Autograd::new(fresh_weights(1, &[("a", &[1, 2])])?, |w, x| {
+    /// #     x.linear(&w["a.weight"], Some(&w["a.bias"])).sin()
+    /// # })?;
+    /// # let dynamics = Dynamics { kernel: Kernel::eq4(0.01), steps: 10, start: Start::Uniform };
+    /// # let folder = std::env::temp_dir().join(format!("srm-own-run-{}", std::process::id()));
+    /// let settings = Settings::new(dynamics, 5, 16, 1e-3);
+    /// let about = serde_json::json!({ "net": "one sine", "data": "noise" });
+    /// let (mut run, saved) = RunFolder::open(&folder, &settings, about)?;
+    /// let mut trainer = Trainer::new(net, points, settings, Spread { threads: 2, block: 8 })?;
+    /// if let Some(saved) = saved {
+    ///     trainer.restore(&saved)?; // a process before this one was killed, or stopped
+    /// }
+    /// assert_eq!(trainer.run(&mut run.clone(), &mut run, &Stop::default())?, End::Finished);
+    /// assert!(folder.join("checkpoints/000005/weights.safetensors").is_file());
+    /// # drop(run);
+    /// # std::fs::remove_dir_all(&folder).unwrap();
+    /// # Ok::<(), srm_train::TrainError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TrainError::Run`] where another process works in the folder, all checkpoints are damaged, or files cannot be read or
+    /// written; what the tensors' files return.
+    pub fn open(folder: &Path, settings: &Settings, description: Value) -> Result<(Self, Option<Snapshot>)> {
+        let (lock, about) = (Lock::take(folder)?, settings.about(description));
+        if !srm_run::is_used(folder) {
+            return Ok((Self::new(RunWriter::create(lock, about)?, None), None));
+        }
+        let (run, found) = Self::go_on(lock, about, None)?;
+        if !found.differences.is_empty() {
+            tracing::warn!("{}: not as it was: {}", folder.display(), found.differences.join("; "));
+        }
+        Ok((run, found.saved))
     }
 
     fn go_on(lock: Lock, about: About, langevin: Option<LangevinConfig>) -> Result<(Self, Found)> {

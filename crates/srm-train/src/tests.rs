@@ -2,6 +2,7 @@
 
 mod earlier;
 mod own_nets;
+mod own_run;
 mod scores;
 mod stabilisers;
 mod stops;
