@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use preset::{Preset, Sweep};
 use serde_json::{Value, json};
 use srm_files::write_whole;
+use srm_run::Metrics;
 use std::{
     fs,
     io::Write,
@@ -121,11 +122,10 @@ fn measure(srm: &Path, preset: &Preset, run: &Path, settings: &[String]) -> Resu
     }))
 }
 
-/// r, the mean ‖f'‖ along the chains: the median over the last tenth of a run's log.
+/// r, the mean ‖f'‖ along the chains: the median over the last tenth of a run's logged updates. What a rollback took back is
+/// none of them.
 fn late_gradient(metrics: &Path) -> Option<f64> {
-    let text = fs::read_to_string(metrics).ok()?;
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let all: Vec<f64> = lines.filter_map(|line| line["chain_grad_norm"].as_f64()).collect();
+    let all: Vec<f64> = Metrics::read(metrics).ok()?.kept().map(|step| step.chain_grad_norm).collect();
     let mut late = all[all.len() - all.len().div_ceil(10)..].to_vec();
     late.sort_by(f64::total_cmp);
     late.get(late.len() / 2).copied()
@@ -175,10 +175,16 @@ mod tests {
     fn the_late_gradient_is_the_median_of_the_last_tenth() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("metrics.jsonl");
-        let lines = (0..30)
-            .map(|i| format!("{{\"update\":{i},\"chain_grad_norm\":{}}}\n", if i == 29 { 1e9 } else { f64::from(i) }));
-        fs::write(&file, lines.collect::<String>() + "{\"event\":\"rollback\"}\n{\"upd").unwrap();
-        assert_eq!(late_gradient(&file), Some(28.0));
+        let line = |update: usize, attempt: u32, r: f64| {
+            format!("{{\"update\":{update},\"gap\":0,\"chain_grad_norm\":{r},\"attempt\":{attempt}}}\n")
+        };
+        let lines: String = (1..=30).map(|i| line(i, 0, if i == 30 { 1e9 } else { i as f64 })).collect();
+        fs::write(&file, lines.clone() + "{\"upd").unwrap();
+        assert_eq!(late_gradient(&file), Some(29.0));
+        // back to update 20: 10 updates that blew up do not count, the two after them do
+        let rollback = "{\"event\":\"rollback\",\"update\":31,\"to\":20,\"attempt\":1}\n";
+        fs::write(&file, lines + rollback + &line(21, 1, 5.0) + &line(22, 1, 6.0)).unwrap();
+        assert_eq!(late_gradient(&file), Some(6.0));
         assert_eq!(late_gradient(&folder.path().join("none")), None);
     }
 

@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("srm-config", &[]),
     ("srm-terminal", &[]),
     ("srm-files", &[]),
+    ("srm-run", &["srm-config", "srm-files"]),
     ("srm-data", &["srm-random", "srm-files"]),
     ("srm-report", &["srm-config", "srm-terminal", "srm-files", "srm-data"]),
     ("srm-energy", &["srm-build", "srm-random", "srm-config", "srm-files"]),
@@ -23,14 +24,27 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("srm-ranks", &["srm-build", "srm-random"]),
     (
         "srm-train",
-        &["srm-build", "srm-random", "srm-config", "srm-files", "srm-data", "srm-ranks", "srm-energy", "srm-langevin"],
+        &[
+            "srm-build",
+            "srm-random",
+            "srm-config",
+            "srm-files",
+            "srm-run",
+            "srm-data",
+            "srm-ranks",
+            "srm-energy",
+            "srm-langevin",
+        ],
     ),
     ("srm-latent", &["srm-build", "srm-random", "srm-config", "srm-energy", "srm-langevin"]),
-    ("srm-eval", &["srm-build", "srm-random", "srm-config", "srm-files", "srm-data", "srm-energy", "srm-langevin"]),
+    (
+        "srm-eval",
+        &["srm-build", "srm-random", "srm-config", "srm-files", "srm-run", "srm-data", "srm-energy", "srm-langevin"],
+    ),
     ("srm", ALL),
     ("srm-cli", ALL),
     ("srm-fuzz", ALL),
-    ("xtask", &["srm-build", "srm-config", "srm-files", "srm-data", "srm-terminal"]),
+    ("xtask", &["srm-build", "srm-config", "srm-files", "srm-run", "srm-data", "srm-terminal"]),
 ];
 /// What stands at the top may use whatever is below.
 const ALL: &[&str] = &[
@@ -39,6 +53,7 @@ const ALL: &[&str] = &[
     "srm-config",
     "srm-terminal",
     "srm-files",
+    "srm-run",
     "srm-data",
     "srm-report",
     "srm-ranks",
@@ -123,7 +138,7 @@ fn layers(metadata: &serde_json::Value) -> Result<Vec<Fault>> {
                 );
                 faults.push(Fault {
                     place: place.clone(),
-                    rule: "build, random, config, terminal, files <- data | energy <- langevin <- train | latent | eval <- cli",
+                    rule: "build, random, config, terminal, files <- run | data | energy <- langevin <- train | latent | eval <- cli",
                     repair,
                 });
             }

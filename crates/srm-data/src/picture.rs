@@ -2,8 +2,8 @@
 
 use crate::DataError;
 use image::{ExtendedColorType, ImageFormat};
-use ndarray::{Array3, Array4, ArrayView3, ArrayView4, Axis, s};
-use ndarray_npy::{WriteNpyError, WriteNpyExt};
+use ndarray::{Array3, Array4, ArrayView, ArrayView3, ArrayView4, Axis, Dimension, s};
+use ndarray_npy::{WritableElement, WriteNpyError, WriteNpyExt};
 use rayon::prelude::*;
 use srm_files::{remove_leftovers, write_whole};
 use std::fs;
@@ -26,12 +26,16 @@ pub fn to_u8(planar: &[f32], [b, c, h, w]: [usize; 4]) -> Array4<u8> {
     })
 }
 
-/// Write u8 `[n, h, w, c]` as `.npy`.
+/// Write an array as `.npy`: images u8 `[n, h, w, c]`, points f32 `[n, d]`, ….
 ///
 /// # Errors
 /// [`DataError::Io`].
-pub fn write_npy(path: &Path, images: &ArrayView4<'_, u8>) -> Result<(), DataError> {
-    write_whole(path, |file| images.write_npy(file).map_err(npy_error)).map_err(DataError::io("write", path))
+pub fn write_npy<A, D>(path: &Path, array: &ArrayView<'_, A, D>) -> Result<(), DataError>
+where
+    A: WritableElement,
+    D: Dimension,
+{
+    write_whole(path, |file| array.write_npy(file).map_err(npy_error)).map_err(DataError::io("write", path))
 }
 
 /// Write a PNG of all images in rows of `columns`, with `padding` black pixels around each.

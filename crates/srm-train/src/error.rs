@@ -39,6 +39,9 @@ pub enum TrainError {
     /// The images or a picture failed.
     #[error(transparent)]
     Data(#[from] srm_data::DataError),
+    /// The run folder failed.
+    #[error(transparent)]
+    Run(#[from] srm_run::RunError),
     /// An error of a sink, a store or an evaluation of the user's own.
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
@@ -78,56 +81,13 @@ pub enum TrainError {
         /// The shape that it must have.
         shape: Vec<i64>,
     },
-    /// A run cannot go on with other settings.
-    #[error("{change} cannot change in a run that goes on: {why}")]
-    CannotChange {
-        /// The setting, before and after.
-        change: String,
-        /// Why not, and what can be done.
-        why: &'static str,
-    },
-    /// No checkpoint is whole.
-    #[error(
-        "none of the checkpoints in {} is whole, the newest because {reason}; copy the folder back from where it came, or \
-         begin anew with --overwrite", path.display()
-    )]
-    AllDamaged {
-        /// The folder.
-        path: PathBuf,
-        /// What is wrong with the newest.
-        reason: String,
-    },
-    /// `state.json` makes no sense.
-    #[error("{}: {reason}; resume with the version of srm that wrote it, or start anew with --overwrite", path.display())]
-    StateFile {
-        /// The file.
-        path: PathBuf,
-        /// What was found.
-        reason: String,
-    },
-    /// Another process works in the run folder.
-    #[error("the run folder {} is in use by {}; wait for its end, or choose another with --run DIR", path.display(), if holder.is_empty() { "another process" } else { holder })]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-        /// Who, as far as is known.
-        holder: String,
-    },
-    /// A file cannot be read or written.
-    #[error("{}: {source}; check that the folder exists, is writable and has space", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
 }
 
 impl TrainError {
     /// Whether a file could not be written or read, as on a full disk: something that may pass.
     pub fn is_write_failure(&self) -> bool {
         match self {
-            TrainError::Io { .. } => true,
+            TrainError::Run(error) => error.is_write_failure(),
             TrainError::Data(error) => {
                 matches!(error, srm_data::DataError::Io { .. } | srm_data::DataError::Picture { .. })
             }
@@ -139,11 +99,5 @@ impl TrainError {
     /// Whether somebody asked to stop, which is no failure.
     pub fn is_stop(&self) -> bool {
         matches!(self, TrainError::Langevin(srm_langevin::LangevinError::Stopped))
-    }
-
-    /// For `map_err`: the system's error with the file that it is about.
-    pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> TrainError {
-        let path = path.to_owned();
-        move |source| TrainError::Io { path, source }
     }
 }

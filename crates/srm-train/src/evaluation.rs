@@ -1,9 +1,9 @@
 //! Score the weights of a run while it trains, and remember the best.
 
-use crate::{Due, Result, Sink, Store, Trainer, Why};
-use serde::{Deserialize, Serialize};
+use crate::{Result, Sink, Store, Trainer, Why};
 use srm_energy::Trainable;
 use srm_ranks::Ranks;
+use srm_run::{Best, Due, ScoreRecord};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -29,41 +29,6 @@ pub struct Score {
     pub details: BTreeMap<String, f64>,
     /// Samples it was made from.
     pub count: usize,
-}
-
-/// A score in the history of a run: one line of `scores.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ScoreRecord {
-    /// The update whose weights were scored.
-    pub update: u64,
-    /// What was measured.
-    pub name: String,
-    /// The less, the better; null where the chains blew up.
-    pub score: Option<f64>,
-    /// What stands beside it.
-    #[serde(flatten)]
-    pub details: BTreeMap<String, f64>,
-    /// Samples it was made from.
-    pub count: usize,
-    /// Whether the averaged weights were scored.
-    pub averaged: bool,
-    /// Whether no score before was as good.
-    pub best: bool,
-    /// Wall-clock seconds that scoring took.
-    pub seconds: f64,
-    /// Rollbacks before this update.
-    pub attempt: u32,
-}
-
-/// The best score of a run so far.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Best {
-    /// The update whose weights had it.
-    pub update: u64,
-    /// What was measured.
-    pub name: String,
-    /// Its value.
-    pub score: f64,
 }
 
 impl<E: Trainable> Trainer<E> {

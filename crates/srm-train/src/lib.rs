@@ -6,10 +6,11 @@
 //! - [`Watch`] compares a run's numbers with their own past. An update that leaves them is data, not an error
 //!   ([`Trouble`]): the run returns to its last good checkpoint, or ends as [`End::Diverged`].
 //! - [`Adam`] keeps its moments where they can be saved. [`Ema`], [`Spectral`] and [`Bank`] are off by default.
-//! - [`RunFolder`] is sink and store on disk, from which a run goes on bit for bit; [`MemoryStore`] keeps states in memory.
+//! - [`RunFolder`] is sink and store on disk, from which a run of any net goes on bit for bit; [`MemoryStore`] keeps states in
+//!   memory. What a folder holds besides tensors is [`srm_run`]'s.
 //! - [`Evaluation`] scores the weights every so many updates; the best are kept.
 //! - [`Trainer::set_ranks`] shares one run among processes ([`srm_ranks`]), with the same bits for any number of them.
-//! - [`StepRecord`] is the one form in which numbers travel.
+//! - [`srm_run::StepRecord`] is the one form in which numbers travel.
 //!
 //! ```
 //! use srm_energy::{Autograd, fresh_weights};
@@ -41,25 +42,19 @@
 mod adam;
 mod bank;
 mod bytes;
-mod checkpoint;
 mod ema;
-mod environment;
 mod error;
 mod evaluation;
-mod events;
 mod feed;
 mod from_config;
-mod lock;
-mod log_file;
 mod measured;
 mod ranks;
-mod record;
 mod run;
 mod run_folder;
 mod settings;
 mod sink;
+mod snapshot_file;
 mod spectral;
-mod state;
 mod store;
 mod tensor_file;
 mod trainer;
@@ -71,23 +66,22 @@ pub use adam::Adam;
 pub use bank::Bank;
 pub use bytes::{to_bytes, to_tensor};
 pub use ema::Ema;
-pub use environment::Environment;
 pub use error::TrainError;
-pub use evaluation::{Best, Evaluation, Score, ScoreRecord};
+pub use evaluation::{Evaluation, Score};
 pub use feed::Data;
 pub use from_config::TrainerOptions;
-pub use lock::Lock;
-pub use record::{Details, Rollback, StepRecord, Trouble};
 pub use run::End;
 pub use run_folder::{Found, RunFolder};
 pub use settings::Settings;
-pub use sink::Sink;
+pub use sink::{Sink, Trouble};
 pub use spectral::Spectral;
-pub use state::{Due, State};
 pub use store::{MemoryStore, Snapshot, Store, Why};
 pub use trainer::{GRID_COUNT, GRID_SEED, Trainer};
 pub use update::Step;
 pub use watch::{Reason, Watch};
+
+/// What a [`Sink`] hears besides [`Trouble`].
+pub use srm_run::{Details, Rollback, ScoreRecord, StepRecord};
 
 /// The result of everything here.
 pub type Result<T> = std::result::Result<T, TrainError>;

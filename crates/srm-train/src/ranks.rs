@@ -4,9 +4,10 @@
 //! its chains and makes the gradients of its samples and of as many data images. An update exchanges a few numbers per image
 //! ([`crate::measured`]) and one sum of the weights' gradient, so that any number of ranks gives the same bits.
 
-use crate::{Result, Snapshot, State, TrainError, Trainer, tensor_file};
+use crate::{Result, Snapshot, TrainError, Trainer, tensor_file};
 use srm_energy::{StateDict, Trainable};
 use srm_ranks::Ranks;
+use srm_run::State;
 
 impl<E: Trainable> Trainer<E> {
     /// Share this run among ranks: all have built a trainer for the same config and images. Where they stand is taken from

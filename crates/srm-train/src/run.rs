@@ -1,8 +1,9 @@
 //! Repeat the update until the run is done, and bring it back when it goes astray.
 
-use crate::{Due, Reason, Result, Rollback, Settings, Sink, Step, Store, Trainer, Trouble, Why};
+use crate::{Reason, Result, Settings, Sink, Step, Store, Trainer, Trouble, Why};
 use srm_energy::Trainable;
 use srm_langevin::Stop;
+use srm_run::{Due, Rollback};
 use std::time::Instant;
 
 /// How a run ended.

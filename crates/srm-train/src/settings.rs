@@ -1,7 +1,10 @@
 //! Say what a training run needs to know besides its net and its data.
 
+use serde_json::Value;
 use srm_config::{CheckpointConfig, Config, EvaluateConfig, Init, LogConfig, TrainConfig, WatchConfig};
+use srm_energy::libtorch;
 use srm_langevin::{Dynamics, Start};
+use srm_run::{About, DataFile, Description, Environment};
 
 /// The settings of a run. [`Settings::new`] has defaults for all that it does not ask for; a [`Config`] has them all.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +45,19 @@ impl Settings {
             checkpoint: CheckpointConfig::default(),
             evaluate: EvaluateConfig::default(),
             watch: WatchConfig::default(),
+        }
+    }
+
+    /// What the folder of a run with these settings is told, where `description` says what the run is.
+    pub(crate) fn about(&self, description: Value) -> About {
+        let srm = env!("CARGO_PKG_VERSION").to_owned();
+        About {
+            description: Description::Own(description),
+            log: self.log.clone(),
+            checkpoint: self.checkpoint.clone(),
+            scored: self.evaluate.every.is_some(),
+            environment: Environment { srm, libtorch: libtorch::version(), ranks: 1, ..Environment::default() },
+            data: DataFile::default(),
         }
     }
 

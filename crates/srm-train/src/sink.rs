@@ -1,7 +1,23 @@
 //! Tell what happens in a run to whoever wants to know.
 
-use crate::{Details, Result, Rollback, ScoreRecord, StepRecord, Trouble};
+use crate::{Reason, Result};
+use srm_run::{Details, Rollback, ScoreRecord, StepRecord};
 use tch::Tensor;
+
+/// An update that was refused; the weights are those of the update before.
+#[derive(Debug)]
+pub struct Trouble {
+    /// The update.
+    pub update: u64,
+    /// Which attempt it belonged to.
+    pub attempt: u32,
+    /// Why.
+    pub reason: Reason,
+    /// Its numbers, where they are finite.
+    pub record: Option<StepRecord>,
+    /// Its samples, `[n, …]`, at most as many as a grid has; not finite everywhere where chains blew up.
+    pub samples: Tensor,
+}
 
 /// Hears what happens in a run. Every method defaults to nothing, so a plain logger has one; `()` hears nothing, and a pair
 /// passes everything to both.

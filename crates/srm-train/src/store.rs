@@ -1,8 +1,9 @@
 //! Keep the state of a run and give it back: to a rollback, or to a run that goes on.
 
-use crate::{Result, State};
+use crate::Result;
 use serde_json::Value as Json;
 use srm_energy::{StateDict, copies};
+use srm_run::State;
 use std::collections::VecDeque;
 use tch::Tensor;
 
@@ -61,6 +62,13 @@ pub enum Why {
     /// A rollback has led to it: what was kept after this update is to be forgotten. A run that is killed then goes on with
     /// the same noise, rate and count.
     RolledBack,
+}
+
+impl Why {
+    /// Whether rollbacks may go to a state that is kept for this: an unbroken run would have kept it too.
+    pub(crate) fn is_regular(self, snapshot: &Snapshot) -> bool {
+        self != Why::Best && (self != Why::Interrupt || snapshot.regular)
+    }
 }
 
 /// Keeps states of a run and gives them back.
@@ -123,11 +131,6 @@ impl MemoryStore {
     }
 }
 
-/// Whether an unbroken run would have kept it too.
-fn serves((kept, why): &Kept) -> bool {
-    kept.regular || *why != Why::Interrupt
-}
-
 impl Store for MemoryStore {
     fn save(&mut self, snapshot: &Snapshot, why: Why) -> Result<()> {
         let (copy, update) = (snapshot.copy()?, snapshot.state.update);
@@ -142,7 +145,7 @@ impl Store for MemoryStore {
         self.kept.push_back((copy, why));
         while self.kept.len() > self.most {
             // the last that a rollback would go to stays
-            let is_target = |one: &&Kept| one.0.calm && serves(one);
+            let is_target = |one: &&Kept| one.0.calm && one.1.is_regular(&one.0);
             let targets = self.kept.iter().filter(is_target).count();
             let goes = self.kept.iter().position(|one| targets > 1 || !is_target(&one)).unwrap_or(0);
             self.kept.remove(goes);
@@ -154,7 +157,7 @@ impl Store for MemoryStore {
         for choice in CHOICES {
             let old_enough = |one: &&Kept| before.is_none_or(|limit| one.0.state.update < limit);
             if let Some((found, _)) =
-                self.kept.iter().rev().filter(old_enough).find(|one| choice(serves(one), one.0.calm))
+                self.kept.iter().rev().filter(old_enough).find(|one| choice(one.1.is_regular(&one.0), one.0.calm))
             {
                 return found.copy().map(Some);
             }

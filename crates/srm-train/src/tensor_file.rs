@@ -4,8 +4,10 @@ use crate::{Result, TrainError};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use srm_energy::StateDict;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use srm_files::write_whole;
+use srm_run::RunError;
+use std::fs;
+use std::io::Write;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
@@ -15,17 +17,18 @@ const MESSAGE: &str = "message of another rank";
 /// Write the tensors, sorted by name, and flush them to the disk.
 ///
 /// # Errors
-/// [`TrainError::Io`], [`TrainError::Tensors`], [`TrainError::Torch`].
+/// [`TrainError::Run`], [`TrainError::Tensors`], [`TrainError::Torch`].
 pub(crate) fn save(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
-    write_flushed(path, &serialized(path, tensors)?)
+    let bytes = serialized(path, tensors)?;
+    Ok(write_whole(path, |file| file.write_all(&bytes)).map_err(RunError::io(path))?)
 }
 
 /// Read the tensors, on the CPU.
 ///
 /// # Errors
-/// [`TrainError::Io`], [`TrainError::Tensors`], [`TrainError::Torch`].
+/// [`TrainError::Run`], [`TrainError::Tensors`], [`TrainError::Torch`].
 pub(crate) fn load(path: &Path) -> Result<StateDict> {
-    deserialized(path, &fs::read(path).map_err(TrainError::io(path))?)
+    deserialized(path, &fs::read(path).map_err(RunError::io(path))?)
 }
 
 /// The tensors as bytes, for another process.
@@ -82,14 +85,4 @@ fn deserialized(path: &Path, bytes: &[u8]) -> Result<StateDict> {
         tensors.push((name.to_owned(), Tensor::f_from_data_size(view.data(), &shape, Kind::Float)?));
     }
     Ok(tensors)
-}
-
-/// Write a file and wait until the disk has it.
-pub(crate) fn write_flushed(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || -> io::Result<()> {
-        let mut file = File::create(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(TrainError::io(path))
 }

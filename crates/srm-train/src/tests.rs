@@ -2,17 +2,19 @@
 
 mod earlier;
 mod own_nets;
+mod own_run;
 mod ranks;
 mod scores;
 mod stabilisers;
 mod stops;
 mod survive;
 
-use crate::{Adam, Details, End, Environment, Lock, RunFolder, Sink, StepRecord, TrainError, TrainerOptions, to_bytes};
+use crate::{Adam, End, RunFolder, Sink, Snapshot, TrainError, TrainerOptions, snapshot_file, to_bytes};
 use srm_config::Config;
 use srm_data::{ImageSet, synthetic, write_npy};
 use srm_energy::{ConvNet, Precision, Trainable, load_weights};
 use srm_langevin::Stop;
+use srm_run::{Checkpoint, Details, Environment, Lock, StepRecord};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -67,6 +69,12 @@ fn create(run: &Path, config: &Config) -> RunFolder {
     let pixels = ndarray::Array4::from_shape_vec((20, 32, 32, 1), synthetic::blobs(20, 32, 1, 1)).unwrap();
     let fingerprint = ImageSet::from_array(Path::new("blobs"), pixels).unwrap().fingerprint();
     RunFolder::create(Lock::take(run).unwrap(), config, Environment::default(), &fingerprint).unwrap()
+}
+
+/// What a checkpoint holds.
+fn snapshot(path: &Path) -> Snapshot {
+    let checkpoint = Checkpoint::new(path);
+    snapshot_file::read(&checkpoint, &checkpoint.state().unwrap()).unwrap()
 }
 
 trait RunIn {

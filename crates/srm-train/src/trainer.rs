@@ -2,11 +2,12 @@
 
 use crate::feed::{Data, Feed};
 use crate::weights::Weights;
-use crate::{Bank, Evaluation, Result, Settings, Snapshot, State};
+use crate::{Bank, Evaluation, Result, Settings, Snapshot, Watch};
 use srm_config::Init;
 use srm_energy::{StateDict, Trainable};
 use srm_langevin::{Chains, Outcome, Sampler, Samples, Spread, Stop};
 use srm_ranks::{Ranks, SingleProcess};
+use srm_run::State;
 use std::time::Instant;
 use tch::{Device, Tensor};
 
@@ -110,7 +111,7 @@ impl<E: Trainable> Trainer<E> {
             optimizer: self.optimizer_tensors(),
             ema: self.averaged_net().map(E::named_parameters),
             bank: self.bank().map(Tensor::shallow_clone),
-            calm: self.state.watch.is_calm(&self.settings.watch, self.travel()),
+            calm: Watch { config: &self.settings.watch, travel: self.travel() }.is_calm(&self.state.watch),
             regular: self.state.update.is_multiple_of(self.settings.checkpoint.every),
         }
     }

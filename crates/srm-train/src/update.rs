@@ -2,12 +2,13 @@
 
 use crate::measured::Measured;
 use crate::trainer::GRID_COUNT;
-use crate::{Details, Reason, Result, StepRecord, Trainer, Trouble};
+use crate::{Reason, Result, Trainer, Trouble, Watch};
 use srm_config::Init;
 use srm_energy::Trainable;
 use srm_langevin::{ChainKey, Chains, Outcome, Samples, sample_axes};
 use srm_random::{Key, Purpose, hash, normal};
 use srm_ranks::PartialSum;
+use srm_run::{Details, StepRecord};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
@@ -230,8 +231,8 @@ impl<E: Trainable> Trainer<E> {
             images_seen: self.state.images_seen + now.batch as u64,
             attempt: self.state.attempt,
         };
-        let travel = self.travel();
-        match self.state.watch.see(&record, &self.settings.watch, travel) {
+        let watch = Watch { config: &self.settings.watch, travel: self.travel() };
+        match watch.see(&mut self.state.watch, &record) {
             None => Verdict::Healthy(record),
             Some(reason) => Verdict::Trouble(reason, Some(record)),
         }

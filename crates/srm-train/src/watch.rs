@@ -4,9 +4,9 @@
 //! maximum likelihood learning", AAAI 2020). A run that blows up leaves these ranges within tens of updates, long before
 //! numbers overflow.
 
-use crate::StepRecord;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use srm_config::WatchConfig;
+use srm_run::{StepRecord, WatchStatistics};
 
 /// Updates of the short means: one odd batch among them is no trouble.
 const SHORT: u64 = 10;
@@ -59,66 +59,57 @@ impl std::fmt::Display for Reason {
     }
 }
 
-/// A mean that forgets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Mean(f64);
-
-impl Mean {
-    /// Take in value number `count` (from 1): the plain mean of the first `window`, an exponential one after them.
-    fn take(&mut self, value: f64, count: u64, window: u64) {
-        self.0 += (value - self.0) / count.min(window) as f64;
-    }
+/// The rule by which a run is watched.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch<'a> {
+    /// The limits.
+    pub config: &'a WatchConfig,
+    /// What r = 1 carries a pixel over the whole chain.
+    pub travel: f64,
 }
 
-/// The rolling statistics of one run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Watch {
-    updates: u64,
-    gap: [Mean; 2],
-    chain_grad_norm: [Mean; 2],
-    sample_std: [Mean; 2],
+/// Take value number `count` (from 1) into a mean that forgets: the plain mean of the first `window`, an exponential one after
+/// them.
+fn take(mean: &mut f64, value: f64, count: u64, window: u64) {
+    *mean += (value - *mean) / count.min(window) as f64;
 }
 
-impl Watch {
-    /// Take in the numbers of an update, and say whether they are trouble. `travel` is what r = 1 carries a pixel.
-    pub fn see(&mut self, record: &StepRecord, config: &WatchConfig, travel: f64) -> Option<Reason> {
-        self.updates += 1;
-        let count = self.updates;
-        let means = |pair: &mut [Mean; 2], value: f64| {
-            pair[0].take(value, count, SHORT);
-            let bounded = if count > config.window { value.min(LARGEST_SHARE * pair[1].0) } else { value };
-            pair[1].take(bounded, count, config.window);
+impl Watch<'_> {
+    /// Take in the numbers of an update, and say whether they are trouble.
+    pub fn see(&self, seen: &mut WatchStatistics, record: &StepRecord) -> Option<Reason> {
+        seen.updates += 1;
+        let (count, window) = (seen.updates, self.config.window);
+        let means = |pair: &mut [f64; 2], value: f64| {
+            take(&mut pair[0], value, count, SHORT);
+            let bounded = if count > window { value.min(LARGEST_SHARE * pair[1]) } else { value };
+            take(&mut pair[1], bounded, count, window);
         };
-        means(&mut self.gap, record.gap.abs());
-        means(&mut self.chain_grad_norm, record.chain_grad_norm);
-        means(&mut self.sample_std, record.sample_std);
+        means(&mut seen.gap, record.gap.abs());
+        means(&mut seen.chain_grad_norm, record.chain_grad_norm);
+        means(&mut seen.sample_std, record.sample_std);
         let strayed = |(what, now, limit)| (now > limit).then_some(Reason::Strayed { what, now, limit });
-        self.limits(config, travel).into_iter().find_map(strayed)
-    }
-
-    /// Updates it has seen.
-    pub(crate) fn updates(&self) -> u64 {
-        self.updates
+        self.limits(seen).into_iter().find_map(strayed)
     }
 
     /// Whether this is a state to return to: every number is well within its limit.
-    pub fn is_calm(&self, config: &WatchConfig, travel: f64) -> bool {
-        self.limits(config, travel).into_iter().all(|(_, now, limit)| now <= CALM * limit)
+    pub fn is_calm(&self, seen: &WatchStatistics) -> bool {
+        self.limits(seen).into_iter().all(|(_, now, limit)| now <= CALM * limit)
     }
 
     /// Each number that is watched: its name, its short mean and what that must not exceed.
-    fn limits(&self, config: &WatchConfig, travel: f64) -> Vec<(&'static str, f64, f64)> {
-        let long_enough = self.updates > config.window;
+    fn limits(&self, seen: &WatchStatistics) -> Vec<(&'static str, f64, f64)> {
+        let Self { config, travel } = *self;
+        let long_enough = seen.updates > config.window;
         let mut limits = vec![
-            ("sample_std", self.sample_std[0].0, config.std_limit),
-            ("travel", travel * self.chain_grad_norm[0].0, config.travel_limit),
+            ("sample_std", seen.sample_std[0], config.std_limit),
+            ("travel", travel * seen.chain_grad_norm[0], config.travel_limit),
         ];
         if long_enough {
-            let against_past = |what, [now, long]: [Mean; 2], factor: f64| (what, now.0, factor * long.0);
+            let against_past = |what, [now, long]: [f64; 2], factor: f64| (what, now, factor * long);
             limits.extend([
-                against_past("sample_std", self.sample_std, config.std_factor),
-                against_past("chain_grad_norm", self.chain_grad_norm, config.gradient_factor),
-                against_past("gap", self.gap, config.gap_factor),
+                against_past("sample_std", seen.sample_std, config.std_factor),
+                against_past("chain_grad_norm", seen.chain_grad_norm, config.gradient_factor),
+                against_past("gap", seen.gap, config.gap_factor),
             ]);
         }
         limits.retain(|(_, _, limit)| *limit > 0.0);
@@ -147,12 +138,13 @@ mod tests {
 
     /// Feed healthy updates, then `value(update)`; the reason and after how many of those.
     fn after_healthy(healthy: u64, value: impl Fn(u64) -> StepRecord) -> Option<(u64, Reason)> {
-        let (mut watch, config) = (Watch::default(), config());
+        let (mut seen, config) = (WatchStatistics::default(), config());
+        let watch = Watch { config: &config, travel: TRAVEL };
         for update in 0..healthy {
             let swing = (update as f64 * 0.7).sin();
-            assert_eq!(watch.see(&record(2.0 * swing, 1.0 + 0.3 * swing, 0.5 + 0.1 * swing), &config, TRAVEL), None);
+            assert_eq!(watch.see(&mut seen, &record(2.0 * swing, 1.0 + 0.3 * swing, 0.5 + 0.1 * swing)), None);
         }
-        (1..200).find_map(|update| Some((update, watch.see(&value(update), &config, TRAVEL)?)))
+        (1..200).find_map(|update| Some((update, watch.see(&mut seen, &value(update))?)))
     }
 
     #[test]
@@ -195,21 +187,23 @@ mod tests {
 
     #[test]
     fn a_state_just_below_a_limit_is_none_to_return_to() {
-        let (mut watch, config) = (Watch::default(), WatchConfig { std_factor: 0.0, ..config() });
+        let (mut seen, config) = (WatchStatistics::default(), WatchConfig { std_factor: 0.0, ..config() });
+        let watch = Watch { config: &config, travel: TRAVEL };
         for (std, calm) in [(0.6, true), (1.3, true), (1.7, false), (1.0, true)] {
             for _ in 0..60 {
-                watch.see(&record(0.0, 0.0, std), &config, TRAVEL);
+                watch.see(&mut seen, &record(0.0, 0.0, std));
             }
-            assert_eq!(watch.is_calm(&config, TRAVEL), calm, "{std}");
+            assert_eq!(watch.is_calm(&seen), calm, "{std}");
         }
     }
 
     #[test]
     fn an_update_is_watched_in_microseconds() {
         // an update takes tenths of a second: 0.5 % of 100 ms would be 500 µs
-        let (mut watch, config, begun) = (Watch::default(), config(), std::time::Instant::now());
+        let (mut seen, config, begun) = (WatchStatistics::default(), config(), std::time::Instant::now());
+        let watch = Watch { config: &config, travel: TRAVEL };
         for _ in 0..10_000 {
-            assert_eq!(watch.see(&record(1.0, 1.0, 0.5), &config, TRAVEL), None);
+            assert_eq!(watch.see(&mut seen, &record(1.0, 1.0, 0.5)), None);
         }
         let each = begun.elapsed().as_secs_f64() / 10_000.0;
         assert!(each < 50e-6, "{each} s");
@@ -217,11 +211,12 @@ mod tests {
 
     #[test]
     fn the_statistics_survive_json_bit_for_bit() {
-        let (mut watch, config) = (Watch::default(), config());
+        let (mut seen, config) = (WatchStatistics::default(), config());
+        let watch = Watch { config: &config, travel: TRAVEL };
         for update in 1..50 {
-            watch.see(&record(1.0 / f64::from(update), 0.1, 0.3), &config, TRAVEL);
+            watch.see(&mut seen, &record(1.0 / f64::from(update), 0.1, 0.3));
         }
-        let text = serde_json::to_string(&watch).unwrap();
-        assert_eq!(serde_json::from_str::<Watch>(&text).unwrap(), watch);
+        let text = serde_json::to_string(&seen).unwrap();
+        assert_eq!(serde_json::from_str::<WatchStatistics>(&text).unwrap(), seen);
     }
 }

@@ -1,8 +1,9 @@
 //! Move the weights along a gradient, through whichever stabilisers are on.
 
-use crate::{Adam, Ema, Result, Snapshot, Spectral, State};
+use crate::{Adam, Ema, Result, Snapshot, Spectral};
 use srm_config::TrainConfig;
 use srm_energy::{StateDict, Trainable, copies};
+use srm_run::State;
 use tch::Tensor;
 
 /// A net in training: its weights, and what moves and averages them.

@@ -24,6 +24,9 @@
 //! # Ok::<(), srm::train::TrainError>(())
 //! ```
 //!
+//! With a [`RunFolder`](train::RunFolder) in the place of the store, a run of any net is on disk: a process that is killed loses
+//! what came after its last checkpoint alone, and the next goes on bit for bit. [`Run`](run::Run) reads what it has written.
+//!
 //! The examples of this crate are short and read like the paper: `mixture_2d`, `train_2d`, `own_net`, `reconstruct`.
 //!
 //! # A cargo project of your own
@@ -93,6 +96,7 @@ pub use srm_latent as latent;
 pub use srm_random as random;
 pub use srm_ranks as ranks;
 pub use srm_report as report;
+pub use srm_run as run;
 pub use srm_train as train;
 pub use tch;
 
@@ -110,6 +114,7 @@ pub mod prelude {
         Start, Stop, Workers, short_run, start,
     };
     pub use srm_latent::{Latent, Method, Noise, ReconstructOptions, ShortRun, ShortRunOptions, mix, rhos};
-    pub use srm_train::{Data, Details, End, MemoryStore, Settings, Sink, StepRecord, Store, Trainer, to_bytes};
+    pub use srm_run::{Details, Run, StepRecord};
+    pub use srm_train::{Data, End, MemoryStore, RunFolder, Settings, Sink, Store, Trainer, to_bytes};
     pub use tch::{Device, Kind, Tensor};
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use srm_energy::libtorch;
-use srm_train::Environment;
+use srm_run::Environment;
 
 use super::Machine;
 

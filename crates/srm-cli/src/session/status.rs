@@ -1,7 +1,7 @@
 //! Put one logged update on a line of fixed width, with the time left.
 
+use srm_run::StepRecord;
 pub use srm_terminal::duration;
-use srm_train::StepRecord;
 
 /// The line of one logged update; `rate` is updates a second.
 pub fn line(record: &StepRecord, updates: u64, rate: f64) -> String {

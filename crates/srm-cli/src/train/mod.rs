@@ -11,7 +11,8 @@ use anyhow::{Context, Result, bail};
 use srm_data::ImageSet;
 use srm_energy::ConvNet;
 use srm_ranks::launched;
-use srm_train::{End, Lock, RunFolder, Trainer, TrainerOptions};
+use srm_run::Lock;
+use srm_train::{End, RunFolder, Trainer, TrainerOptions};
 
 use crate::{
     flags::TrainFlags,

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use srm_run::{Details, Rollback, ScoreRecord, StepRecord};
 use srm_terminal::ProgressBar;
-use srm_train::{Details, Rollback, ScoreRecord, Sink, StepRecord, Trouble};
+use srm_train::{Sink, Trouble};
 
 use crate::session::{Output, status};
 

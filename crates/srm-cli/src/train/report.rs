@@ -6,7 +6,8 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
 use srm_energy::ConvNet;
-use srm_train::{Best, End, Rollback, RunFolder, StepRecord, Trainer};
+use srm_run::{Best, Rollback, StepRecord};
+use srm_train::{End, RunFolder, Trainer};
 
 use super::{plan::Plan, progress::Progress};
 use crate::session::{Shown, shown, status};

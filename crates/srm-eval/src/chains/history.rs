@@ -1,26 +1,25 @@
 //! Read gap and gradient norm over training from a run's `metrics.jsonl`.
 
 use crate::{EvalError, Result};
-use serde::{Deserialize, Serialize};
+use srm_run::{Fault, Metrics, StepRecord};
 use std::collections::BTreeMap;
 use std::{fs, path::Path};
 
 /// What one logged update says of its chains.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Logged {
     /// Update t, from 1.
     pub update: u64,
     /// d = mean f(x⁺) − mean f(x⁻).
     pub gap: f64,
     /// r: mean over chains and steps of ‖f'(x)‖₂ per image.
-    #[serde(rename = "chain_grad_norm")]
     pub gradient_norm: f64,
 }
 
-/// The line that a rollback leaves.
-#[derive(Deserialize)]
-struct Rollback {
-    to: u64,
+impl From<&StepRecord> for Logged {
+    fn from(step: &StepRecord) -> Self {
+        Self { update: step.update, gap: step.gap, gradient_norm: step.chain_grad_norm }
+    }
 }
 
 /// The logged updates that the final weights come from.
@@ -41,37 +40,21 @@ impl History {
     pub fn read(path: &Path) -> Result<Self> {
         let wrong = |reason: String| EvalError::File { path: path.to_owned(), reason };
         let text = fs::read_to_string(path).map_err(|error| wrong(format!("cannot read: {error}")))?;
-        Self::parse(&text).map_err(|(line, reason)| {
+        Self::parse(&text).map_err(|Fault { line, reason }| {
             wrong(format!("line {line} is none of `srm train` ({reason}); give the run folder as training left it"))
         })
     }
 
-    /// [`History::read`] of the text itself; an error names its line, from 1.
-    fn parse(text: &str) -> std::result::Result<Self, (usize, String)> {
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        let mut history = Self::default();
-        for (number, line) in (1..).zip(whole.lines()).filter(|(_, line)| !line.is_empty()) {
-            let wrong = |error: serde_json::Error| (number, error.to_string());
-            let value: serde_json::Value = serde_json::from_str(line).map_err(wrong)?;
-            match value["event"].as_str() {
-                None => {
-                    let logged = Logged::deserialize(value).map_err(wrong)?;
-                    if let Some(last) = history.logged.last().filter(|last| last.update >= logged.update) {
-                        return Err((number, format!("update {} stands after update {}", logged.update, last.update)));
-                    }
-                    history.logged.push(logged);
-                }
-                Some("rollback") => history.cut_after(Rollback::deserialize(value).map_err(wrong)?.to),
-                Some(_) => {}
+    /// [`History::read`] of the text itself.
+    fn parse(text: &str) -> std::result::Result<Self, Fault> {
+        let metrics = Metrics::parse(text);
+        match metrics.first_fault() {
+            Some(fault) => Err(fault),
+            None => {
+                let logged: Vec<Logged> = metrics.kept().map(Logged::from).collect();
+                Ok(Self { cut: metrics.steps.len() - logged.len(), logged })
             }
         }
-        Ok(history)
-    }
-
-    fn cut_after(&mut self, update: u64) {
-        let before = self.logged.len();
-        self.logged.retain(|logged| logged.update <= update);
-        self.cut += before - self.logged.len();
     }
 
     /// The longest stretch of lines at the commonest spacing from update `after` on, and that spacing in updates; correlations
@@ -104,11 +87,8 @@ mod tests {
         assert_eq!(history.logged.iter().map(|logged| logged.update).collect::<Vec<_>>(), [10, 20, 30]);
         assert_eq!(history.cut, 1);
         assert_eq!(History::parse("").unwrap(), History::default());
-        assert_eq!(History::parse(&(line(1) + "{}\n")).unwrap_err().0, 2);
-        for again in [20, 10] {
-            let (number, reason) = History::parse(&(line(20) + &line(again))).unwrap_err();
-            assert_eq!((number, reason), (2, format!("update {again} stands after update 20")));
-        }
+        let fault = History::parse(&(line(20) + &line(10))).unwrap_err();
+        assert_eq!((fault.line, fault.reason.as_str()), (2, "update 10 stands after update 20"));
     }
 
     #[test]

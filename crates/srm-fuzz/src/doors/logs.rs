@@ -7,7 +7,7 @@ use srm_eval::History;
 pub(super) const METRICS: Door = Door {
     name: "metrics",
     what: "metrics.jsonl, by way of `srm diagnose chains RUN`",
-    sources: &["crates/srm-eval/src/chains/history.rs"],
+    sources: &["crates/srm-run/src/log.rs", "crates/srm-eval/src/chains/history.rs"],
     longest: 1 << 12,
     seeds: || {
         let line = |update: u64| format!("{{\"update\":{update},\"gap\":0.5,\"chain_grad_norm\":1.0,\"lr\":0.1}}\n");

@@ -12,7 +12,8 @@ use srm_data::{ImageSet, synthetic, write_npy};
 use srm_energy::{ConvNet, Precision};
 use srm_files::hex;
 use srm_report::{Grid, Report, RunFiles};
-use srm_train::{Environment, GRID_COUNT, GRID_SEED, Lock, RunFolder, Sink, Step, Store, TrainerOptions, Why};
+use srm_run::{Environment, Lock};
+use srm_train::{GRID_COUNT, GRID_SEED, RunFolder, Sink, Step, Store, TrainError, TrainerOptions, Why};
 use std::path::Path;
 use std::sync::LazyLock;
 use tch::Device;
@@ -46,10 +47,12 @@ pub(super) const RESUME: Door = Door {
     name: "resume",
     what: "state.json, logs and config of a run, by way of `srm train --resume`; one update is made",
     sources: &[
-        "crates/srm-train/src/checkpoint.rs",
+        "crates/srm-run/src/about.rs",
+        "crates/srm-run/src/checkpoint.rs",
+        "crates/srm-run/src/log_file.rs",
+        "crates/srm-run/src/state.rs",
+        "crates/srm-run/src/writer.rs",
         "crates/srm-train/src/run_folder.rs",
-        "crates/srm-train/src/log_file.rs",
-        "crates/srm-train/src/state.rs",
     ],
     longest: 1 << 15,
     seeds: || vec![join_parts(&RUN)],
@@ -179,6 +182,7 @@ fn run() -> Vec<(u8, Vec<u8>)> {
     let mut trainer = trainer(&config, folder.path());
     let fingerprint = trainer.data().fingerprint().expect("images have a fingerprint");
     let trained = Lock::take(&run)
+        .map_err(TrainError::from)
         .and_then(|lock| RunFolder::create(lock, &config, Environment::default(), &fingerprint))
         .and_then(|mut sink| go_on(&mut trainer, &mut sink, 2));
     trained.expect("a small run trains");
@@ -224,8 +228,9 @@ fn resume(bytes: &[u8], folder: &Path) {
     let config = config();
     let mut trainer = trainer(&config, folder);
     let fingerprint = trainer.data().fingerprint().expect("images have a fingerprint");
-    let found =
-        Lock::take(&run).and_then(|lock| RunFolder::resume(lock, &config, Environment::default(), &fingerprint));
+    let found = Lock::take(&run)
+        .map_err(TrainError::from)
+        .and_then(|lock| RunFolder::resume(lock, &config, Environment::default(), &fingerprint));
     if let Ok((mut sink, found)) = found
         && found.saved.is_none_or(|saved| trainer.restore(&saved).is_ok())
     {

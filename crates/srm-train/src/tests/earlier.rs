@@ -1,9 +1,10 @@
 //! Check that what an earlier program has written is gone on with.
 
 use super::{RunIn, survive::trainer};
-use crate::{End, Environment, Lock, RunFolder, checkpoint};
+use crate::{End, RunFolder, tensor_file};
 use srm_config::Config;
 use srm_langevin::Stop;
+use srm_run::{Environment, Lock};
 use std::fs;
 use std::path::Path;
 
@@ -34,8 +35,8 @@ fn a_checkpoint_of_an_earlier_program_goes_on_to_the_same_weights() {
     trainer.restore(&saved).unwrap();
     assert_eq!(trainer.run_in(sink, &Stop::default()).unwrap(), End::Finished);
     for name in ["weights", "optimizer"] {
-        let ours = checkpoint::tensors(&run.join(format!("checkpoints/000008/{name}.safetensors")));
-        let theirs = checkpoint::tensors(&fixture.join(format!("{name}_000008.safetensors")));
+        let ours = tensor_file::load(&run.join(format!("checkpoints/000008/{name}.safetensors"))).unwrap();
+        let theirs = tensor_file::load(&fixture.join(format!("{name}_000008.safetensors"))).unwrap();
         assert_eq!(ours.len(), theirs.len());
         for (name, ours) in &ours {
             let theirs = &theirs.iter().find(|(other, _)| other == name).expect("the same names").1;

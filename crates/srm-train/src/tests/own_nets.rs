@@ -55,12 +55,12 @@ fn an_adapter_of_the_convnet_makes_its_updates_teacher_forced() {
     }
 }
 
-fn ring(count: i64) -> Tensor {
+pub(super) fn ring(count: i64) -> Tensor {
     let angle = Tensor::arange(count, (Kind::Float, Device::Cpu)) * (std::f64::consts::TAU / count as f64);
     Tensor::stack(&[angle.cos() * 0.7, angle.sin() * 0.7], 1)
 }
 
-fn mlp(seed: u64) -> Autograd {
+pub(super) fn mlp(seed: u64) -> Autograd {
     Autograd::new(fresh_weights(seed, &[("a", &[32, 2]), ("b", &[1, 32])]).unwrap(), |w, x| {
         let h = x.linear(&w["a.weight"], Some(&w["a.bias"])).silu();
         h.linear(&w["b.weight"], Some(&w["b.bias"]))
@@ -68,7 +68,7 @@ fn mlp(seed: u64) -> Autograd {
     .unwrap()
 }
 
-fn settings(updates: u64) -> Settings {
+pub(super) fn settings(updates: u64) -> Settings {
     let kernel = Kernel { gradient_scale: 0.02, noise_std: 0.05, clip: None };
     let dynamics = Dynamics { kernel, steps: 15, start: Start::Uniform };
     let mut settings = Settings::new(dynamics, updates, 32, 2e-3);
@@ -76,7 +76,7 @@ fn settings(updates: u64) -> Settings {
     settings
 }
 
-const SPREAD: Spread = Spread { threads: 2, block: 16 };
+pub(super) const SPREAD: Spread = Spread { threads: 2, block: 16 };
 
 #[test]
 fn points_are_learned_with_any_stabiliser_and_threads_change_no_bit() {

@@ -1,10 +1,11 @@
 //! Check that any number of ranks gives the bits of one, here with threads for ranks.
 
 use super::{Memory, RunIn, Trainer, config, create, images, options, stop_after};
-use crate::{End, Environment, Lock, Result, RunFolder, StepRecord};
+use crate::{End, Result, RunFolder};
 use srm_config::Config;
 use srm_langevin::Stop;
 use srm_ranks::{Ranks, threads};
+use srm_run::{Environment, Lock, StepRecord};
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Instant;

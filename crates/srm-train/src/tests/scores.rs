@@ -1,11 +1,12 @@
 //! Check that runs are scored on time, that the best is kept, and that scores change no bit.
 
-use super::{RunIn, Trainer, config, create, images, options};
-use crate::{End, Environment, Evaluation, Lock, RunFolder, Score, ScoreRecord, checkpoint};
+use super::{RunIn, Trainer, config, create, images, options, snapshot};
+use crate::{End, Evaluation, RunFolder, Score};
 use srm_config::Config;
 use srm_energy::{ConvNet, Trainable};
 use srm_langevin::Stop;
 use srm_ranks::Ranks;
+use srm_run::{Checkpoint, Environment, Lock, ScoreRecord, checkpoints};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -74,14 +75,14 @@ fn a_run_is_scored_on_time_keeps_its_best_and_changes_no_bit() {
     assert!(found.iter().all(|line| line.averaged && line.count == 7));
     assert_eq!(trainer.state().best.as_ref().map(|best| (best.update, best.score)), Some((10, 2.0)));
     let best = run.join("checkpoints/best");
-    assert_eq!(checkpoint::damage(&best).unwrap(), None);
-    let (kept, _) = checkpoint::read(&best).unwrap();
+    assert_eq!(Checkpoint::new(&best).damage().unwrap(), None);
+    let kept = snapshot(&best);
     assert_eq!(kept.state.update, 10);
     // the averaged weights of update 10 were scored
     let length = kept.ema.unwrap().iter().find(|(name, _)| name == "f.0.weight").unwrap().1.norm().double_value(&[]);
     assert_eq!(found[1].details["length"], length);
     // rollbacks and resumes never see it as one of theirs
-    assert_eq!(checkpoint::list(&run.join("checkpoints")).unwrap().len(), 2);
+    assert_eq!(checkpoints(&run.join("checkpoints")).unwrap().len(), 2);
     let last = |run: &Path| fs::read(run.join("checkpoints/000012/weights.safetensors")).unwrap();
     assert!(last(&plain) == last(&run));
 }
@@ -169,6 +170,6 @@ fn the_best_survives_a_rollback_to_before_it_and_a_score_without_a_number_is_nev
         (12, None, false, 1),
     ];
     assert_eq!(found, expected);
-    assert_eq!(checkpoint::read(&run.join("checkpoints/best")).unwrap().0.state.update, 6);
+    assert_eq!(snapshot(&run.join("checkpoints/best")).state.update, 6);
     assert_eq!(trainer.state().best.as_ref().map(|best| best.update), Some(6));
 }

@@ -1,9 +1,10 @@
 //! Check what each stabiliser and each start of the chains does, on one update.
 
 use super::{Memory, Trainer, config, images, options};
-use crate::{Adam, Ema, Step, StepRecord};
+use crate::{Adam, Ema, Step};
 use srm_energy::{ConvNet, Trainable};
 use srm_langevin::Stop;
+use srm_run::StepRecord;
 use std::path::Path;
 use tch::{Device, Tensor};
 

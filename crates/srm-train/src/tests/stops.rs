@@ -2,8 +2,9 @@
 
 use super::survive::{bytes, metrics, resume, trainer};
 use super::{RunIn, config, create};
-use crate::{Due, End, Snapshot, Store, Why, checkpoint};
+use crate::{End, Snapshot, Store, Why};
 use srm_langevin::Stop;
+use srm_run::{Due, newest};
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,8 +26,8 @@ fn a_stop_at_any_moment_drops_what_is_in_hand_and_no_bit_of_the_run() {
         let End::Interrupted { update } = end else { break };
         assert!(update >= from, "a stop takes no update back");
         stops += 1;
-        if let (Some(path), _) = checkpoint::newest(&broken.join("checkpoints"), |_, _| true).unwrap() {
-            grids_due += usize::from(checkpoint::read(&path).unwrap().0.state.due == Due::GridAndScore);
+        if let (Some((_, file)), _) = newest(&broken.join("checkpoints"), |_, _| true).unwrap() {
+            grids_due += usize::from(file.state.due == Due::GridAndScore);
         }
     }
     assert!(stops > 5 && grids_due > 0, "{stops} stops, {grids_due} at a grid");

@@ -1,10 +1,11 @@
 //! Check that runs go on bit for bit, and that they come back from faults.
 
 use super::{RunIn, Trainer, config, create, images, options, stop_after};
-use crate::{Details, End, Environment, Lock, Reason, RunFolder, Sink, Step, StepRecord, TrainError, checkpoint};
+use crate::{End, Reason, RunFolder, Sink, Step};
 use serde_json::Value;
 use srm_config::Config;
 use srm_langevin::Stop;
+use srm_run::{Details, Environment, Lock, RunError, StepRecord};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -196,7 +197,7 @@ impl Sink for DiesAfterRollback {
     fn record(&mut self, record: &StepRecord, _details: &Details) -> crate::Result<()> {
         match record.attempt {
             0 => Ok(()),
-            _ => Err(TrainError::CannotChange { change: "the life of this process".into(), why: "it is killed" }),
+            _ => Err(RunError::CannotChange { change: "the life of this process".into(), why: "it is killed" }.into()),
         }
     }
 }
@@ -293,49 +294,6 @@ fn every_kind_of_damage_to_the_newest_checkpoint_is_seen_and_the_one_before_it_t
 }
 
 #[test]
-fn the_pointer_names_what_stays_after_a_rollback() {
-    let folder = tempfile::tempdir().unwrap();
-    for update in ["000004", "000008", "000012"] {
-        fs::create_dir(folder.path().join(update)).unwrap();
-    }
-    let pointer = folder.path().join("latest");
-    fs::write(&pointer, "000012\n").unwrap();
-    // a kill right after it leaves this pointer
-    checkpoint::remove_after(folder.path(), 9).unwrap();
-    assert_eq!(fs::read_to_string(&pointer).unwrap(), "000008\n");
-    checkpoint::remove_after(folder.path(), 3).unwrap();
-    assert!(!pointer.exists() && checkpoint::list(folder.path()).unwrap().is_empty());
-}
-
-#[test]
-fn half_a_line_that_a_kill_left_in_the_history_is_cut_off_and_no_other() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = folder.path().join("run");
-    fs::create_dir(&run).unwrap();
-    fs::write(run.join("history.jsonl"), "{\"event\":\"start\"}\n{\"event\":\"res").unwrap();
-    resume(folder.path(), &run, &config(&[]), &Stop::default());
-    let history = fs::read_to_string(run.join("history.jsonl")).unwrap();
-    let events: Vec<Value> = history.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(events.iter().map(|event| event["event"].as_str().unwrap()).collect::<Vec<_>>(), ["start", "resume"]);
-}
-
-#[test]
-fn the_newest_and_every_mth_checkpoint_are_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = folder.path().join("run");
-    let config =
-        config(&["checkpoint.every=2", "checkpoint.keep_last=2", "checkpoint.keep_every=4", "train.updates=15"]);
-    trainer(folder.path(), &config).run_in(create(&run, &config), &Stop::default()).unwrap();
-    let kept: Vec<u64> =
-        checkpoint::list(&run.join("checkpoints")).unwrap().into_iter().map(|(update, _)| update).collect();
-    // 14 and 15, the end, are the last two regular ones; 4, 8 and 12 are fourth ones
-    assert_eq!(kept, [4, 8, 12, 14, 15]);
-    assert_eq!(fs::read_to_string(run.join("checkpoints/latest")).unwrap(), "000015\n");
-    let moments = checkpoint::tensors(&run.join("checkpoints/000014/optimizer.safetensors"));
-    assert_eq!(moments.len(), 2 * 10);
-}
-
-#[test]
 fn settings_may_change_on_the_way_and_a_rate_set_by_hand_is_the_rate() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
@@ -366,15 +324,4 @@ fn settings_may_change_on_the_way_and_a_rate_set_by_hand_is_the_rate() {
         "{history}"
     );
     assert_eq!(Config::load(run.join("config.json"), &[]).unwrap(), after);
-}
-
-#[test]
-fn a_folder_has_one_run_at_a_time() {
-    let folder = tempfile::tempdir().unwrap();
-    let held = Lock::take(folder.path()).unwrap();
-    let error = Lock::take(folder.path()).unwrap_err();
-    assert!(matches!(&error, TrainError::InUse { .. }), "{error}");
-    assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
-    drop(held);
-    Lock::take(folder.path()).unwrap();
 }

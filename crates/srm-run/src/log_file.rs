@@ -1,6 +1,6 @@
 //! Append to a log whose length is known: it can be cut back to where a checkpoint was written.
 
-use crate::{Result, TrainError};
+use crate::{Result, RunError};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -29,10 +29,10 @@ impl LogFile {
     /// The log of lines as it is, without the half line that a kill may have left at its end.
     ///
     /// # Errors
-    /// [`TrainError::Io`] where it is there and cannot be read.
+    /// [`RunError::Io`] where it is there and cannot be read.
     pub(crate) fn lines(path: &Path) -> Result<Self> {
         let text = match fs::read(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(TrainError::io(path)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(RunError::io(path)(error)),
             text => text.unwrap_or_default(),
         };
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
@@ -58,7 +58,7 @@ impl LogFile {
     /// Write what waits and flush everything to the disk.
     pub(crate) fn flush(&mut self) -> Result<()> {
         self.write()?;
-        self.open().and_then(|file| file.sync_data()).map_err(TrainError::io(&self.path))
+        self.open().and_then(|file| file.sync_data()).map_err(RunError::io(&self.path))
     }
 
     /// The file's name and the bytes of whole records in it.
@@ -84,7 +84,7 @@ impl LogFile {
             Ok(()) => self.length += waiting.len() as u64,
             Err(_) => self.waiting = waiting,
         }
-        written.map_err(TrainError::io(&self.path))
+        written.map_err(RunError::io(&self.path))
     }
 
     /// The file, made or cut where this is the first write.

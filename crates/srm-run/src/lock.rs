@@ -1,12 +1,9 @@
 //! Keep two processes out of one run folder.
 
-use crate::{Result, TrainError};
+use crate::{Result, RunError, layout};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-
-/// The name of the lock file; it stays, the lock on it goes with the process, however that ends.
-pub(crate) const NAME: &str = ".lock";
 
 /// A run folder that belongs to this process.
 #[derive(Debug)]
@@ -19,21 +16,21 @@ impl Lock {
     /// Make the folder if it is not there, and lock it.
     ///
     /// # Errors
-    /// [`TrainError::InUse`] where another process holds it, [`TrainError::Io`] where it cannot be made or written to.
+    /// [`RunError::InUse`] where another process holds it, [`RunError::Io`] where it cannot be made or written to.
     pub fn take(folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder).map_err(TrainError::io(folder))?;
-        let path = folder.join(NAME);
+        fs::create_dir_all(folder).map_err(RunError::io(folder))?;
+        let path = folder.join(layout::LOCK);
         let opened = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
-        let mut file = opened.map_err(TrainError::io(&path))?;
+        let mut file = opened.map_err(RunError::io(&path))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 // only for the message
                 let _ = file.read_to_string(&mut holder);
-                return Err(TrainError::InUse { path: folder.to_owned(), holder: holder.trim().to_owned() });
+                return Err(RunError::InUse { path: folder.to_owned(), holder: holder.trim().to_owned() });
             }
-            Err(TryLockError::Error(source)) => return Err(TrainError::io(&path)(source)),
+            Err(TryLockError::Error(source)) => return Err(RunError::io(&path)(source)),
         }
         // the number is for people alone: a disk without room for it is no reason to stop
         let _ = file.set_len(0).and_then(|()| write!(file, "process {}", std::process::id()));

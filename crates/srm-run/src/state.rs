@@ -1,6 +1,6 @@
 //! Hold everything scalar that the next update reads.
 
-use crate::{Best, Watch};
+use crate::Best;
 use serde::{Deserialize, Serialize};
 
 /// What is to be made of an update that is done.
@@ -22,7 +22,21 @@ impl Due {
     }
 }
 
-/// The scalars of a run in progress. With the tensors of a [`crate::Snapshot`] they are all that the next update depends on.
+/// The rolling statistics of a run that its watch goes by: of each number the mean over the last updates and the long one that
+/// it is compared with. How they roll, and what counts as trouble, is srm-train's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WatchStatistics {
+    /// Updates seen.
+    pub updates: u64,
+    /// |d|.
+    pub gap: [f64; 2],
+    /// r.
+    pub chain_grad_norm: [f64; 2],
+    /// Standard deviation of the samples' pixels.
+    pub sample_std: [f64; 2],
+}
+
+/// The scalars of a run in progress. With the tensors of the checkpoint they are all that the next update depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Last update done; 0 before the first.
@@ -52,7 +66,7 @@ pub struct State {
     #[serde(default, skip_serializing_if = "Due::is_nothing")]
     pub due: Due,
     /// Rolling statistics of the watch.
-    pub watch: Watch,
+    pub watch: WatchStatistics,
 }
 
 impl Default for State {
@@ -70,7 +84,7 @@ impl Default for State {
             last_rollback: None,
             best: None,
             due: Due::Nothing,
-            watch: Watch::default(),
+            watch: WatchStatistics::default(),
         }
     }
 }
@@ -80,13 +94,13 @@ const LARGEST_COUNT: u64 = 1 << 53;
 
 impl State {
     /// What in a state that was read can be of no run: a file is whatever somebody made of it.
-    pub(crate) fn problem(&self) -> Option<String> {
+    pub fn problem(&self) -> Option<String> {
         let counts = [
             ("update", self.update),
             ("images_seen", self.images_seen),
             ("optimizer_step", self.optimizer_step),
             ("ema_updates", self.ema_updates),
-            ("watch.updates", self.watch.updates()),
+            ("watch.updates", self.watch.updates),
             ("last_rollback", self.last_rollback.map_or(0, |(at, to)| at.max(to))),
         ];
         if let Some((name, count)) = counts.into_iter().find(|(_, count)| *count > LARGEST_COUNT) {
@@ -110,10 +124,7 @@ mod tests {
         assert_eq!(State::default().problem(), None);
         let far = State { update: LARGEST_COUNT, attempt: 3, rollbacks: 2, ..State::default() };
         assert_eq!(far.problem(), None);
-        let watch = serde_json::from_str(
-            r#"{ "updates": 18446744073709551615, "gap": [0, 0], "chain_grad_norm": [0, 0], "sample_std": [0, 0] }"#,
-        )
-        .unwrap();
+        let watch = WatchStatistics { updates: u64::MAX, ..WatchStatistics::default() };
         for (state, named) in [
             (State { images_seen: u64::MAX, ..State::default() }, "images_seen is 18446744073709551615"),
             (State { optimizer_step: LARGEST_COUNT + 1, ..State::default() }, "optimizer_step"),

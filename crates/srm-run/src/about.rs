@@ -1,0 +1,145 @@
+//! Say what a run is, for its folder, and compare that with what an earlier checkpoint says.
+
+use crate::checkpoint::{Damaged, newest};
+use crate::keep::clean_up;
+use crate::layout::{CHECKPOINTS, STATE};
+use crate::{Checkpoint, DataFile, Environment, Lock, Result, RunError, StateFile};
+use serde_json::Value;
+use srm_config::{Change, CheckpointConfig, Config, LogConfig};
+
+/// What a run is, as `config.json` and every checkpoint say it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Description {
+    /// The settings of `srm train`: what changes is named by its key, and some of it is refused.
+    Config(Box<Config>),
+    /// Whatever another program says of its run; null too.
+    Own(Value),
+}
+
+impl Description {
+    /// The text of `config.json`.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Description::Config(config) => config.to_json(),
+            Description::Own(said) => format!("{said:#}\n"),
+        }
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Result<Value> {
+        match self {
+            Description::Config(config) => serde_json::to_value(config),
+            Description::Own(said) => Ok(said.clone()),
+        }
+    }
+}
+
+/// All that a run folder needs to know of its run.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// What the run is.
+    pub description: Description,
+    /// What is logged.
+    pub log: LogConfig,
+    /// What is kept, and what a full disk means.
+    pub checkpoint: CheckpointConfig,
+    /// Whether the run is scored.
+    pub scored: bool,
+    /// What it is computed on.
+    pub environment: Environment,
+    /// Its data.
+    pub data: DataFile,
+}
+
+impl About {
+    /// The run of a config. `fingerprint` names the images.
+    pub fn of(config: &Config, environment: Environment, fingerprint: &str) -> Self {
+        Self {
+            description: Description::Config(Box::new(config.clone())),
+            log: config.log.clone(),
+            checkpoint: config.checkpoint.clone(),
+            scored: config.evaluate.every.is_some(),
+            environment,
+            data: DataFile { images: config.data.images.clone(), fingerprint: fingerprint.to_owned() },
+        }
+    }
+}
+
+/// What a run folder holds to go on from.
+#[derive(Debug, Default)]
+pub struct Resumable {
+    /// Its newest whole checkpoint; `None` before the first.
+    pub checkpoint: Option<(Checkpoint, StateFile)>,
+    /// Settings that differ from those it was written under.
+    pub changes: Vec<Change>,
+    /// What else is different now and may change bits, for a warning.
+    pub differences: Vec<String>,
+    /// Newer checkpoints that are damaged.
+    pub(crate) damaged: Damaged,
+}
+
+impl Resumable {
+    /// Find what the folder of `lock` holds, and compare it with what the run is now. Nothing is changed but what a kill has
+    /// left half done.
+    ///
+    /// A rate or a data noise that the config sets to another value than the checkpoint's config is the one that somebody
+    /// means: what rollbacks have done to it is forgotten, and the watch has all its rollbacks again. Scores made in another
+    /// way do not compare: then the best is forgotten.
+    ///
+    /// # Errors
+    /// [`RunError::CannotChange`], [`RunError::AllDamaged`], [`RunError::StateFile`], [`RunError::Io`].
+    pub fn find(lock: &Lock, about: &About) -> Result<Self> {
+        let folder = lock.folder().join(CHECKPOINTS);
+        clean_up(&folder)?;
+        let (checkpoint, damaged) = newest(&folder, |_, _| true)?;
+        if let (None, Some((_, reason))) = (&checkpoint, damaged.first()) {
+            return Err(RunError::AllDamaged { path: folder, reason: reason.clone() });
+        }
+        let mut found = Self { damaged, ..Self::default() };
+        if let Some((checkpoint, mut file)) = checkpoint {
+            match &about.description {
+                Description::Config(config) => found.compare(&checkpoint, &mut file, config)?,
+                Description::Own(said) if *said != file.config => {
+                    found.differences.push(format!("description: {} -> {said}", file.config));
+                }
+                Description::Own(_) => {}
+            }
+            found.differences.extend(about.environment.differences(&file.environment));
+            let moved = found.changes.iter().any(|change| ["data.images", "data.count"].contains(&&*change.path));
+            let (before, now) = (&file.data.fingerprint, &about.data.fingerprint);
+            if before != now && !moved {
+                found.differences.push(format!("other images: fingerprint {before} -> {now}"));
+            }
+            found.checkpoint = Some((checkpoint, file));
+        }
+        Ok(found)
+    }
+
+    /// The update that the run goes on from; `None` where it begins.
+    pub fn update(&self) -> Option<u64> {
+        self.checkpoint.as_ref().map(|(_, file)| file.state.update)
+    }
+
+    /// Note what has changed since the config of the checkpoint, and forget what the change makes void.
+    fn compare(&mut self, checkpoint: &Checkpoint, file: &mut StateFile, config: &Config) -> Result<()> {
+        let unreadable = |reason| RunError::StateFile { path: checkpoint.path().join(STATE), reason };
+        let earlier =
+            Config::from_json(&file.config.to_string(), &[]).map_err(|error| unreadable(error.to_string()))?;
+        self.changes = earlier.changes(config);
+        for change in &self.changes {
+            if let Some(why) = change.refusal() {
+                return Err(RunError::CannotChange { change: change.to_string(), why });
+            }
+        }
+        let state = &mut file.state;
+        for change in &self.changes {
+            match &*change.path {
+                "train.learning_rate" => (state.rate_factor, state.rollbacks) = (1.0, 0),
+                "train.data_noise" => state.extra_noise = 0.0,
+                "evaluate.every" => {}
+                key if key.starts_with("evaluate.") => state.best = None,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
