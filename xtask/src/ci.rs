@@ -1,6 +1,10 @@
 //! Run every check that a change must pass, the tests last.
 
-use crate::{setup, test, tidy, workspace};
+#[cfg(not(feature = "data"))]
+use crate::forward::tidy;
+#[cfg(feature = "data")]
+use crate::tidy;
+use crate::{setup, test, workspace};
 use anyhow::Result;
 use std::process::Command;
 
@@ -18,12 +22,10 @@ pub fn run(args: Args) -> Result<()> {
     if installed("fmt") {
         workspace::run(&mut workspace::cargo(["fmt", "--all", "--check"]))?;
     }
-    tidy::run()?;
+    tidy::run(tidy::Args::default())?;
     if installed("clippy") {
-        let mut words = vec!["clippy", "--workspace", "--all-targets", "--quiet"];
-        if workspace::has_mpi() {
-            words.extend(["--features", "srm-cli/mpi"]);
-        }
+        let features = if workspace::has_mpi() { "xtask/data,srm-cli/mpi" } else { "xtask/data" };
+        let mut words = vec!["clippy", "--workspace", "--all-targets", "--quiet", "--features", features];
         words.extend(["--", "--deny", "warnings"]);
         workspace::run(&mut workspace::cargo(words))?;
     }

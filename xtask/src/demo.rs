@@ -1,6 +1,6 @@
 //! Show the whole way on Fashion-MNIST: set-up, data, training, and garments out of noise.
 
-use crate::{fetch_fashion_mnist, setup, workspace};
+use crate::{forward, setup, workspace};
 use anyhow::{Context, Result, ensure};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ const RUN: &str = "runs/demo";
 pub fn run(args: Args) -> Result<()> {
     let mut times = Vec::new();
     stage("set-up", &mut times, setup::ensure_done)?;
-    stage("data", &mut times, || fetch_fashion_mnist::run(fetch_fashion_mnist::Args::default()))?;
+    stage("data", &mut times, || forward::run("fetch-fashion-mnist", []))?;
     let program = stage("build", &mut times, workspace::build_srm)?;
     let srm = |arguments: &[&str]| workspace::srm(&program, arguments);
     stage("training", &mut times, || srm(&["train", "--config", &args.config, "--run", RUN, "--overwrite"]))?;

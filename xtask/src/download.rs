@@ -1,14 +1,16 @@
 //! Download public files: several mirrors, resume, checksums, and never a half file under the final name.
 
 mod failure;
-mod proxy;
 mod roots;
 
-use crate::{checksum::Checksum, workspace};
+use crate::{
+    checksum::Checksum,
+    proxy::{Proxy, Variables, host},
+    workspace::{self, bar},
+};
 use anyhow::{Context, Result, bail};
 use failure::{Failure, classify, local};
-pub use proxy::Proxy;
-use srm_terminal::{Bars, ProgressBar, Unit};
+use srm_terminal::ProgressBar;
 use std::{
     cell::RefCell,
     collections::HashSet,
@@ -50,9 +52,6 @@ impl Default for Patience {
         Self { connect: Duration::from_secs(5), silence: Duration::from_secs(20), pause: Duration::from_secs(1) }
     }
 }
-
-/// The value of a variable of the environment.
-pub type Variables = Box<dyn Fn(&str) -> Option<OsString>>;
 
 /// Fetches files one after another and remembers which hosts did not answer, so that each costs its time only once.
 pub struct Downloader {
@@ -262,25 +261,12 @@ fn is_web_page(beginning: &[u8]) -> bool {
     text.starts_with("<!doctype html") || text.starts_with("<html")
 }
 
-/// A progress bar in bytes on stderr; lines now and then where that is no terminal.
-pub fn bar(name: &str, total: Option<u64>, start: u64) -> ProgressBar {
-    let bar = Bars::new().bar(total, Unit::BytesOf(name.to_owned())).with_position(start);
-    bar.reset_eta(); // what was there before took no time
-    bar
-}
-
 /// Put the user's own server, a folder that holds the files under their official names, before the public mirrors.
 pub fn with_mirror(mut file: RemoteFile, mirror: Option<&str>) -> RemoteFile {
     if let Some(base) = mirror {
         file.mirrors.insert(0, format!("{}/{}", base.trim_end_matches('/'), file.name));
     }
     file
-}
-
-/// The host of an address, with its port and without a password.
-fn host(url: &str) -> &str {
-    let authority = url.split("://").nth(1).unwrap_or(url).split('/').next().unwrap_or(url);
-    authority.rsplit('@').next().unwrap_or(authority)
 }
 
 fn length(part: &File) -> Result<u64, Failure> {

@@ -1,6 +1,11 @@
 //! Dispatch `cargo xtask …`: each subcommand has a file of its own.
+//!
+//! Built as it is, this program has what the first minutes need, and compiles in seconds. What reads images, downloads over TLS or
+//! knows a run is behind the feature `data`: such tasks are handed to a build that has it ([`forward`]).
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
+// What the tasks of the larger build share lies beside what all share.
+#![cfg_attr(not(feature = "data"), allow(dead_code))]
 
 /// Print a line on stderr. Nobody needs to read it (`cargo xtask … 2>&1 | head`), so this does not panic as std's does.
 macro_rules! eprintln {
@@ -22,27 +27,41 @@ macro_rules! println {
     }};
 }
 
+#[cfg(feature = "data")]
 mod ablate;
 mod bench;
 mod checksum;
 mod ci;
 mod compiler;
 mod demo;
+#[cfg(feature = "data")]
 mod download;
+#[cfg(feature = "data")]
 mod fetch_celeba;
+#[cfg(feature = "data")]
 mod fetch_cifar10;
+#[cfg(feature = "data")]
 mod fetch_fashion_mnist;
+#[cfg(feature = "data")]
 mod fetch_inception;
 mod figures;
+mod forward;
 mod fuzz;
 mod libtorch;
+#[cfg(feature = "data")]
 mod preprocess;
+mod proxy;
 mod setup;
 mod test;
+#[cfg(feature = "data")]
 mod tidy;
+#[cfg(feature = "data")]
 mod torture;
 mod wheels;
 mod workspace;
+
+#[cfg(not(feature = "data"))]
+use forward::{ablate, fetch_celeba, fetch_cifar10, fetch_fashion_mnist, fetch_inception, preprocess, tidy, torture};
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -66,7 +85,7 @@ enum Task {
     /// Format, lints, layout and tests: what a change must pass
     Ci(ci::Args),
     /// Check the rules of CONTRIBUTING.md: layers, opening sentences, file lengths, printing, unsafe code, configs, pages
-    Tidy,
+    Tidy(tidy::Args),
     /// Run the criterion benches in the profile that run and test share
     Bench(bench::Args),
     /// Kill srm, preprocessing, set-up and downloads a thousand times: nothing half is left, no bit is lost
@@ -110,7 +129,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Demo(args) => demo::run(args),
         Task::Test(args) => test::run(args),
         Task::Ci(args) => ci::run(args),
-        Task::Tidy => tidy::run(),
+        Task::Tidy(args) => tidy::run(args),
         Task::Bench(args) => bench::run(args),
         Task::Ablate(args) => ablate::run(args),
         Task::Figures(args) => figures::run(args),

@@ -24,7 +24,11 @@ pub fn run(args: Args) -> Result<()> {
     if !ranks {
         eprintln!("without MPI's tests (Debian: libopenmpi-dev openmpi-bin libclang-dev)");
     }
-    let features = if ranks { vec!["--features".to_owned(), "srm-cli/mpi".to_owned()] } else { Vec::new() };
+    let features = match (&scope, ranks) {
+        (None, _) => Vec::new(),
+        (Some(_), true) => vec!["--features".to_owned(), "xtask/data,srm-cli/mpi".to_owned()],
+        (Some(_), false) => vec!["--features".to_owned(), "xtask/data".to_owned()],
+    };
     let words = ["test".to_owned()].into_iter().chain(scope).chain(features).chain(args.passed_on);
     workspace::run(&mut workspace::cargo(words))
 }

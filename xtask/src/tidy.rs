@@ -77,11 +77,15 @@ struct Fault {
     repair: String,
 }
 
+/// Options of `cargo xtask tidy`: none.
+#[derive(clap::Args, Default)]
+pub struct Args {}
+
 /// Check the workspace.
 ///
 /// # Errors
 /// When a rule is broken; every fault has been printed then.
-pub fn run() -> Result<()> {
+pub fn run(_args: Args) -> Result<()> {
     let root = workspace::root();
     let mut faults = layers(&workspace::metadata()?)?;
     let (mut unsafe_places, mut count) = (Vec::new(), 0);

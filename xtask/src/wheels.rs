@@ -4,8 +4,8 @@ mod pip;
 
 use crate::{
     checksum::{Checksum, hexadecimal},
-    download::bar,
     libtorch::Entry,
+    workspace::bar,
 };
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};

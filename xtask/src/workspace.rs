@@ -2,6 +2,7 @@
 
 use crate::libtorch;
 use anyhow::{Context, Result, bail, ensure};
+use srm_terminal::{Bars, ProgressBar, Unit};
 use std::{
     env,
     ffi::OsStr,
@@ -33,6 +34,13 @@ pub fn cache() -> Result<PathBuf> {
 /// `path` as a person reads it: relative to the workspace where it lies inside.
 pub fn shown(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
+
+/// A progress bar in bytes on stderr; lines now and then where that is no terminal.
+pub fn bar(name: &str, total: Option<u64>, start: u64) -> ProgressBar {
+    let bar = Bars::new().bar(total, Unit::BytesOf(name.to_owned())).with_position(start);
+    bar.reset_eta(); // what was there before took no time
+    bar
 }
 
 /// A number of bytes with its unit.

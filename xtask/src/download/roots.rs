@@ -1,6 +1,6 @@
 //! Gather the authorities whose certificates a download trusts: Mozilla's, this machine's, and those that the user names.
 
-use super::Variables;
+use crate::proxy::Variables;
 use std::path::{Path, PathBuf};
 use ureq::tls::{Certificate, RootCerts};
 

@@ -2,8 +2,8 @@
 
 use super::{Wheel, folder_size};
 use crate::{
-    download::{Proxy, Variables, bar},
-    workspace,
+    proxy::{Proxy, Variables},
+    workspace::{self, bar},
 };
 use anyhow::{Context, Result, bail, ensure};
 use std::{

@@ -1,8 +1,10 @@
 //! Choose the proxy of a download by the variables that curl, pip and git know, and name it so that a fault is laid at its door.
 
-use super::Variables;
 use anyhow::{Context, Result};
-use std::{fmt, net::IpAddr};
+use std::{ffi::OsString, fmt, net::IpAddr};
+
+/// The value of a variable of the environment.
+pub type Variables = Box<dyn Fn(&str) -> Option<OsString>>;
 
 /// The proxy that a variable of the environment names.
 pub struct Proxy {
@@ -35,7 +37,7 @@ impl Proxy {
                 (!value.is_empty()).then_some((name, value))
             })
         };
-        if read("no_proxy").is_some_and(|(_, list)| excepts(&list, super::host(url))) {
+        if read("no_proxy").is_some_and(|(_, list)| excepts(&list, host(url))) {
             return Ok(None);
         }
         let Some((variable, value)) = read(&format!("{scheme}_proxy")).or_else(|| read("all_proxy")) else {
@@ -49,6 +51,12 @@ impl Proxy {
         })?;
         Ok(Some(Proxy { variable, setting }))
     }
+}
+
+/// The host of an address, with its port and without a password.
+pub fn host(url: &str) -> &str {
+    let authority = url.split("://").nth(1).unwrap_or(url).split('/').next().unwrap_or(url);
+    authority.rsplit('@').next().unwrap_or(authority)
 }
 
 /// Whether a list like `.example.com, localhost:8080, 10.0.0.0/8` has `authority` (`host` or `host:port`) in it.
