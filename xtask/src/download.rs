@@ -10,7 +10,6 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use failure::{Failure, classify, local};
-use srm_terminal::ProgressBar;
 use std::{
     cell::RefCell,
     collections::HashSet,

@@ -1,6 +1,6 @@
 //! Say why an attempt at a mirror ended, whose fault it is, and whether another attempt is worth it.
 
-use super::proxy::Proxy;
+use crate::proxy::Proxy;
 use anyhow::anyhow;
 use std::io::ErrorKind;
 use ureq::Timeout;

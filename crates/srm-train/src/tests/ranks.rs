@@ -1,7 +1,7 @@
 //! Check that any number of ranks gives the bits of one, here with threads for ranks.
 
 use super::{Memory, RunIn, Trainer, config, create, images, options, stop_after};
-use crate::{End, Result, RunFolder};
+use crate::{End, RunFolder};
 use srm_config::Config;
 use srm_langevin::Stop;
 use srm_ranks::{Ranks, threads};
