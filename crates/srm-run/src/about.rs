@@ -78,12 +78,12 @@ pub struct Resumable {
 }
 
 impl Resumable {
-    /// Find what the folder of `lock` holds, and compare it with what the run is now. Nothing is changed but what a kill has
-    /// left half done.
+    /// Find what the folder of `lock` holds, and compare it with what the run is now. Nothing is changed but what a
+    /// kill has left half done.
     ///
-    /// A rate or a data noise that the config sets to another value than the checkpoint's config is the one that somebody
-    /// means: what rollbacks have done to it is forgotten, and the watch has all its rollbacks again. Scores made in another
-    /// way do not compare: then the best is forgotten.
+    /// A rate or a data noise that the config sets to another value than the checkpoint's config is the one that
+    /// somebody means: what rollbacks have done to it is forgotten, and the watch has all its rollbacks again. Scores
+    /// made in another way do not compare: then the best is forgotten.
     ///
     /// # Errors
     /// [`RunError::CannotChange`], [`RunError::AllDamaged`], [`RunError::StateFile`], [`RunError::Io`].

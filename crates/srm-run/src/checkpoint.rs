@@ -1,7 +1,7 @@
 //! Write checkpoints that are whole or not there, and find those that nothing has damaged.
 //!
-//! A checkpoint is written to a temporary folder, flushed to the disk and renamed. What a tensor is, this crate does not know:
-//! whoever writes one is handed the temporary folder.
+//! A checkpoint is written to a temporary folder, flushed to the disk and renamed. What a tensor is, this crate does
+//! not know: whoever writes one is handed the temporary folder.
 
 use crate::keep::remove_if_there;
 use crate::layout::{BEST, CHECKPOINTS, CONFIG, EMA, OPTIMIZER, STATE, SUMS, WEIGHTS, checkpoint as name};
@@ -29,7 +29,8 @@ pub struct StateFile {
     /// The scalars that the next update reads.
     #[serde(flatten)]
     pub state: State,
-    /// Whether it was this checkpoint's turn, so that a rollback may go to it, or an interrupt or a best score wrote it.
+    /// Whether it was this checkpoint's turn, so that a rollback may go to it, or an interrupt or a best score wrote
+    /// it.
     pub regular: bool,
     /// Whether the watch took the run for healthy.
     pub calm: bool,
@@ -155,7 +156,8 @@ impl Checkpoint {
     }
 }
 
-/// The numbered checkpoints in a folder with their updates, oldest first, damaged or not; none where there is no folder.
+/// The numbered checkpoints in a folder with their updates, oldest first, damaged or not; none where there is no
+/// folder.
 ///
 /// # Errors
 /// [`RunError::Io`] where the folder cannot be read.
@@ -175,7 +177,8 @@ pub fn checkpoints(folder: &Path) -> Result<Vec<(u64, Checkpoint)>> {
     Ok(found)
 }
 
-/// The newest whole checkpoint in a folder that `accept` takes, with its scalars, and those that were newer but damaged.
+/// The newest whole checkpoint in a folder that `accept` takes, with its scalars, and those that were newer but
+/// damaged.
 ///
 /// # Errors
 /// [`RunError::Io`] where a file cannot be read.
@@ -198,8 +201,8 @@ pub fn newest(
     Ok((None, damaged))
 }
 
-/// The newest checkpoint of a run folder, or in a folder of checkpoints, whose weights can be used: one that is whole, or one
-/// without sums, from a version of this program that wrote none. Damaged ones are passed over with a warning.
+/// The newest checkpoint of a run folder, or in a folder of checkpoints, whose weights can be used: one that is whole,
+/// or one without sums, from a version of this program that wrote none. Damaged ones are passed over with a warning.
 ///
 /// # Errors
 /// [`RunError::Io`] where a file cannot be read.
@@ -220,8 +223,8 @@ pub(crate) fn passed_over(checkpoint: &Checkpoint, reason: &str) {
     tracing::warn!("{} is damaged ({reason}): passed over", checkpoint.0.display());
 }
 
-/// Write a checkpoint below `folder`: the best one where `best`, else that of the state's update. `tensors` writes its files
-/// into the folder that it is given.
+/// Write a checkpoint below `folder`: the best one where `best`, else that of the state's update. `tensors` writes its
+/// files into the folder that it is given.
 pub(crate) fn write<E: From<RunError>>(
     folder: &Path,
     best: bool,
@@ -251,8 +254,8 @@ pub(crate) fn remove_begun(folder: &Path) -> Result<()> {
     remove_if_there(&folder.join(TEMPORARY))
 }
 
-/// Give a checkpoint its name; where the folder is then that had the name before. The two change places at once, so that
-/// the name never leads nowhere; where the file system cannot do that, one goes before the other comes.
+/// Give a checkpoint its name; where the folder is then that had the name before. The two change places at once, so
+/// that the name never leads nowhere; where the file system cannot do that, one goes before the other comes.
 fn put_in_place(temporary: &Path, path: &Path) -> Result<PathBuf> {
     if rustix::fs::renameat_with(CWD, temporary, CWD, path, RenameFlags::EXCHANGE).is_ok() {
         return Ok(temporary.to_owned());

@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum RunError {
     /// There is no such folder.
-    #[error("the run folder {} {}; give the folder of a run of `srm train`", path.display(), if *exists { "is a file" } else { "does not exist" })]
+    #[error(
+        "the run folder {} {}; give the folder of a run of `srm train`",
+        path.display(), if *exists { "is a file" } else { "does not exist" }
+    )]
     NoFolder {
         /// What was given.
         path: PathBuf,
@@ -34,8 +37,8 @@ pub enum RunError {
     },
     /// No checkpoint is whole.
     #[error(
-        "none of the checkpoints in {} is whole, the newest because {reason}; copy the folder back from where it came, or \
-         begin anew with --overwrite", path.display()
+        "none of the checkpoints in {} is whole, the newest because {reason}; copy the folder back from where it came, \
+         or begin anew with --overwrite", path.display()
     )]
     AllDamaged {
         /// The folder.
@@ -44,7 +47,10 @@ pub enum RunError {
         reason: String,
     },
     /// `state.json` makes no sense.
-    #[error("{}: {reason}; resume with the version of srm that wrote it, or start anew with --overwrite", path.display())]
+    #[error(
+        "{}: {reason}; resume with the version of srm that wrote it, or start anew with --overwrite",
+        path.display()
+    )]
     StateFile {
         /// The file.
         path: PathBuf,
@@ -52,7 +58,10 @@ pub enum RunError {
         reason: String,
     },
     /// Another process works in the run folder.
-    #[error("the run folder {} is in use by {}; wait for its end, or choose another with --run DIR", path.display(), if holder.is_empty() { "another process" } else { holder })]
+    #[error(
+        "the run folder {} is in use by {}; wait for its end, or choose another with --run DIR",
+        path.display(), if holder.is_empty() { "another process" } else { holder }
+    )]
     InUse {
         /// The folder.
         path: PathBuf,

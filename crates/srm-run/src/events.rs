@@ -81,8 +81,8 @@ struct Histogram {
     bucket: Vec<f64>,
 }
 
-/// Bytes of events that wait in memory for room on the disk; further ones are left out until they are written. They are but
-/// a copy of the logs and the pictures.
+/// Bytes of events that wait in memory for room on the disk; further ones are left out until they are written. They are
+/// but a copy of the logs and the pictures.
 const MOST_WAITING: usize = 64 << 20;
 /// Buckets of a histogram, all of one width.
 const BUCKETS: usize = 30;
@@ -94,8 +94,8 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// The file `name` in `folder`, of which the first `length` bytes count; a fresh one gets its header. Nothing is written
-    /// yet.
+    /// The file `name` in `folder`, of which the first `length` bytes count; a fresh one gets its header. Nothing is
+    /// written yet.
     pub(crate) fn new(folder: &Path, name: &str, length: u64) -> Self {
         let mut events = Self { log: LogFile::new(&folder.join(name), length), clock: wall_time };
         if events.log.extent().1 == 0 {

@@ -28,8 +28,8 @@ pub(crate) fn clean_up(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Delete what the config does not keep. The newest stays, and of the regular ones the last `keep_last`, the last that a
-/// rollback may go to, and what falls on `keep_every`.
+/// Delete what the config does not keep. The newest stays, and of the regular ones the last `keep_last`, the last that
+/// a rollback may go to, and what falls on `keep_every`.
 pub(crate) fn prune(folder: &Path, config: &CheckpointConfig) -> Result<()> {
     let (mut regular_kept, mut calm_kept) = (0, false);
     for (age, (update, checkpoint)) in checkpoints(folder)?.into_iter().rev().enumerate() {

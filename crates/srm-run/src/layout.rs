@@ -1,10 +1,14 @@
 //! Name the files of a run folder: the one place that knows how they are called.
 //!
 //! ```text
-//! config.json      what the run is, its resolved settings    history.jsonl   starts, resumes with what changed, rollbacks, ends
-//! metrics.jsonl    a line per logged update and per rollback  scores.jsonl    a line per score
+//! config.json             what the run is: its resolved settings
+//! history.jsonl           starts, resumes with what changed, rollbacks, ends
+//! metrics.jsonl           a line per logged update, and a line per rollback
+//! scores.jsonl            a line per score
 //! events.out.tfevents.*   the same for TensorBoard, with grids and histograms
-//! samples/x_000100.png    checkpoints/000100/     divergence/x_000142_0.{png,json}
+//! samples/x_000100.png    grids of images; of other samples arrays, x_000100.npy
+//! checkpoints/000100/     see below
+//! divergence/x_000142_0.{png,json}
 //! ```
 //!
 //! A checkpoint is a folder in `checkpoints`:
@@ -57,8 +61,8 @@ pub const BEST: &str = "best";
 /// What names the newest checkpoint: a file with its name, in a copy also a link to it.
 pub const LATEST: &str = "latest";
 
-/// What a run, its scores and its report leave in its folder, in the order of deletion: settings last, so that what is left
-/// of a folder half deleted never goes on under other settings.
+/// What a run, its scores and its report leave in its folder, in the order of deletion: settings last, so that what is
+/// left of a folder half deleted never goes on under other settings.
 pub(crate) const LEFT_BY_A_RUN: [&str; 9] =
     [REPORT, EVALUATION, CHECKPOINTS, SAMPLES, DIVERGENCE, SCORES, METRICS, HISTORY, CONFIG];
 

@@ -1,11 +1,11 @@
-//! Write the folder of a run and read it back: layout, logs, checkpoints' files and which of them stay, lock, TensorBoard. No
-//! libtorch: what a tensor is, only whoever writes or reads a checkpoint's tensors knows.
+//! Write the folder of a run and read it back: layout, logs, checkpoints' files and which of them stay, lock,
+//! TensorBoard. No libtorch: what a tensor is, only whoever writes or reads a checkpoint's tensors knows.
 //!
 //! - [`layout`] names every file.
-//! - [`Run`] reads a folder, whoever writes it at the moment: settings, [`Metrics`], scores, history, checkpoints. [`Metrics`]
-//!   knows what rollbacks took back.
-//! - [`RunWriter`] writes one under a [`Lock`]; [`Resumable`] is what it finds there to go on from, and [`About`] is what it is
-//!   told of the run: a config, or whatever another program says of its own.
+//! - [`Run`] reads a folder, whoever writes it at the moment: settings, [`Metrics`], scores, history, checkpoints.
+//!   [`Metrics`] knows what rollbacks took back.
+//! - [`RunWriter`] writes one under a [`Lock`]; [`Resumable`] is what it finds there to go on from, and [`About`] is
+//!   what it is told of the run: a config, or whatever another program says of its own.
 //! - [`Checkpoint`] is the folder of one state: whole, damaged, or not there. [`State`] is what of it is no tensor.
 //!
 //! ```

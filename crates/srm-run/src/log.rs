@@ -22,7 +22,8 @@ pub struct Fault {
 pub struct Log<T> {
     /// What the lines say, in the order of writing.
     pub records: Vec<T>,
-    /// Lines that say nothing of the kind; a run that writes at this moment, or was killed, may leave its last line half.
+    /// Lines that say nothing of the kind; a run that writes at this moment, or was killed, may leave its last line
+    /// half.
     pub faults: Vec<Fault>,
 }
 
@@ -37,8 +38,8 @@ pub struct Event {
 
 /// `metrics.jsonl`: the updates and rollbacks of a run, and what the rollbacks took back.
 ///
-/// There is one answer to that. A logged update counts where it is part of the run as it is now: an update that a rollback
-/// refused or undid does not.
+/// There is one answer to that. A logged update counts where it is part of the run as it is now: an update that a
+/// rollback refused or undid does not.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metrics {
     /// All logged updates in the order of writing, those that were taken back included.
@@ -160,8 +161,8 @@ impl Metrics {
         self.steps.iter().filter(|step| self.counts(step.update, step.attempt))
     }
 
-    /// The first line that is none of a run as training leaves it, but for a last line that is half there: one that says
-    /// nothing, or an update that stands after a later one.
+    /// The first line that is none of a run as training leaves it, but for a last line that is half there: one that
+    /// says nothing, or an update that stands after a later one.
     pub fn first_fault(&self) -> Option<Fault> {
         let faults = &self.faults[..self.faults.len() - usize::from(self.half)];
         let kept: Vec<(usize, u64)> = (self.lines.iter().zip(&self.steps))
@@ -176,7 +177,8 @@ impl Metrics {
     }
 }
 
-/// The text of a file. Somebody may have edited it in an editor that saves UTF-16; a byte that is no text spoils its line alone.
+/// The text of a file. Somebody may have edited it in an editor that saves UTF-16; a byte that is no text spoils its
+/// line alone.
 pub(crate) fn text(path: &Path) -> Result<String> {
     let bytes = fs::read(path).map_err(RunError::io(path))?;
     Ok(decode(&bytes).map_or_else(|_| String::from_utf8_lossy(&bytes).into_owned(), Cow::into_owned))

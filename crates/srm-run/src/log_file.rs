@@ -6,8 +6,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// A file of whole records. What the disk had no room for, the file itself included, waits in memory and is written with
-/// the next record.
+/// A file of whole records. What the disk had no room for, the file itself included, waits in memory and is written
+/// with the next record.
 pub(crate) struct LogFile {
     path: PathBuf,
     /// `None` until the first write, which makes the file or cuts it.

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The numbers of one logged update: one line of `metrics.jsonl`. Of a line that is read, update, gap and r must be there; other
-/// numbers that it lacks are NaN.
+/// The numbers of one logged update: one line of `metrics.jsonl`. Of a line that is read, update, gap and r must be
+/// there; other numbers that it lacks are NaN.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// Update t, from 1.

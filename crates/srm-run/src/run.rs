@@ -49,8 +49,8 @@ impl Run {
         there(text(&self.folder.join(CONFIG)))
     }
 
-    /// The resolved settings; `None` where there is no `config.json`. That of a run of another program's is no config but
-    /// what that program says of it.
+    /// The resolved settings; `None` where there is no `config.json`. That of a run of another program's is no config
+    /// but what that program says of it.
     ///
     /// # Errors
     /// [`RunError::Io`]; within, what is wrong with the settings.
@@ -66,8 +66,8 @@ impl Run {
         there(Metrics::read(&self.folder.join(METRICS)))
     }
 
-    /// Scores made during training; [`Metrics::counts`] says which of them rollbacks took back. `None` where the run was not
-    /// scored.
+    /// Scores made during training; [`Metrics::counts`] says which of them rollbacks took back. `None` where the run
+    /// was not scored.
     ///
     /// # Errors
     /// [`RunError::Io`].
@@ -75,8 +75,8 @@ impl Run {
         there(Log::scores(&self.folder.join(SCORES)))
     }
 
-    /// Starts, resumes, rollbacks and ends; `None` where there is no `history.jsonl`. It keeps the rollbacks of which a resumed
-    /// run's metrics, cut back to its checkpoint, know no more.
+    /// Starts, resumes, rollbacks and ends; `None` where there is no `history.jsonl`. It keeps the rollbacks of which a
+    /// resumed run's metrics, cut back to its checkpoint, know no more.
     ///
     /// # Errors
     /// [`RunError::Io`].

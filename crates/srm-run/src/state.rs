@@ -22,8 +22,8 @@ impl Due {
     }
 }
 
-/// The rolling statistics of a run that its watch goes by: of each number the mean over the last updates and the long one that
-/// it is compared with. How they roll, and what counts as trouble, is srm-train's.
+/// The rolling statistics of a run that its watch goes by: of each number the mean over the last updates and the long
+/// one that it is compared with. How they roll, and what counts as trouble, is srm-train's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WatchStatistics {
     /// Updates seen.
@@ -89,7 +89,8 @@ impl Default for State {
     }
 }
 
-/// The largest count that a state may hold: f64, in which schedules and other programs read it, has every integer up to here.
+/// The largest count that a state may hold: f64, in which schedules and other programs read it, has every integer up to
+/// here.
 const LARGEST_COUNT: u64 = 1 << 53;
 
 impl State {

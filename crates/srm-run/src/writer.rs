@@ -75,7 +75,8 @@ impl RunWriter {
         Ok(run)
     }
 
-    /// Go on from what was found in the folder, and cut the logs back to it. Without any checkpoint the run begins anew.
+    /// Go on from what was found in the folder, and cut the logs back to it. Without any checkpoint the run begins
+    /// anew.
     ///
     /// # Errors
     /// [`RunError::Io`].
@@ -216,8 +217,9 @@ impl RunWriter {
         Ok(folder.join(evidence(update, attempt, ending)))
     }
 
-    /// Write a checkpoint, whose tensors' files `tensors` writes into the folder that it is given; of one that fails nothing is
-    /// left. TensorBoard's file is but a copy: what it has no room for keeps no checkpoint from being written.
+    /// Write a checkpoint, whose tensors' files `tensors` writes into the folder that it is given; of one that fails
+    /// nothing is left. TensorBoard's file is but a copy: what it has no room for keeps no checkpoint from being
+    /// written.
     ///
     /// # Errors
     /// [`RunError::Io`], and what `tensors` returns.
@@ -281,8 +283,8 @@ impl RunWriter {
         self.note(outcome, json!({ "update": update }))
     }
 
-    /// Let a failed write pass where the settings say so and `may_pass` of the error: it is warned about once, until a write
-    /// succeeds.
+    /// Let a failed write pass where the settings say so and `may_pass` of the error: it is warned about once, until a
+    /// write succeeds.
     ///
     /// # Errors
     /// The failure, where it does not pass.

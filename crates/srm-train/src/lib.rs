@@ -6,8 +6,8 @@
 //! - [`Watch`] compares a run's numbers with their own past. An update that leaves them is data, not an error
 //!   ([`Trouble`]): the run returns to its last good checkpoint, or ends as [`End::Diverged`].
 //! - [`Adam`] keeps its moments where they can be saved. [`Ema`], [`Spectral`] and [`Bank`] are off by default.
-//! - [`RunFolder`] is sink and store on disk, from which a run of any net goes on bit for bit; [`MemoryStore`] keeps states in
-//!   memory. What a folder holds besides tensors is [`srm_run`]'s.
+//! - [`RunFolder`] is sink and store on disk, from which a run of any net goes on bit for bit; [`MemoryStore`] keeps
+//!   states in memory. What a folder holds besides tensors is [`srm_run`]'s.
 //! - [`Evaluation`] scores the weights every so many updates; the best are kept.
 //! - [`Trainer::set_ranks`] shares one run among processes ([`srm_ranks`]), with the same bits for any number of them.
 //! - [`srm_run::StepRecord`] is the one form in which numbers travel.

@@ -86,8 +86,9 @@ impl RunFolder {
     }
 
     /// Begin a run of any net in `folder`, or go on with the one that is there: put the snapshot into the trainer
-    /// ([`crate::Trainer::restore`]), then run it with this folder as sink and store. `description` is what `config.json` and
-    /// every checkpoint say of the run, null where there is nothing to say; one that has changed is warned about.
+    /// ([`crate::Trainer::restore`]), then run it with this folder as sink and store. `description` is what
+    /// `config.json` and every checkpoint say of the run, null where there is nothing to say; one that has changed is
+    /// warned about.
     ///
     /// ```
     /// # use srm_energy::{Autograd, fresh_weights};
@@ -115,8 +116,8 @@ impl RunFolder {
     /// ```
     ///
     /// # Errors
-    /// [`TrainError::Run`] where another process works in the folder, all checkpoints are damaged, or files cannot be read or
-    /// written; what the tensors' files return.
+    /// [`TrainError::Run`] where another process works in the folder, all checkpoints are damaged, or files cannot be
+    /// read or written; what the tensors' files return.
     pub fn open(folder: &Path, settings: &Settings, description: Value) -> Result<(Self, Option<Snapshot>)> {
         let (lock, about) = (Lock::take(folder)?, settings.about(description));
         if !srm_run::is_used(folder) {

@@ -68,8 +68,8 @@ pub struct Watch<'a> {
     pub travel: f64,
 }
 
-/// Take value number `count` (from 1) into a mean that forgets: the plain mean of the first `window`, an exponential one after
-/// them.
+/// Take value number `count` (from 1) into a mean that forgets: the plain mean of the first `window`, an exponential
+/// one after them.
 fn take(mean: &mut f64, value: f64, count: u64, window: u64) {
     *mean += (value - *mean) / count.min(window) as f64;
 }

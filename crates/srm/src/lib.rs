@@ -24,8 +24,9 @@
 //! # Ok::<(), srm::train::TrainError>(())
 //! ```
 //!
-//! With a [`RunFolder`](train::RunFolder) in the place of the store, a run of any net is on disk: a process that is killed loses
-//! what came after its last checkpoint alone, and the next goes on bit for bit. [`Run`](run::Run) reads what it has written.
+//! With a [`RunFolder`](train::RunFolder) in the place of the store, a run of any net is on disk: a process that is
+//! killed loses what came after its last checkpoint alone, and the next goes on bit for bit. [`Run`](run::Run) reads
+//! what it has written.
 //!
 //! The examples of this crate are short and read like the paper: `mixture_2d`, `train_2d`, `own_net`, `reconstruct`.
 //!

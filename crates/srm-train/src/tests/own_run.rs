@@ -29,7 +29,8 @@ fn logged() -> Settings {
     settings
 }
 
-/// One process of a run: from what is in the folder to the end, or to the update at which it is killed. Update 15 fails once.
+/// One process of a run: from what is in the folder to the end, or to the update at which it is killed. Update 15 fails
+/// once.
 fn live(folder: &Path, killed: Option<u64>) -> (crate::Result<End>, u64) {
     let (mut run, saved) = RunFolder::open(folder, &logged(), json!({ "net": "mlp" })).unwrap();
     let mut trainer: Trainer<Autograd> = Trainer::new(mlp(1), ring(400), logged(), SPREAD).unwrap();
