@@ -6,12 +6,12 @@ use crate::{setup, workspace};
 use anyhow::{Context, Result, bail, ensure};
 use preset::{Preset, Sweep};
 use serde_json::{Value, json};
-use srm_data::Chart;
 use srm_files::write_whole;
 use std::{
     fs,
     io::Write,
     path::{Path, PathBuf},
+    process::Command,
     time::Instant,
 };
 
@@ -44,6 +44,12 @@ pub fn run(args: Args) -> Result<()> {
     }
     setup::ensure_done()?;
     let srm = workspace::build_srm()?;
+    // a program of its own, so that no other task waits for the plotting library to be built
+    let drawer = workspace::build(
+        &mut workspace::cargo(["build", "--package", "srm-report"]),
+        &["--example", "chart"],
+        "chart",
+    )?;
     let root = workspace::root();
     let data = root.join(preset.data);
     ensure!(data.exists(), "{} is not there; `{}` makes it", preset.data, preset.fetch);
@@ -75,7 +81,7 @@ pub fn run(args: Args) -> Result<()> {
         let mut mine: Vec<&Value> = points.iter().filter(|point| point["key"] == sweep.key).collect();
         mine.sort_by(|a, b| a["value"].as_f64().unwrap_or(0.0).total_cmp(&b["value"].as_f64().unwrap_or(0.0)));
         println!("\n{}", text(sweep, &mine));
-        charts(&folder, sweep, &mine)?;
+        charts(&drawer, &folder, sweep, &mine)?;
     }
     println!("\nThe runs, ablation.json and the charts are in {}", out.display());
     Ok(())
@@ -149,17 +155,16 @@ fn text(sweep: &Sweep, points: &[&Value]) -> String {
     text
 }
 
-fn charts(folder: &Path, sweep: &Sweep, points: &[&Value]) -> Result<()> {
-    let file = |what: &str| folder.join(format!("{}-{what}.svg", sweep.key.replace('.', "-")));
-    let over = |key: &str| -> Vec<(f64, f64)> {
-        points.iter().filter_map(|point| Some((point["value"].as_f64()?, point[key].as_f64()?))).collect()
-    };
+fn charts(drawer: &Path, folder: &Path, sweep: &Sweep, points: &[&Value]) -> Result<()> {
     let drawn = |title: &str, y: &str, key: &str| {
-        Chart::new(title, sweep.title, y).log_x().line("", over(key)).dots("", over(key)).write(&file(key))
+        let file = folder.join(format!("{}-{key}.svg", sweep.key.replace('.', "-")));
+        let over: Vec<[f64; 2]> =
+            points.iter().filter_map(|point| Some([point["value"].as_f64()?, point[key].as_f64()?])).collect();
+        let chart = json!({ "title": title, "x": sweep.title, "y": y, "points": over });
+        workspace::fed(Command::new(drawer).arg(file), chart.to_string().as_bytes())
     };
     drawn("Distance from real images (less is better)", "Fréchet distance", "frechet")?;
-    drawn("Gradient norm along the chain", "r", "r")?;
-    Ok(())
+    drawn("Gradient norm along the chain", "r", "r")
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Find the folders that every task works in, and run the programs that tasks call.
 
 use crate::libtorch;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::{
     env,
     ffi::OsStr,
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Duration,
@@ -95,6 +96,20 @@ pub fn run(command: &mut Command) -> Result<()> {
     if !status.success() {
         bail!("`{line}` failed ({status}); its own message stands above");
     }
+    Ok(())
+}
+
+/// Run `command` to its end with `input` on its stdin.
+///
+/// # Errors
+/// When it cannot start or fails; the message names the command.
+pub fn fed(command: &mut Command, input: &[u8]) -> Result<()> {
+    let line = described(command);
+    let mut child = command.stdin(Stdio::piped()).spawn().with_context(|| format!("`{line}` did not start"))?;
+    // one that ends early does not read it all: its status says more than the broken pipe
+    let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input));
+    let status = child.wait().with_context(|| format!("`{line}` did not start"))?;
+    ensure!(status.success(), "`{line}` failed ({status}); its own message stands above");
     Ok(())
 }
 

@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use srm_data::{Chart, ImageSet, write_grid};
+use srm_data::{ImageSet, write_grid};
 use srm_eval::moment_matching::{
     FrozenOptions, FrozenTop, GroupedMean, Observed, RelativeError, State, relative_error,
 };
+use srm_report::Chart;
 use srm_train::to_bytes;
 
 use crate::{

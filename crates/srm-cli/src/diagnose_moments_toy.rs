@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use srm_data::Chart;
 use srm_eval::moment_matching::PlaneFamily;
 use srm_langevin::{Dynamics, Kernel, Start};
+use srm_report::Chart;
 
 use crate::{
     arguments::MomentsArguments,

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use srm_data::{Chart, ImageSet};
+use srm_data::ImageSet;
 use srm_eval::moment_matching::{GroupedMean, LayerMoments, Observed, relative_error};
 use srm_langevin::{ChainKey, Chains, Outcome, Samples};
+use srm_report::Chart;
 
 use crate::{
     arguments::MomentsArguments,

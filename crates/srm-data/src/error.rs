@@ -17,14 +17,6 @@ pub enum DataError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A chart cannot be drawn.
-    #[error("cannot draw the chart {title:?}: {reason}")]
-    Chart {
-        /// Its title.
-        title: String,
-        /// What the plotting library said.
-        reason: String,
-    },
     /// A file is no image set.
     #[error("{}: expected u8 [n, h, w, c] in C order, got {got}", path.display())]
     NotAnImageSet {

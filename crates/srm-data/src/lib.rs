@@ -5,7 +5,6 @@
 //! - [`preprocess()`] makes such a set of a folder or archive of pictures, CIFAR-10 or IDX files.
 //! - [`read_gallery`] reads a few pictures of any form and size.
 //! - [`write_grid`], [`write_npy`] and [`write_pngs`] write what [`to_u8`] gives back.
-//! - [`Chart`] draws curves and points.
 //! - [`nearest`] finds the training image that a sample is closest to.
 //! - [`synthetic`] makes images that need no download.
 //!
@@ -25,7 +24,6 @@
 #![deny(missing_docs)]
 
 mod batcher;
-mod chart;
 mod error;
 mod gallery;
 mod image_set;
@@ -37,7 +35,6 @@ mod preprocess;
 pub mod synthetic;
 
 pub use batcher::{Batcher, Pick, fill_batch};
-pub use chart::Chart;
 pub use error::DataError;
 pub use gallery::{Gallery, read_gallery};
 pub use image_set::ImageSet;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::Result;
-use srm_data::Chart;
 use srm_eval::StepStatistics;
+use srm_report::Chart;
 
 use super::bench::DataNumbers;
 

@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 use serde_json::json;
-use srm_data::{Chart, write_grid};
+use srm_data::write_grid;
 use srm_eval::{Plan, variance_components};
 use srm_langevin::start;
+use srm_report::Chart;
 use srm_train::to_bytes;
 use tch::Tensor;
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde_json::json;
-use srm_data::Chart;
 use srm_eval::{History, Logged, autocorrelation, cross_correlation};
+use srm_report::Chart;
 
 use super::{Found, charts::number};
 use crate::shown::Shown;

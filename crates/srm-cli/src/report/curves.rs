@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 use serde_json::Value;
-use srm_data::Chart;
+use srm_report::Chart;
 
 use super::{
     folder::RunFiles,

@@ -5,7 +5,8 @@ use std::{fs, path::Path};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{Markup, PreEscaped, html};
 use ndarray::{Array3, Array4};
-use srm_data::{Chart, grid};
+use srm_data::grid;
+use srm_report::Chart;
 
 /// Pixels between two images of a grid.
 const PADDING: usize = 2;

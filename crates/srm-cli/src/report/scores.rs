@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use serde_json::Value;
-use srm_data::Chart;
+use srm_report::Chart;
 
 use super::{
     curves::SIZE,

@@ -1,6 +1,6 @@
 //! Draw curves and points as an SVG picture.
 
-use crate::DataError;
+use crate::ReportError;
 use plotters::prelude::*;
 use srm_files::write_whole;
 use std::{io::Write, ops::Range, path::Path};
@@ -100,21 +100,21 @@ impl Chart {
     /// The chart as an SVG document.
     ///
     /// # Errors
-    /// [`DataError::Chart`] where the plotting library refuses.
-    pub fn to_svg(&self) -> Result<String, DataError> {
+    /// [`ReportError::Chart`] where the plotting library refuses.
+    pub fn to_svg(&self) -> Result<String, ReportError> {
         let mut svg = String::new();
         self.draw(&mut svg)
-            .map_err(|error| DataError::Chart { title: self.title.clone(), reason: error.to_string() })?;
+            .map_err(|error| ReportError::Chart { title: self.title.clone(), reason: error.to_string() })?;
         Ok(svg)
     }
 
     /// Write the chart to an `.svg` file.
     ///
     /// # Errors
-    /// [`DataError::Chart`], [`DataError::Io`].
-    pub fn write(&self, path: &Path) -> Result<(), DataError> {
+    /// [`ReportError::Chart`], [`ReportError::Write`].
+    pub fn write(&self, path: &Path) -> Result<(), ReportError> {
         let svg = self.to_svg()?;
-        write_whole(path, |file| file.write_all(svg.as_bytes())).map_err(DataError::io("write", path))
+        write_whole(path, |file| file.write_all(svg.as_bytes())).map_err(ReportError::write(path))
     }
 
     fn draw(&self, svg: &mut String) -> Result<(), Box<dyn std::error::Error>> {
