@@ -11,7 +11,7 @@ use srm_data::{ImageSet, sha256_of_file};
 use srm_eval::{FeatureNetwork, SPLITS, inception_score};
 use srm_langevin::Spread;
 use srm_random::{Key, Purpose, permutation};
-use srm_train::Team;
+use srm_ranks::Ranks;
 
 use crate::{
     arguments::EvaluateArguments,
@@ -34,7 +34,7 @@ const FEW: usize = 10_000;
 ///
 /// # Errors
 /// Bad usage, images, weights or a feature network that cannot be used, chains that blow up.
-pub fn run(arguments: &EvaluateArguments, team: &dyn Team, output: &Output) -> Result<()> {
+pub fn run(arguments: &EvaluateArguments, team: &dyn Ranks, output: &Output) -> Result<()> {
     // a file more in a checkpoint would look like damage, and a hub's folder is not ours
     let run = arguments.weights.as_ref().filter(|path| path.join("checkpoints").is_dir());
     let run = run.map(|run| run.join("evaluation.json"));
@@ -129,7 +129,7 @@ fn halves(
     arguments: &EvaluateArguments,
     net: &FeatureNetwork,
     real: &RealSide,
-    team: &dyn Team,
+    team: &dyn Ranks,
     output: &Output,
 ) -> Result<Option<Value>> {
     let images = real.reference.images().context("statistics cannot be halved")?; // refused before
@@ -161,7 +161,7 @@ fn scored(
     (machine, net): (&Machine, &FeatureNetwork),
     side: &RealSide,
     candidate: &Path,
-    team: &dyn Team,
+    team: &dyn Ranks,
     output: &Output,
 ) -> Result<Option<Value>> {
     let asked = arguments.count.map_or(side.reference.count().unwrap_or(FEW).clamp(2, FEW), |count| count as usize);
@@ -230,7 +230,7 @@ fn drawn(
     (machine, block): (&Machine, usize),
     loaded: &Loaded,
     count: usize,
-    team: &dyn Team,
+    team: &dyn Ranks,
     output: &Output,
 ) -> Result<(Array4<u8>, Value)> {
     let langevin = &loaded.langevin;

@@ -8,7 +8,7 @@ use srm_data::sha256_of_file;
 use srm_energy::ConvNet;
 use srm_langevin::Spread;
 use srm_latent::{Noise, ShortRun, ShortRunOptions};
-use srm_train::Team;
+use srm_ranks::Ranks;
 
 use crate::{
     arguments::{ModelArguments, NoiseChoice},
@@ -34,7 +34,7 @@ impl Generator {
     ///
     /// # Errors
     /// Bad config, a device that is not there, weights that cannot be used.
-    pub fn open(model: &ModelArguments, seed: u64, team: &dyn Team) -> Result<Generator> {
+    pub fn open(model: &ModelArguments, seed: u64, team: &dyn Ranks) -> Result<Generator> {
         let config = model.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
         let machine = Machine::open(&model.compute)?;
         let file = ranks::agree_on_file(team, || weights::locate(&model.weights))?;

@@ -7,7 +7,8 @@ use ndarray::Array4;
 use serde_json::json;
 use srm_data::{write_grid, write_npy};
 use srm_latent::rhos;
-use srm_train::{Alone, to_bytes};
+use srm_ranks::SingleProcess;
+use srm_train::to_bytes;
 use tch::Tensor;
 
 use crate::{
@@ -31,7 +32,7 @@ pub fn run(arguments: &InterpolateArguments, output: &Output) -> Result<()> {
     for path in [Some(&arguments.out), arguments.npy.as_ref(), arguments.animate.as_ref()].into_iter().flatten() {
         prepare_output(path)?;
     }
-    let generator = Generator::open(&arguments.model, arguments.seed, &Alone)?;
+    let generator = Generator::open(&arguments.model, arguments.seed, &SingleProcess)?;
     let _guard = tch::no_grad_guard();
     let begun = Instant::now();
     let (pairs, points) = (usize::from(arguments.pairs), usize::from(arguments.points));

@@ -20,8 +20,6 @@ mod evaluate;
 mod evaluate_arguments;
 mod failure;
 mod generator;
-#[cfg(feature = "mpi")]
-mod heartbeat;
 mod images;
 mod interpolate;
 mod interrupt;
@@ -30,8 +28,6 @@ mod libtorch;
 mod machine;
 mod memory;
 mod moments_arguments;
-#[cfg(feature = "mpi")]
-mod mpi_team;
 mod neighbours;
 mod output;
 mod places;

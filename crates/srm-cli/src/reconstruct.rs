@@ -8,7 +8,8 @@ use serde_json::json;
 use srm_config::is_positive_f32;
 use srm_data::{Gallery, write_npy};
 use srm_latent::{Progress, ReconstructOptions, Reconstruction};
-use srm_train::{Team, to_bytes};
+use srm_ranks::Ranks;
+use srm_train::to_bytes;
 use tch::Tensor;
 
 use crate::{
@@ -37,7 +38,7 @@ const FRAMES: usize = 50;
 ///
 /// # Errors
 /// Bad usage, images or weights that cannot be used, chains that blow up, outputs that cannot be written.
-pub fn run(arguments: &ReconstructArguments, team: &dyn Team, output: &Output) -> Result<()> {
+pub fn run(arguments: &ReconstructArguments, team: &dyn Ranks, output: &Output) -> Result<()> {
     let outputs = [Some(&arguments.out), arguments.npy.as_ref(), arguments.animate.as_ref()];
     for path in outputs.into_iter().flatten().filter(|_| team.rank() == 0) {
         prepare_output(path)?;

@@ -8,8 +8,9 @@ use serde_json::json;
 use srm_config::{Config, Init};
 use srm_data::{ImageSet, nearest, sha256_of_file, write_grid, write_npy, write_pngs};
 use srm_langevin::{Chains, Observer, Path as States, Sampler, Spread};
+use srm_ranks::Ranks;
 use srm_terminal::ProgressBar;
-use srm_train::{Team, gather_images, rows, to_bytes};
+use srm_train::to_bytes;
 use tch::Tensor;
 
 use crate::{
@@ -47,7 +48,7 @@ enum Form {
 ///
 /// # Errors
 /// Bad usage, weights that cannot be used, chains that blow up, outputs that cannot be written.
-pub fn run(arguments: &SampleArguments, team: &dyn Team, output: &Output) -> Result<()> {
+pub fn run(arguments: &SampleArguments, team: &dyn Ranks, output: &Output) -> Result<()> {
     let form = check(arguments)?;
     let config = arguments.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
     let outputs = [Some(&arguments.out), arguments.chain.as_ref(), arguments.animate.as_ref()];
@@ -78,7 +79,7 @@ pub fn run(arguments: &SampleArguments, team: &dyn Team, output: &Output) -> Res
     let _guard = tch::no_grad_guard();
     let begun = Instant::now();
     let sampler = Sampler::new(&net, &langevin, &net.image(), Spread { threads, block });
-    let mine = rows(team, count, block);
+    let mine = team.own_rows(count, block);
     let bar = output.bar((mine.len().div_ceil(block) * langevin.steps) as u64, "steps");
     let (strip_every, wants_strip) = (langevin.steps.div_ceil(STRIP_PARTS), arguments.chain.is_some());
     let (frame_every, wants_frames) = (langevin.steps.div_ceil(FRAMES), arguments.animate.is_some());
@@ -91,7 +92,7 @@ pub fn run(arguments: &SampleArguments, team: &dyn Team, output: &Output) -> Res
     let (x, watches) = shared::chains(team, &sampler, &Chains::samples(arguments.seed, count), observe)?;
     bar.finish_and_clear();
     let x = x.map_err(|step| Failure::Diverged(divergence(step)))?;
-    let samples = gather_images(team, to_bytes(&x)?)?;
+    let samples = team.gather_images(to_bytes(&x)?)?;
     let seconds = begun.elapsed().as_secs_f64();
     let (strip_rows, moving) = (count.min(STRIP_ROWS), count.min(MOVING));
     let strip = by_state(team, &watches, |watch| watch.strip.as_ref(), (&mine, strip_rows))?;
@@ -224,7 +225,7 @@ impl Observer for Watch {
 /// The states that were kept of the first `count` chains: one array `[count, h, w, c]` a state, noise first; at rank 0. This rank
 /// has run the chains `mine`.
 fn by_state(
-    team: &dyn Team,
+    team: &dyn Ranks,
     watches: &[Watch],
     kept: impl Fn(&Watch) -> Option<&States>,
     (mine, count): (&Range<usize>, usize),
@@ -239,7 +240,7 @@ fn by_state(
             0 => Array4::zeros((0, 0, 0, 0)),
             own => to_bytes(&Tensor::f_cat(&blocks, 0)?.f_narrow(0, 0, own as i64)?)?,
         };
-        Ok(gather_images(team, images)?)
+        Ok(team.gather_images(images)?)
     };
     (0..states).map(state).collect()
 }

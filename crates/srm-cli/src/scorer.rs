@@ -7,7 +7,8 @@ use srm_config::{Config, LangevinConfig};
 use srm_energy::ConvNet;
 use srm_eval::FeatureNetwork;
 use srm_langevin::{LangevinError, Spread};
-use srm_train::{Evaluation, GRID_SEED, Score, Team, TrainError};
+use srm_ranks::Ranks;
+use srm_train::{Evaluation, GRID_SEED, Score, TrainError};
 
 use crate::{
     failure, images, interrupt,
@@ -68,14 +69,14 @@ impl Scorer {
     ///
     /// # Errors
     /// Features that are not finite, Ctrl-C.
-    pub fn prepare(&mut self, team: &dyn Team, output: &Output) -> Result<()> {
+    pub fn prepare(&mut self, team: &dyn Ranks, output: &Output) -> Result<()> {
         ranks::same(team, "images in evaluate.images", || self.reference.fingerprint())?;
         let found = with_threads(self.spread.threads, || self.reference.real(&self.net, team, output));
         self.real = found.context("cannot score the run (section evaluate of the config)")?;
         Ok(())
     }
 
-    fn scored(&self, net: &ConvNet, team: &dyn Team) -> Result<Option<Score>> {
+    fn scored(&self, net: &ConvNet, team: &dyn Ranks) -> Result<Option<Score>> {
         let drawn =
             scoring::draw(team, net, &self.langevin, self.spread, (GRID_SEED, self.count), &mut |_: usize| true)?;
         let (name, count) = (self.name.clone(), self.count);
@@ -101,7 +102,7 @@ impl Scorer {
 }
 
 impl Evaluation<ConvNet> for Scorer {
-    fn score(&mut self, net: &ConvNet, team: &dyn Team) -> srm_train::Result<Option<Score>> {
+    fn score(&mut self, net: &ConvNet, team: &dyn Ranks) -> srm_train::Result<Option<Score>> {
         self.scored(net, team).map_err(|error| match failure::is_stop(&*error) {
             true => LangevinError::Stopped.into(),
             false => TrainError::Evaluation { reason: format!("{error:#}") },

@@ -17,7 +17,8 @@ use srm_eval::{
 };
 use srm_langevin::{Chains, Sampler, Spread};
 use srm_latent::{Noise, ShortRun, ShortRunOptions};
-use srm_train::{Team, receive_tensor, send_tensor, to_bytes};
+use srm_ranks::Ranks;
+use srm_train::to_bytes;
 use tch::Tensor;
 
 use crate::{
@@ -104,7 +105,7 @@ impl Reference {
     ///
     /// # Errors
     /// Features that are not finite, Ctrl-C.
-    pub fn real(&self, net: &FeatureNetwork, team: &dyn Team, output: &Output) -> Result<Option<Real>> {
+    pub fn real(&self, net: &FeatureNetwork, team: &dyn Ranks, output: &Output) -> Result<Option<Real>> {
         match self {
             Reference::Images(images) => Real::of(images, net, team, output),
             Reference::Statistics(moments, _) => {
@@ -132,7 +133,7 @@ impl Real {
     ///
     /// # Errors
     /// Features that are not finite, Ctrl-C.
-    pub fn of(images: &ImageSet, net: &FeatureNetwork, team: &dyn Team, output: &Output) -> Result<Option<Real>> {
+    pub fn of(images: &ImageSet, net: &FeatureNetwork, team: &dyn Ranks, output: &Output) -> Result<Option<Real>> {
         let set = with_bar(output, (images.len(), "real images"), |seen| {
             features(team, net, images.len(), shape(images), |i| images.image(i), seen)
         })?;
@@ -207,7 +208,7 @@ pub fn with_bar<T>(
 /// # Errors
 /// Features that are not finite.
 pub fn features<'a>(
-    team: &dyn Team,
+    team: &dyn Ranks,
     net: &FeatureNetwork,
     count: usize,
     shape: [usize; 3],
@@ -222,7 +223,7 @@ pub fn features<'a>(
             let last = batch.end;
             let found = run(batch)?;
             let columns = [Some(&found.features), found.logits.as_ref()].into_iter().flatten().collect::<Vec<_>>();
-            send_tensor(team, 0, &Tensor::f_cat(&columns, 1)?)?;
+            team.send_tensor(0, &Tensor::f_cat(&columns, 1)?)?;
             if !seen(last) {
                 return Ok(None);
             }
@@ -234,7 +235,7 @@ pub fn features<'a>(
         let rows = batch.len() as i64;
         let owner = owners.next().filter(|&owner| owner > 0);
         let Some(owner) = owner else { return Ok(run(batch)?) };
-        let found = receive_tensor(team, owner)?.f_reshape([rows, -1])?;
+        let found = team.receive_tensor(owner)?.f_reshape([rows, -1])?;
         let classes = found.size()[1] - dimension as i64;
         let logits = (classes > 0).then(|| found.f_narrow(1, dimension as i64, classes)).transpose()?;
         Ok(Features { features: found.f_narrow(1, 0, dimension as i64)?, logits })
@@ -247,7 +248,7 @@ pub fn features<'a>(
 /// # Errors
 /// Features that are not finite.
 pub fn features_of(
-    team: &dyn Team,
+    team: &dyn Ranks,
     net: &FeatureNetwork,
     samples: &Array4<u8>,
     seen: &mut dyn FnMut(usize) -> bool,
@@ -267,7 +268,7 @@ pub type Drawn = std::result::Result<Array4<u8>, usize>;
 /// # Errors
 /// What the chains return.
 pub fn draw(
-    team: &dyn Team,
+    team: &dyn Ranks,
     net: &ConvNet,
     langevin: &LangevinConfig,
     spread: Spread,
@@ -323,7 +324,7 @@ pub fn reconstruction(
     machine: &Machine,
     block: usize,
     (path, count): (&Path, usize),
-    team: &dyn Team,
+    team: &dyn Ranks,
     output: &Output,
 ) -> Result<Value> {
     let energy = loaded.net.config();

@@ -7,7 +7,8 @@ use serde_json::json;
 use srm_config::Config;
 use srm_data::ImageSet;
 use srm_energy::ConvNet;
-use srm_train::{End, Lock, RunFolder, Team, Trainer, TrainerOptions};
+use srm_ranks::Ranks;
+use srm_train::{End, Lock, RunFolder, Trainer, TrainerOptions};
 
 use crate::{
     arguments::TrainArguments,
@@ -32,12 +33,12 @@ const INTERRUPTED: &str = "stopping and saving; once more Ctrl-C stops at once, 
 ///
 /// # Errors
 /// Bad usage or config, missing images, a run folder in use, divergence, Ctrl-C.
-pub fn run(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> Result<()> {
+pub fn run(arguments: &TrainArguments, team: Box<dyn Ranks>, output: &Output) -> Result<()> {
     if team.rank() == 0 { lead(arguments, team, output) } else { follow(arguments, team, output) }
 }
 
 /// Train as rank 0, which reads the settings and keeps the run folder.
-fn lead(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> Result<()> {
+fn lead(arguments: &TrainArguments, team: Box<dyn Ranks>, output: &Output) -> Result<()> {
     let plan = match Plan::resolve(arguments, team.size()) {
         Ok(plan) if !arguments.dry_run => plan,
         other => {
@@ -57,7 +58,7 @@ fn lead(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> Res
     team.broadcast(plan.config.to_json().into_bytes())?;
     score_with(&mut trainer, scorer, (&*team, &plan.machine), output)?;
     let folder = begin(lock, &plan, arguments, &fingerprint, &mut trainer)?;
-    trainer.join(team)?;
+    trainer.set_ranks(team)?;
     let (from, updates) = (trainer.state().update, plan.config.train.updates);
     let mut sink = (Progress::new(output, from, updates), folder.clone());
     if from >= updates {
@@ -109,7 +110,7 @@ fn dry_run(plan: &Plan, output: &Output) -> Result<()> {
 }
 
 /// Train as any other rank: the settings and the state are rank 0's, and nothing is written.
-fn follow(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> Result<()> {
+fn follow(arguments: &TrainArguments, team: Box<dyn Ranks>, output: &Output) -> Result<()> {
     let settings = team.broadcast(Vec::new())?;
     if settings.is_empty() {
         return Ok(());
@@ -121,7 +122,7 @@ fn follow(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> R
     let mut trainer = Trainer::from_config(&config, images::open(&config)?, options(&machine, block))?;
     let scorer = Scorer::open(&config, &machine, block)?;
     score_with(&mut trainer, scorer, (&*team, &machine), output)?;
-    trainer.join(team)?;
+    trainer.set_ranks(team)?;
     // rank 0 keeps the states, and says more
     match trainer.run(&mut (), &mut (), &interrupt::stop())? {
         End::Finished => Ok(()),
@@ -134,7 +135,7 @@ fn follow(arguments: &TrainArguments, team: Box<dyn Team>, output: &Output) -> R
 fn score_with(
     trainer: &mut Trainer<ConvNet>,
     scorer: Option<Scorer>,
-    (team, machine): (&dyn Team, &Machine),
+    (team, machine): (&dyn Ranks, &Machine),
     output: &Output,
 ) -> Result<()> {
     ranks::same(team, "images in data.images", || Ok(trainer.data().fingerprint()?))?;
@@ -257,7 +258,7 @@ fn summary(
     let rate = made as f64 / seconds.max(1e-9);
     let object = json!({
         "command": "train", "run": Shown(&plan.folder), "config": Shown(&plan.source), "outcome": outcome, "updates": state.update,
-        "device": plan.machine.device_name(), "precision": plan.machine.precision_name(), "threads": plan.machine.threads, "ranks": trainer.team().size(), "block": plan.block, "seconds": seconds,
+        "device": plan.machine.device_name(), "precision": plan.machine.precision_name(), "threads": plan.machine.threads, "ranks": trainer.ranks().size(), "block": plan.block, "seconds": seconds,
         "updates_per_second": rate, "images_seen": state.images_seen, "rollbacks": state.rollbacks, "weights": weights.as_deref().map(Shown),
         "best": state.best, "last": progress.last,
     });

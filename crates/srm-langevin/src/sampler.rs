@@ -22,6 +22,18 @@ impl Chains {
     pub fn samples(seed: u64, count: usize) -> Self {
         Self { key: ChainKey { seed, attempt: 0, update: 0 }, ids: 0..count as u64 }
     }
+
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        (self.ids.end - self.ids.start) as usize
+    }
+
+    /// Those of them at the places `rows`, counted from 0.
+    #[must_use]
+    pub fn part(&self, rows: Range<usize>) -> Self {
+        let id = |row: usize| self.ids.start + row as u64;
+        Self { ids: id(rows.start)..id(rows.end), ..self.clone() }
+    }
 }
 
 /// Runs chains of one energy.

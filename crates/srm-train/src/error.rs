@@ -48,12 +48,13 @@ pub enum TrainError {
         /// What the evaluation said.
         reason: String,
     },
-    /// The ranks of a team cannot talk.
-    #[error("rank {rank}: {reason}")]
-    Team {
-        /// The rank that says so.
-        rank: usize,
-        /// What went wrong.
+    /// The ranks that share the run failed.
+    #[error(transparent)]
+    Ranks(#[from] srm_ranks::RanksError),
+    /// The state that rank 0 has sent makes no sense.
+    #[error("rank 0: {reason}")]
+    SentState {
+        /// What is wrong with it.
         reason: String,
     },
     /// libtorch refused.

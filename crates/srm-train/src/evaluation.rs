@@ -1,20 +1,21 @@
 //! Score the weights of a run while it trains, and remember the best.
 
-use crate::{Due, Result, Sink, Store, Team, Trainer, Why};
+use crate::{Due, Result, Sink, Store, Trainer, Why};
 use serde::{Deserialize, Serialize};
 use srm_energy::Trainable;
+use srm_ranks::Ranks;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// Scores a net. Who makes the score is not this crate's business: srm-cli plugs in srm-eval.
 pub trait Evaluation<E> {
-    /// The score of `net` as it is. All ranks of the team come here, and may share the work; rank 0 returns the score, the others
+    /// The score of `net` as it is. All ranks come here, and may share the work; rank 0 returns the score, the others
     /// `None`.
     ///
     /// # Errors
     /// [`crate::TrainError::Evaluation`]; it ends the run. Chains that blow up are no error but an infinite score. One for which
     /// [`crate::TrainError::is_stop`] holds, at all ranks alike, ends the run with the score still due.
-    fn score(&mut self, net: &E, team: &dyn Team) -> Result<Option<Score>>;
+    fn score(&mut self, net: &E, ranks: &dyn Ranks) -> Result<Option<Score>>;
 }
 
 /// What an [`Evaluation`] found.
@@ -99,7 +100,7 @@ impl<E: Trainable> Trainer<E> {
         let (update, begun) = (self.state.update, Instant::now());
         let average = self.averaged_net().filter(|_| self.settings.evaluate.averaged);
         let is_averaged = average.is_some();
-        let Some(found) = evaluation.score(average.unwrap_or(self.net()), &*self.team)? else {
+        let Some(found) = evaluation.score(average.unwrap_or(self.net()), &*self.ranks)? else {
             return Ok(());
         };
         let best = found.value.is_finite() && self.state.best.as_ref().is_none_or(|best| found.value < best.score);

@@ -1,7 +1,6 @@
 //! Draw the observed samples of an update: from images on the disk, on the GPU, or from an array in memory.
 
-use crate::exchange::append;
-use crate::{Result, TrainError};
+use crate::{Result, TrainError, tensor_file};
 use sha2::{Digest, Sha256};
 use srm_data::{Batcher, ImageSet, Pick, fill_batch};
 use srm_files::hex;
@@ -82,11 +81,9 @@ impl Data {
             Data::Images(images) => return Ok(images.fingerprint()),
             Data::Rows(rows) => rows.f_to_kind(Kind::Float)?,
         };
-        let mut bytes = Vec::new();
-        append(&mut bytes, &rows)?;
         let mut hasher = Sha256::new();
         hasher.update(format!("{:?}", rows.size()));
-        hasher.update(bytes);
+        hasher.update(tensor_file::numbers(&rows)?);
         Ok(hex(&hasher.finalize()[..8]))
     }
 }

@@ -8,7 +8,7 @@
 //! - [`Adam`] keeps its moments where they can be saved. [`Ema`], [`Spectral`] and [`Bank`] are off by default.
 //! - [`RunFolder`] is sink and store on disk, from which a run goes on bit for bit; [`MemoryStore`] keeps states in memory.
 //! - [`Evaluation`] scores the weights every so many updates; the best are kept.
-//! - [`Team`] shares one run among processes, with the same bits for any number of them.
+//! - [`Trainer::set_ranks`] shares one run among processes ([`srm_ranks`]), with the same bits for any number of them.
 //! - [`StepRecord`] is the one form in which numbers travel.
 //!
 //! ```
@@ -43,11 +43,12 @@ mod environment;
 mod error;
 mod evaluation;
 mod events;
-mod exchange;
 mod feed;
 mod from_config;
 mod lock;
 mod log_file;
+mod measured;
+mod ranks;
 mod record;
 mod run;
 mod run_folder;
@@ -56,10 +57,8 @@ mod sink;
 mod spectral;
 mod state;
 mod store;
-mod team;
 mod tensor_file;
 mod trainer;
-mod tree;
 mod update;
 mod watch;
 mod weights;
@@ -70,7 +69,6 @@ pub use ema::Ema;
 pub use environment::Environment;
 pub use error::TrainError;
 pub use evaluation::{Best, Evaluation, Score, ScoreRecord};
-pub use exchange::{all_rows, receive_tensor, send_tensor};
 pub use feed::Data;
 pub use from_config::TrainerOptions;
 pub use lock::Lock;
@@ -82,7 +80,6 @@ pub use sink::Sink;
 pub use spectral::Spectral;
 pub use state::{Due, State};
 pub use store::{MemoryStore, Snapshot, Store, Why};
-pub use team::{Alone, Team, gather_images, gather_numbers, part, rows};
 pub use trainer::{GRID_COUNT, GRID_SEED, Trainer, to_bytes};
 pub use update::Step;
 pub use watch::{Reason, Watch};

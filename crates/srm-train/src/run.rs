@@ -64,7 +64,7 @@ impl<E: Trainable> Trainer<E> {
                 self.state.due = self.due();
             }
             let t = self.state.update;
-            let stopping = self.any(stop.asked())? || !self.show(store, sink)?;
+            let stopping = self.ranks.any(stop.asked())? || !self.show(store, sink)?;
             let why = match () {
                 () if stopping => Some(Why::Interrupt),
                 () if t == train.updates => Some(Why::End),
@@ -135,7 +135,7 @@ impl<E: Trainable> Trainer<E> {
         if let Some(saved) = &target {
             self.restore(saved)?;
         }
-        self.follow_first()?; // the others' stores are empty
+        self.adopt_state()?; // the others' stores are empty
         let to = self.state.update;
         self.state.attempt = before.attempt + 1;
         self.state.rollbacks = before.rollbacks + 1;

@@ -47,12 +47,8 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<StateDict> {
 fn serialized(path: &Path, tensors: &[(String, Tensor)]) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
-        let flat = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
         let shape: Vec<usize> = tensor.size().iter().map(|&side| side as usize).collect();
-        // the file's order of bytes is that of every processor libtorch runs on: little-endian
-        let mut data = vec![0u8; 4 * flat.numel()];
-        flat.f_copy_data_u8(&mut data, flat.numel())?;
-        bytes.push((name, shape, data));
+        bytes.push((name, shape, numbers(tensor)?));
     }
     bytes.sort();
     let failed = |source| TrainError::Tensors { path: path.to_owned(), source };
@@ -61,6 +57,17 @@ fn serialized(path: &Path, tensors: &[(String, Tensor)]) -> Result<Vec<u8>> {
         views.push((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), data).map_err(failed)?));
     }
     safetensors::serialize(views, None).map_err(failed)
+}
+
+/// The numbers of an f32 tensor in their order, in the order of bytes of every processor libtorch runs on: little-endian.
+///
+/// # Errors
+/// [`TrainError::Torch`].
+pub(crate) fn numbers(tensor: &Tensor) -> Result<Vec<u8>> {
+    let flat = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
+    let mut bytes = vec![0u8; 4 * flat.numel()];
+    flat.f_copy_data_u8(&mut bytes, flat.numel())?;
+    Ok(bytes)
 }
 
 fn deserialized(path: &Path, bytes: &[u8]) -> Result<StateDict> {

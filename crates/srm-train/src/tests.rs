@@ -2,11 +2,11 @@
 
 mod earlier;
 mod own_nets;
+mod ranks;
 mod scores;
 mod stabilisers;
 mod stops;
 mod survive;
-mod team;
 
 use crate::{Adam, Details, End, Environment, Lock, RunFolder, Sink, StepRecord, TrainError, TrainerOptions, to_bytes};
 use srm_config::Config;

@@ -1,14 +1,14 @@
 //! Hold a net in training with everything that its next update reads.
 
 use crate::feed::{Data, Feed};
-use crate::team::{self, Alone, Team};
 use crate::weights::Weights;
-use crate::{Bank, Evaluation, Result, Settings, Snapshot, State, exchange};
+use crate::{Bank, Evaluation, Result, Settings, Snapshot, State};
 use ndarray::Array4;
 use srm_config::Init;
 use srm_data::to_u8;
 use srm_energy::{StateDict, Trainable};
 use srm_langevin::{Chains, Outcome, Sampler, Samples, Spread, Stop};
+use srm_ranks::{Ranks, SingleProcess};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
@@ -29,7 +29,7 @@ pub struct Trainer<E: Trainable> {
     pub(crate) sampler: Sampler<E>,
     pub(crate) bank: Option<Bank>,
     pub(crate) state: State,
-    pub(crate) team: Box<dyn Team>,
+    pub(crate) ranks: Box<dyn Ranks>,
     pub(crate) evaluation: Option<Box<dyn Evaluation<E>>>,
     /// When this process began to train, and the seconds of training before that.
     pub(crate) begun: (Instant, f64),
@@ -65,7 +65,7 @@ impl<E: Trainable> Trainer<E> {
             feed,
             bank: None,
             state: State::default(),
-            team: Box::new(Alone),
+            ranks: Box::new(SingleProcess),
             evaluation: None,
             begun: (Instant::now(), 0.0),
             spread,
@@ -118,12 +118,12 @@ impl<E: Trainable> Trainer<E> {
     }
 
     /// The samples of `srm sample --seed SEED --count COUNT` with the weights as they are, averaged where the average is on:
-    /// `[count, …]` at every rank of a team.
+    /// `[count, …]` at every rank.
     ///
     /// # Errors
     /// As in [`Trainer::update`]; samples that diverged are given as they are.
     pub fn samples(&self, seed: u64, count: usize) -> Result<Tensor> {
-        exchange::all_rows(&*self.team, &self.own_samples(seed, count)?)
+        Ok(self.ranks.gather_rows(&self.own_samples(seed, count)?)?)
     }
 
     /// The grid of samples as the sink gets it, or `None` where a stop cuts it short at any rank.
@@ -133,8 +133,8 @@ impl<E: Trainable> Trainer<E> {
             own => Some(own?),
         };
         match own {
-            own if self.any(own.is_none())? => Ok(None),
-            own => own.map(|own| exchange::all_rows(&*self.team, &own)).transpose(),
+            own if self.ranks.any(own.is_none())? => Ok(None),
+            own => Ok(own.map(|own| self.ranks.gather_rows(&own)).transpose()?),
         }
     }
 
@@ -146,7 +146,7 @@ impl<E: Trainable> Trainer<E> {
             sampler
         });
         let sampler = averaged.as_ref().unwrap_or(&self.sampler);
-        let mine = team::part(&*self.team, &Chains::samples(seed, count), sampler.block());
+        let mine = Chains::samples(seed, count).part(self.ranks.own_rows(count, sampler.block()));
         let (outcome, _) = sampler.run(&mine, |_| ())?;
         let (Outcome::Finished(Samples { x }) | Outcome::Diverged { x, .. }) = outcome;
         Ok(x)
@@ -196,8 +196,8 @@ impl<E: Trainable> Trainer<E> {
     }
 
     /// The ranks that share the run.
-    pub fn team(&self) -> &dyn Team {
-        &*self.team
+    pub fn ranks(&self) -> &dyn Ranks {
+        &*self.ranks
     }
 
     /// The settings of the run.

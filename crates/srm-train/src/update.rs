@@ -1,13 +1,13 @@
 //! Make one update of Algorithm 1.
 
-use crate::exchange::{self, Measured};
+use crate::measured::Measured;
 use crate::trainer::GRID_COUNT;
-use crate::tree::PartialSum;
-use crate::{Details, Reason, Result, StepRecord, Trainer, Trouble, team};
+use crate::{Details, Reason, Result, StepRecord, Trainer, Trouble};
 use srm_config::Init;
 use srm_energy::Trainable;
 use srm_langevin::{ChainKey, Chains, Outcome, Samples, sample_axes};
 use srm_random::{Key, Purpose, hash, normal};
+use srm_ranks::PartialSum;
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
@@ -31,7 +31,7 @@ struct Now {
     rate: f64,
     /// σ.
     sigma: f64,
-    /// Of a team each rank observes as many samples as it runs chains.
+    /// Each rank observes as many samples as it runs chains.
     mine: Range<usize>,
 }
 
@@ -75,7 +75,7 @@ impl<E: Trainable> Trainer<E> {
             let run = self.run_chains(&now, &x_plus)?;
             self.differentiate(&now, &x_plus, run)
         });
-        let Some(Found { measured, gradient, run }) = self.of_all_ranks(found)? else { return Ok(Step::Dropped) };
+        let Some(Found { measured, gradient, run }) = self.gathered(found)? else { return Ok(Step::Dropped) };
         if let Some(step) = measured.bad_step {
             return self.refuse(&now, Reason::ChainNotFinite { step }, None, &run);
         }
@@ -99,7 +99,7 @@ impl<E: Trainable> Trainer<E> {
             batch: train.batch,
             rate: train.learning_rate.at(t) * self.state.rate_factor,
             sigma: train.data_noise.at(t) + self.state.extra_noise,
-            mine: team::rows(&*self.team, train.batch, self.sampler.block()),
+            mine: self.ranks.own_rows(train.batch, self.sampler.block()),
         }
     }
 
@@ -175,20 +175,20 @@ impl<E: Trainable> Trainer<E> {
     }
 
     /// The same with what all ranks have measured; `None` where any of them was asked to stop.
-    fn of_all_ranks(&self, mine: Result<Found>) -> Result<Option<Found>> {
+    fn gathered(&self, mine: Result<Found>) -> Result<Option<Found>> {
         let (measured, rest) = match mine {
             Ok(Found { measured, gradient, run }) => (Some(measured), Some((gradient, run))),
             Err(error) if error.is_stop() => (None, None),
             Err(error) => return Err(error),
         };
-        let all = Measured::of_all(measured, &*self.team)?;
+        let all = Measured::gathered(measured, &*self.ranks)?;
         Ok(all.zip(rest).map(|(measured, (gradient, run))| Found { measured, gradient, run }))
     }
 
     /// The sum of the terms of all ranks, one tensor per parameter; a fixed tree over the blocks, so neither threads nor ranks
     /// change a bit.
     fn total(&mut self, mine: PartialSum) -> Result<Vec<Tensor>> {
-        let flat = exchange::sum(&*self.team, mine, self.net().device())?;
+        let flat = self.ranks.sum(mine, self.net().device())?;
         let mut gradients = Vec::new();
         let mut at = 0;
         for (_, parameter) in self.net().named_parameters() {
@@ -240,11 +240,11 @@ impl<E: Trainable> Trainer<E> {
     /// Put the ends of all chains back into the bank, where there is one.
     fn give_back(&mut self, run: &Run) -> Result<()> {
         let (Some(bank), Some(slots)) = (&mut self.bank, &run.slots) else { return Ok(()) };
-        bank.give_back(slots, &exchange::all_rows(&*self.team, &run.samples)?)
+        bank.give_back(slots, &self.ranks.gather_rows(&run.samples)?)
     }
 
     fn refuse(&self, now: &Now, reason: Reason, record: Option<StepRecord>, run: &Run) -> Result<Step> {
-        let samples = exchange::all_rows(&*self.team, &run.samples)?;
+        let samples = self.ranks.gather_rows(&run.samples)?;
         let samples = samples.f_narrow(0, 0, samples.size()[0].min(GRID_COUNT as i64))?;
         Ok(Step::Refused(Trouble { update: now.t, attempt: self.state.attempt, reason, record, samples }))
     }

@@ -91,6 +91,7 @@ pub use srm_eval as eval;
 pub use srm_langevin as langevin;
 pub use srm_latent as latent;
 pub use srm_random as random;
+pub use srm_ranks as ranks;
 pub use srm_report as report;
 pub use srm_train as train;
 pub use tch;

@@ -7,8 +7,9 @@ use ndarray::Array4;
 use srm_config::Config;
 use srm_data::ImageSet;
 use srm_latent::rhos;
+use srm_ranks::SingleProcess;
 use srm_terminal::ProgressBar;
-use srm_train::{Alone, to_bytes};
+use srm_train::to_bytes;
 use tch::Tensor;
 
 use super::{folder::RunFiles, pictures::Picture};
@@ -101,7 +102,7 @@ pub fn make(
         checkpoint_every: 1,
         compute: arguments.compute.clone(),
     };
-    let generator = match Generator::open(&model, SEED, &Alone) {
+    let generator = match Generator::open(&model, SEED, &SingleProcess) {
         Ok(generator) => generator,
         Err(error) => return Ok(Err(format!("Nothing could be drawn: {}.", failure::text(&error)))),
     };

@@ -1,10 +1,10 @@
-//! Hand in what other ranks send: a team of two, of which the other one sends the input.
+//! Hand in what other ranks send: one of two, of which the other one sends the input.
 
 use super::{Door, no_mending, run_folder};
 use crate::formats::{change_parts, change_safetensors, join_parts, split_parts};
 use crate::{Dice, mutate::change_bytes, tree::change_json};
 use srm_energy::{ConvNet, Trainable};
-use srm_train::{Result, Team, TrainError, all_rows, gather_images, gather_numbers, receive_tensor};
+use srm_ranks::{Ranks, RanksError, Reason, Result};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::path::Path;
@@ -19,7 +19,13 @@ const GATHER: u8 = 2;
 pub(super) const MESSAGES: Door = Door {
     name: "messages",
     what: "messages of another rank: state and tensors at the start, an update's numbers and gradient, gathered rows",
-    sources: &["crates/srm-train/src/exchange.rs", "crates/srm-train/src/team.rs", "crates/srm-train/src/tree.rs"],
+    sources: &[
+        "crates/srm-ranks/src/exchange.rs",
+        "crates/srm-ranks/src/ranks.rs",
+        "crates/srm-ranks/src/tree.rs",
+        "crates/srm-train/src/measured.rs",
+        "crates/srm-train/src/ranks.rs",
+    ],
     longest: 1 << 15,
     seeds,
     header: |bytes| split_parts(bytes).first().is_some_and(|(exchange, _)| *exchange <= GATHER),
@@ -43,12 +49,12 @@ impl Half {
     }
 
     fn next(&self) -> Result<Vec<u8>> {
-        let gone = || TrainError::Team { rank: self.rank, reason: "the other rank has gone".to_owned() };
+        let gone = || RanksError::Talk { rank: self.rank, reason: Reason::Gone { other: 1 - self.rank } };
         self.from.borrow_mut().pop_front().ok_or_else(gone)
     }
 }
 
-impl Team for Half {
+impl Ranks for Half {
     fn rank(&self) -> usize {
         self.rank
     }
@@ -83,12 +89,12 @@ fn seeds() -> Vec<Vec<u8>> {
     let folder = tempfile::tempdir().expect("a temporary folder is made");
     let first = Half::new(0, []);
     let sent = Rc::clone(&first.sent);
-    trainer(folder.path()).join(Box::new(first)).expect("rank 0 tells its state");
+    trainer(folder.path()).set_ranks(Box::new(first)).expect("rank 0 tells its state");
     let state = sent.take();
     let second = Half::new(1, state.iter().cloned());
     let sent = Rc::clone(&second.sent);
     let mut trainer = trainer(folder.path());
-    trainer.join(Box::new(second)).expect("rank 1 takes what rank 0 sends");
+    trainer.set_ranks(Box::new(second)).expect("rank 1 takes what rank 0 sends");
     sent.take();
     let _ = trainer.update(); // ends where it waits for rank 0's numbers, after it has sent its own
     let mut numbers = sent.take();
@@ -144,23 +150,24 @@ fn enter(bytes: &[u8], folder: &Path) {
     match exchange {
         JOIN => {
             let mut trainer = trainer(folder);
-            if trainer.join(Box::new(Half::new(1, messages()))).is_ok() {
+            if trainer.set_ranks(Box::new(Half::new(1, messages()))).is_ok() {
                 let _ = trainer.update();
             }
         }
         UPDATE => {
             let mut trainer = trainer(folder);
-            if trainer.join(Box::new(Half::new(0, messages()))).is_ok() {
+            if trainer.set_ranks(Box::new(Half::new(0, messages()))).is_ok() {
                 let _ = trainer.update();
             }
         }
         _ => {
             let images = ndarray::Array4::zeros((1, 2, 2, 1));
-            let _ = gather_images(&Half::new(0, messages()), images);
-            let _ = gather_numbers(&Half::new(0, messages()), &[1.0]);
             let rows = Tensor::zeros([1, 2], (Kind::Float, Device::Cpu));
-            let _ = all_rows(&Half::new(0, messages()), &rows);
-            let _ = receive_tensor(&Half::new(0, messages()), 1);
+            let first = || Box::new(Half::new(0, messages())) as Box<dyn Ranks>;
+            let _ = first().gather_images(images);
+            let _ = first().gather_numbers(&[1.0]);
+            let _ = first().gather_rows(&rows);
+            let _ = first().receive_tensor(1);
         }
     }
 }

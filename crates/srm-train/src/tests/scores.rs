@@ -5,6 +5,7 @@ use crate::{End, Environment, Evaluation, Lock, RunFolder, Score, ScoreRecord, c
 use srm_config::Config;
 use srm_energy::{ConvNet, Trainable};
 use srm_langevin::Stop;
+use srm_ranks::Ranks;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -16,7 +17,7 @@ struct Listed {
 }
 
 impl Evaluation<ConvNet> for Listed {
-    fn score(&mut self, net: &ConvNet, _team: &dyn crate::Team) -> crate::Result<Option<Score>> {
+    fn score(&mut self, net: &ConvNet, _ranks: &dyn Ranks) -> crate::Result<Option<Score>> {
         let value = self.scores[self.asked];
         self.asked += 1;
         let length = net.named_parameters()[0].1.norm().double_value(&[]);
@@ -32,9 +33,9 @@ struct Stopped {
 }
 
 impl Evaluation<ConvNet> for Stopped {
-    fn score(&mut self, net: &ConvNet, team: &dyn crate::Team) -> crate::Result<Option<Score>> {
+    fn score(&mut self, net: &ConvNet, ranks: &dyn Ranks) -> crate::Result<Option<Score>> {
         match self.stops {
-            0 => self.list.score(net, team),
+            0 => self.list.score(net, ranks),
             _ => {
                 self.stops -= 1;
                 Err(srm_langevin::LangevinError::Stopped.into())

@@ -13,7 +13,7 @@ use tch::Tensor;
 pub(crate) type Place = (u64, u32);
 
 /// Sums over the nodes of the tree whose blocks are all there; none of them lies in another.
-pub(crate) struct PartialSum {
+pub struct PartialSum {
     /// Blocks of the whole tree, at least 1.
     blocks: u64,
     nodes: BTreeMap<Place, Tensor>,
@@ -21,7 +21,7 @@ pub(crate) struct PartialSum {
 
 impl PartialSum {
     /// Nothing yet of a tree over so many blocks.
-    pub(crate) fn new(blocks: usize) -> Self {
+    pub fn new(blocks: usize) -> Self {
         Self { blocks: blocks.max(1) as u64, nodes: BTreeMap::new() }
     }
 
@@ -37,7 +37,13 @@ impl PartialSum {
     }
 
     /// Add what a block gave.
-    pub(crate) fn add_block(&mut self, block: usize, terms: Tensor) -> Result<()> {
+    ///
+    /// # Shapes
+    /// The same of every block.
+    ///
+    /// # Errors
+    /// [`crate::RanksError::Torch`].
+    pub fn add_block(&mut self, block: usize, terms: Tensor) -> Result<()> {
         self.add((block as u64, 0), terms)
     }
 

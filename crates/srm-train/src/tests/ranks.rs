@@ -1,65 +1,13 @@
 //! Check that any number of ranks gives the bits of one, here with threads for ranks.
 
 use super::{Memory, RunIn, Trainer, config, create, images, options, stop_after};
-use crate::{End, Environment, Lock, Result, RunFolder, StepRecord, Team, TrainError};
+use crate::{End, Environment, Lock, RunFolder, StepRecord};
 use srm_config::Config;
 use srm_langevin::Stop;
+use srm_ranks::{Ranks, threads};
 use std::path::Path;
-use std::sync::{Mutex, OnceLock, mpsc};
+use std::sync::OnceLock;
 use std::time::Instant;
-
-/// A rank that is a thread: a channel from every rank to every other.
-struct Thread {
-    rank: usize,
-    to: Vec<mpsc::Sender<Vec<u8>>>,
-    from: Vec<Mutex<mpsc::Receiver<Vec<u8>>>>,
-}
-
-/// A team of so many threads.
-fn threads(size: usize) -> Vec<Thread> {
-    let mut team: Vec<Thread> = (0..size).map(|rank| Thread { rank, to: Vec::new(), from: Vec::new() }).collect();
-    for receiver in 0..size {
-        for sender in 0..size {
-            let (to, from) = mpsc::channel();
-            team[sender].to.push(to);
-            team[receiver].from.push(Mutex::new(from));
-        }
-    }
-    team
-}
-
-impl Team for Thread {
-    fn rank(&self) -> usize {
-        self.rank
-    }
-
-    fn size(&self) -> usize {
-        self.to.len()
-    }
-
-    fn send(&self, to: usize, bytes: &[u8]) -> Result<()> {
-        let gone = |_| TrainError::Team { rank: self.rank, reason: format!("rank {to} has gone") };
-        self.to[to].send(bytes.to_vec()).map_err(gone)
-    }
-
-    fn receive(&self, from: usize) -> Result<Vec<u8>> {
-        let gone = |_| TrainError::Team { rank: self.rank, reason: format!("rank {from} has gone") };
-        self.from[from].lock().unwrap().recv().map_err(gone)
-    }
-
-    fn broadcast(&self, bytes: Vec<u8>) -> Result<Vec<u8>> {
-        if self.rank > 0 {
-            return self.receive(0);
-        }
-        (1..self.size()).try_for_each(|to| self.send(to, &bytes))?;
-        Ok(bytes)
-    }
-
-    fn all_gather(&self, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>> {
-        (0..self.size()).try_for_each(|to| self.send(to, &bytes))?;
-        (0..self.size()).map(|from| self.receive(from)).collect()
-    }
-}
 
 /// A trainer with a fault where `fault` says: one NaN at update 7.
 fn trainer(images: srm_data::ImageSet, config: &Config, fault: bool) -> Trainer {
@@ -91,14 +39,14 @@ fn run_until(
 ) -> Vec<(End, Vec<StepRecord>)> {
     let name = folder.join(format!("{ranks}"));
     std::thread::scope(|scope| {
-        let ranks = threads(ranks).into_iter().map(|team| {
+        let ranks = threads(ranks).into_iter().map(|own| {
             let (config, name, images) = (config.clone(), name.clone(), images(folder, 20));
             scope.spawn(move || {
                 let mut trainer = trainer(images, &config, fault);
-                let rank = team.rank;
+                let rank = own.rank();
                 let stop = stop(rank, &mut trainer);
                 if rank > 0 {
-                    trainer.join(Box::new(team)).unwrap();
+                    trainer.set_ranks(Box::new(own)).unwrap();
                     let mut memory = Memory::default();
                     return (trainer.run(&mut (), &mut memory, &stop).unwrap(), memory.0);
                 }
@@ -113,7 +61,7 @@ fn run_until(
                         sink
                     }
                 };
-                trainer.join(Box::new(team)).unwrap();
+                trainer.set_ranks(Box::new(own)).unwrap();
                 (trainer.run_in(sink, &stop).unwrap(), Vec::new())
             })
         });

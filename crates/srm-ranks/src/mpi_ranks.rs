@@ -3,16 +3,13 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use crate::heartbeat::Heartbeat;
+use crate::{Ranks, RanksError, Reason, Result};
 use mpi::Threading;
 use mpi::datatype::PartitionMut;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, CommunicatorCollectives, Destination, Root, Source};
-use srm_train::{Team, TrainError};
-
-use crate::heartbeat::Heartbeat;
-
-type Result<T> = std::result::Result<T, TrainError>;
 
 /// Seconds without a word from a rank after which it, or the link to it, is taken for gone: `SRM_PATIENCE` changes it.
 const PATIENCE: u64 = 45;
@@ -22,7 +19,7 @@ const PIECE: usize = 1 << 30;
 const LEAST_PATIENCE: u64 = 3;
 
 /// The ranks of `MPI_COMM_WORLD`. All calls come from the thread that has started it, and wait for as long as it takes.
-pub struct MpiTeam {
+pub struct MpiRanks {
     world: SimpleCommunicator,
 }
 
@@ -43,20 +40,20 @@ impl Drop for Session {
 }
 
 thread_local! {
-    /// It outlives the team: a rank that fails must end the job, and to end MPI is to wait for all.
+    /// It outlives the ranks: a rank that fails must end the job, and to end MPI is to wait for all.
     static SESSION: RefCell<Option<Session>> = const { RefCell::new(None) };
 }
 
-impl MpiTeam {
+impl MpiRanks {
     /// Start MPI; `None` where it was started before or does not start.
-    pub fn start() -> Option<MpiTeam> {
+    pub fn start() -> Option<MpiRanks> {
         let (universe, granted) = mpi::initialize_with_threading(Threading::Multiple)?;
-        let team = MpiTeam { world: universe.world() };
+        let ranks = MpiRanks { world: universe.world() };
         let patience = std::env::var("SRM_PATIENCE").ok().and_then(|text| text.parse().ok()).unwrap_or(PATIENCE);
         let heartbeat = if granted == Threading::Multiple {
             Some(Heartbeat::start(Duration::from_secs(patience.max(LEAST_PATIENCE))))
         } else {
-            if team.rank() == 0 {
+            if ranks.rank() == 0 {
                 tracing::warn!(
                     "this MPI grants threads only as {granted:?}, not as Multiple: where a link is cut, the ranks will wait for \
                      ever; build MPI with threads, or look after the job"
@@ -65,17 +62,17 @@ impl MpiTeam {
             None
         };
         SESSION.set(Some(Session { heartbeat, left: false, _universe: universe }));
-        Some(team)
+        Some(ranks)
     }
 
     /// MPI counts in 32 bits.
     fn length(&self, bytes: &[u8]) -> Result<i32> {
-        let reason = || format!("a message of {} bytes is longer than MPI's 2 GiB", bytes.len());
-        i32::try_from(bytes.len()).map_err(|_| TrainError::Team { rank: self.rank(), reason: reason() })
+        let reason = Reason::TooLong { bytes: bytes.len() };
+        i32::try_from(bytes.len()).map_err(|_| RanksError::Talk { rank: self.rank(), reason })
     }
 }
 
-impl Team for MpiTeam {
+impl Ranks for MpiRanks {
     fn rank(&self) -> usize {
         self.world.rank() as usize
     }
@@ -112,9 +109,8 @@ impl Team for MpiTeam {
         let (mine, mut lengths) = (self.length(&bytes)?, vec![0i32; self.size()]);
         self.world.all_gather_into(&mine, &mut lengths[..]);
         let total: i64 = lengths.iter().copied().map(i64::from).sum();
-        let reason =
-            format!("messages of {total} bytes together are longer than MPI's 2 GiB; take fewer images at a time");
-        i32::try_from(total).map_err(|_| TrainError::Team { rank: self.rank(), reason })?;
+        let reason = Reason::TooLongTogether { bytes: total };
+        i32::try_from(total).map_err(|_| RanksError::Talk { rank: self.rank(), reason })?;
         let starts: Vec<i32> =
             lengths.iter().scan(0, |sum, &length| Some(std::mem::replace(sum, *sum + length))).collect();
         let mut all = vec![0u8; total as usize];
