@@ -1,6 +1,6 @@
 //! Run srm from the command line: parse, run, print the result or the error once, exit with its code.
 //!
-//! The program is a library with one call in `main.rs`, so that srm-fuzz can hand a run folder to `srm report`.
+//! The program is a library with one call in `main.rs`.
 
 #![deny(missing_docs)]
 
@@ -53,8 +53,6 @@ use crate::{
     failure::Failure,
     output::Output,
 };
-
-pub use report::page_of as report_page;
 
 /// The program: what `main` returns.
 pub fn main() -> ExitCode {

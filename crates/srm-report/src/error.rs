@@ -1,4 +1,4 @@
-//! Name what can go wrong with charts.
+//! Name what can go wrong with charts and reports.
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,29 @@ pub enum ReportError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The folder of a run is not there.
+    #[error("the run folder {} {what}; give the folder of a run of `srm train`", path.display())]
+    NoFolder {
+        /// The folder asked for.
+        path: PathBuf,
+        /// What is there instead.
+        what: &'static str,
+    },
+    /// A folder holds no run.
+    #[error(
+        "{} is no run folder: it holds no config.json, metrics.jsonl or history.jsonl; give the folder of a run of `srm train`, \
+         for example runs/demo", path.display()
+    )]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A picture cannot be made.
+    #[error("the picture cannot be made: {source}")]
+    Encode {
+        /// What the encoder said.
+        source: png::EncodingError,
     },
     /// A chart cannot be drawn.
     #[error("cannot draw the chart {title:?}: {reason}")]

@@ -1,6 +1,8 @@
-//! Draw what a run has found, as charts that open anywhere; no libtorch.
+//! Show what a run has found: charts, and the page of `srm report` that opens anywhere; no libtorch.
 //!
 //! - [`Chart`] draws curves and points over common axes, linear or logarithmic, as an SVG picture.
+//! - [`RunFiles`] reads what a run folder holds, and notes what is missing or damaged.
+//! - [`Report`] makes one HTML [`Page`] of it. What a net would have to draw is handed in as [`Figures`], by whoever has libtorch.
 //!
 //! ```
 //! use srm_report::Chart;
@@ -16,7 +18,23 @@
 #![deny(missing_docs)]
 
 mod chart;
+mod curves;
+mod diagnostics;
+mod divergence;
 mod error;
+mod facts;
+mod figures;
+mod folder;
+mod page;
+mod pictures;
+mod report;
+mod samples;
+mod scores;
+mod tables;
 
 pub use chart::Chart;
 pub use error::ReportError;
+pub use figures::{Figures, Interpolation, Reconstructed};
+pub use folder::RunFiles;
+pub use pictures::Picture;
+pub use report::{Grid, Page, Report};

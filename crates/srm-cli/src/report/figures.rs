@@ -1,18 +1,16 @@
 //! Draw what the newest checkpoint can do, by the calls of `srm sample`, `interpolate` and `reconstruct`.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result};
 use ndarray::Array4;
 use srm_config::Config;
 use srm_data::ImageSet;
 use srm_latent::rhos;
 use srm_ranks::SingleProcess;
+use srm_report::{Figures, Interpolation, Picture, Reconstructed, RunFiles};
 use srm_terminal::ProgressBar;
 use srm_train::to_bytes;
 use tch::Tensor;
 
-use super::{folder::RunFiles, pictures::Picture};
 use crate::{
     animation::in_rows,
     arguments::{Key, MethodChoice, ModelArguments, NoiseChoice, ReportArguments},
@@ -26,7 +24,7 @@ use crate::{
 };
 
 /// Seed of start noise and chain noise: that of the commands where nobody gives one.
-pub const SEED: u64 = 1;
+const SEED: u64 = 1;
 /// Chains of the strip, and images to reconstruct.
 const ROWS: usize = 8;
 /// Parts that the strip cuts a chain into: 11 states, as `srm sample --chain` shows.
@@ -39,44 +37,6 @@ const MOST: (usize, usize) = (6, 100);
 const LEAST: (usize, usize) = (2, 10);
 /// Iterations that the figure shows, as shares of T.
 const SHOWN: [f64; 5] = [0.0, 0.1, 0.25, 0.5, 1.0];
-
-/// What was drawn; a figure that could not be says why.
-pub struct Figures {
-    /// The weights.
-    pub file: PathBuf,
-    /// Langevin steps K.
-    pub steps: usize,
-    /// Steps between two states of the strip.
-    pub every: usize,
-    pub iterations: usize,
-    pub chains: Result<Picture, String>,
-    pub interpolation: Result<Interpolation, String>,
-    pub reconstruction: Result<Reconstructed, String>,
-}
-
-/// Rows between start noises.
-pub struct Interpolation {
-    pub picture: Picture,
-    pub rows: usize,
-    /// Root mean square distance per pixel of neighbours, mean and largest, on the [-1, 1] scale.
-    pub mean: f64,
-    pub largest: f64,
-}
-
-/// Images and what came nearest to them.
-pub struct Reconstructed {
-    pub picture: Picture,
-    pub count: usize,
-    /// Where the images are from, where it is not the run's data.
-    pub given: Option<PathBuf>,
-    pub method: &'static str,
-    pub step: f64,
-    /// The iterations shown.
-    pub shown: Vec<usize>,
-    /// Mean squared error per pixel on the [-1, 1] scale.
-    pub mean: f64,
-    pub worst: f64,
-}
 
 /// Draw everything; the inner error says why there is nothing to draw with.
 ///
@@ -121,7 +81,16 @@ pub fn make(
         return Err(Failure::Interrupted("interrupted; no report was written".to_owned()).into());
     }
     let steps = generator.run.dynamics().steps;
-    Ok(Ok(Figures { file: generator.file, steps, every, iterations, chains, interpolation, reconstruction }))
+    Ok(Ok(Figures {
+        file: generator.file,
+        seed: SEED,
+        steps,
+        every,
+        iterations,
+        chains,
+        interpolation,
+        reconstruction,
+    }))
 }
 
 /// Rows and iterations that two cores draw in well under a minute. A step of a chain costs about n² size²; what is dearer
@@ -143,7 +112,7 @@ fn chains(generator: &Generator, every: usize) -> Result<Picture> {
     let z = generator.run.start(SEED, &ids, &generator.image)?;
     let states = generator.run.path(&z, &ids, every)?;
     let states = states.iter().map(to_bytes).collect::<srm_train::Result<Vec<_>>>()?;
-    picture(&in_rows(&states, ROWS)?, states.len())
+    Ok(Picture::of_grid(&in_rows(&states, ROWS)?, states.len())?)
 }
 
 /// The first rows of `srm interpolate`.
@@ -165,7 +134,7 @@ fn interpolation(generator: &Generator, pairs: usize, bar: &ProgressBar) -> Resu
     let images = to_bytes(&Tensor::f_cat(&rows, 0)?)?;
     let mean = distances.iter().sum::<f64>() / distances.len().max(1) as f64;
     let largest = distances.iter().copied().fold(0.0, f64::max);
-    Ok(Interpolation { picture: picture(&images, POINTS)?, rows: rows.len(), mean, largest })
+    Ok(Interpolation { picture: Picture::of_grid(&images, POINTS)?, rows: rows.len(), mean, largest })
 }
 
 /// A few images by the default method of `srm reconstruct`.
@@ -193,7 +162,7 @@ fn reconstruction(
     }
     columns.extend([to_bytes(&found.x)?, images]);
     Ok(Reconstructed {
-        picture: picture(&in_rows(&columns, count)?, columns.len())?,
+        picture: Picture::of_grid(&in_rows(&columns, count)?, columns.len())?,
         count,
         given: arguments.images.clone(),
         method: method.name(),
@@ -215,10 +184,6 @@ fn targets(arguments: &ReportArguments, generator: &Generator, data: Result<&Ima
     let bytes: Vec<u8> = (0..count).flat_map(|i| images.image(i)).copied().collect();
     Array4::from_shape_vec((count, h, w, c), bytes)
         .context("the run's images are not of the net's size now; give others with --images")
-}
-
-fn picture(images: &Array4<u8>, columns: usize) -> Result<Picture> {
-    Picture::of_grid(images, columns).map_err(anyhow::Error::msg)
 }
 
 #[cfg(test)]

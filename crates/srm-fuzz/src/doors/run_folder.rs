@@ -11,7 +11,8 @@ use srm_config::Config;
 use srm_data::{ImageSet, synthetic, write_npy};
 use srm_energy::{ConvNet, Precision};
 use srm_files::hex;
-use srm_train::{Environment, Lock, RunFolder, Sink, Step, Store, TrainerOptions, Why};
+use srm_report::{Grid, Report, RunFiles};
+use srm_train::{Environment, GRID_COUNT, GRID_SEED, Lock, RunFolder, Sink, Step, Store, TrainerOptions, Why};
 use std::path::Path;
 use std::sync::LazyLock;
 use tch::Device;
@@ -78,7 +79,7 @@ pub(super) const CHECKPOINT_TENSORS: Door = Door {
 pub(super) const REPORT: Door = Door {
     name: "report",
     what: "every text of a run folder, by way of `srm report --no-figures`",
-    sources: &["crates/srm-cli/src/report"],
+    sources: &["crates/srm-report/src"],
     longest: 1 << 14,
     seeds: || {
         let mut parts: Vec<(u8, Vec<u8>)> =
@@ -109,10 +110,12 @@ pub(super) const REPORT: Door = Door {
     enter: |bytes, folder| {
         let run = folder.join("run");
         write(bytes, &run);
-        if let Ok(page) = srm_cli::report_page(&run) {
-            assert!(page.ends_with("</html>"), "the page is whole");
+        if let Ok(files) = RunFiles::read(&run, RunFolder::newest_checkpoint) {
+            let (grid, remedy) = (Grid { seed: GRID_SEED, count: GRID_COUNT }, Some("`make images`".to_owned()));
+            let html = Report { files: &files, grid, images: None, remedy, figures: None }.page().html;
+            assert!(html.ends_with("</html>"), "the page is whole");
             // what a log says is text, and never becomes part of the page
-            assert!(!page.contains("<script>"), "a name in a log became a script");
+            assert!(!html.contains("<script>"), "a name in a log became a script");
         }
     },
 };

@@ -3,12 +3,10 @@
 use std::path::PathBuf;
 
 use maud::{Markup, html};
-use srm_train::{GRID_COUNT, GRID_SEED};
 
-use super::{
+use crate::{
+    Figures, Grid, RunFiles,
     facts::thousands,
-    figures::{Figures, SEED},
-    folder::RunFiles,
     page::Section,
     pictures::{Picture, figure, missing},
 };
@@ -20,14 +18,14 @@ const LARGE: u32 = 840;
 const SMALL: u32 = 274;
 
 /// The newest grid.
-pub fn newest(files: &RunFiles) -> Section {
+pub fn newest(files: &RunFiles, grid: Grid) -> Section {
     let body = match files.samples.last() {
         None => missing("There is no sample grid yet: log.samples_every says when the first is due."),
         Some((update, path)) => figure(
             shown(path, &format!("Samples after update {update}"), LARGE),
             html! {
-                "Samples of the " (steps(files)) " after update " (thousands(*update)) ", seed " (GRID_SEED) ": the first "
-                (GRID_COUNT) " images of " code { "srm sample" } " with these weights. Nothing is chosen."
+                "Samples of the " (steps(files)) " after update " (thousands(*update)) ", seed " (grid.seed) ": the first "
+                (grid.count) " images of " code { "srm sample" } " with these weights. Nothing is chosen."
             },
         ),
     };
@@ -35,7 +33,7 @@ pub fn newest(files: &RunFiles) -> Section {
 }
 
 /// A few grids from first to last: the same start noise through the weights of the time.
-pub fn progress(files: &RunFiles) -> Option<Section> {
+pub fn progress(files: &RunFiles, grid: Grid) -> Option<Section> {
     if files.samples.len() < 2 {
         return None;
     }
@@ -53,7 +51,7 @@ pub fn progress(files: &RunFiles) -> Option<Section> {
             }
         }
         p.remark {
-            "Start noise and chain noise are the same in all grids (seed " (GRID_SEED) "); only the weights differ. "
+            "Start noise and chain noise are the same in all grids (seed " (grid.seed) "); only the weights differ. "
             (chosen.len()) " of " (files.samples.len()) " grids."
         }
     };
@@ -74,7 +72,7 @@ pub fn drawn(files: &RunFiles, figures: &Result<Figures, String>) -> Vec<Section
         Ok(figures) => figures,
         Err(reason) => return vec![Section { id: "chains", title: "From noise to image", body: missing(reason) }],
     };
-    let weights = html! { @if let Some(update) = files.checkpoint_update() { "Update " (thousands(update)) ", K " (figures.steps) ", seed " (SEED) "." } };
+    let weights = html! { @if let Some(update) = files.checkpoint_update() { "Update " (thousands(update)) ", K " (figures.steps) ", seed " (figures.seed) "." } };
     vec![
         Section { id: "chains", title: "From noise to image", body: chains(figures, &weights) },
         Section { id: "interpolation", title: "Interpolation", body: interpolation(figures, &weights) },

@@ -6,7 +6,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{Markup, PreEscaped, html};
 use ndarray::{Array3, Array4};
 use srm_data::grid;
-use srm_report::Chart;
+
+use crate::{Chart, ReportError};
 
 /// Pixels between two images of a grid.
 const PADDING: usize = 2;
@@ -16,13 +17,13 @@ const ENLARGED: u32 = 3;
 /// A PNG with its size.
 pub struct Picture {
     bytes: Vec<u8>,
-    pub width: u32,
-    pub height: u32,
+    width: u32,
+    height: u32,
 }
 
 impl Picture {
     /// Read a PNG file; the error says what is wrong with it.
-    pub fn read(path: &Path) -> Result<Picture, String> {
+    pub(crate) fn read(path: &Path) -> Result<Picture, String> {
         let name = || path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let bytes = fs::read(path).map_err(|error| format!("{} cannot be read: {error}", name()))?;
         let reader = png::Decoder::new(std::io::Cursor::new(&bytes)).read_info();
@@ -31,16 +32,22 @@ impl Picture {
         Ok(Picture { bytes, width, height })
     }
 
-    /// All images, u8 `[n, h, w, c]`, in rows of `columns`.
-    pub fn of_grid(images: &Array4<u8>, columns: usize) -> Result<Picture, String> {
+    /// All images in rows of `columns`.
+    ///
+    /// # Shapes
+    /// u8 `[n, h, w, c]` with c 1 (grey), 3 (RGB) or 4 (RGBA).
+    ///
+    /// # Errors
+    /// [`ReportError::Encode`] where there is no image.
+    pub fn of_grid(images: &Array4<u8>, columns: usize) -> Result<Picture, ReportError> {
         let sheet = grid(&images.view(), columns, PADDING);
         let (height, width, _) = sheet.dim();
-        let bytes = encode(&sheet).map_err(|error| format!("the picture cannot be made: {error}"))?;
+        let bytes = encode(&sheet).map_err(|source| ReportError::Encode { source })?;
         Ok(Picture { bytes, width: width as u32, height: height as u32 })
     }
 
     /// The picture, enlarged by a whole factor to at most `width` CSS pixels so that each of its pixels stays a square.
-    pub fn show(&self, alt: &str, width: u32) -> Markup {
+    pub(crate) fn show(&self, alt: &str, width: u32) -> Markup {
         let factor = (width / self.width.max(1)).clamp(1, ENLARGED);
         let class = (self.width <= width).then_some("pixels");
         html! {

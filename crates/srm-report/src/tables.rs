@@ -7,16 +7,13 @@ use std::{
 
 use maud::{Markup, html};
 use serde_json::Value;
-use srm_train::{GRID_COUNT, GRID_SEED};
 
-use super::{
+use crate::{
+    Grid, Report, RunFiles,
     facts::{self, thousands},
-    figures::{Figures, SEED},
-    folder::RunFiles,
     page::Section,
     pictures::missing,
 };
-use crate::images;
 
 /// The resolved settings, folded.
 pub fn settings(files: &RunFiles) -> Section {
@@ -110,30 +107,28 @@ fn time(value: &Value) -> Markup {
 }
 
 /// The command lines that make the run, the pictures of the page and the numbers again.
-pub fn again(files: &RunFiles, drawn: Option<&Figures>) -> Section {
+pub fn again(report: &Report<'_>) -> Section {
+    let (files, Grid { seed, count }) = (report.files, report.grid);
     let run = word(&files.folder);
-    let data = files.config.as_ref().filter(|config| !images::is_synthetic(config)).map(|config| &config.data.images);
+    let data = files.config.as_ref().filter(|_| report.remedy.is_some()).map(|config| &config.data.images);
     let mut lines = Vec::new();
-    if let Some(data) = data {
-        lines.push(format!("# the images: {}", images::remedy(data)));
-    }
+    lines.extend(report.remedy.iter().map(|remedy| format!("# the images: {remedy}")));
     lines.push(format!("srm train --config {} --run {run}-again", word(&files.folder.join("config.json"))));
-    lines.push(format!(
-        "srm sample --weights {run} --seed {GRID_SEED} --count {GRID_COUNT} --out x.png --chain chain.png"
-    ));
-    if let Some(drawn) = drawn {
+    lines.push(format!("srm sample --weights {run} --seed {seed} --count {count} --out x.png --chain chain.png"));
+    if let Some(Ok(drawn)) = report.figures {
         let pairs = drawn.interpolation.as_ref().map_or(0, |found| found.rows);
         if pairs > 0 {
-            lines.push(format!("srm interpolate --weights {run} --seed {SEED} --pairs {pairs} --out rows.png"));
+            lines.push(format!("srm interpolate --weights {run} --seed {} --pairs {pairs} --out rows.png", drawn.seed));
         }
         if let Ok(found) = &drawn.reconstruction
             && let Some(images) = found.given.as_ref().or(data)
         {
             lines.push(format!(
-                "srm reconstruct --weights {run} --images {} --count {} --iterations {} --seed {SEED} --out r.png",
+                "srm reconstruct --weights {run} --images {} --count {} --iterations {} --seed {} --out r.png",
                 word(images),
                 found.count,
-                drawn.iterations
+                drawn.iterations,
+                drawn.seed
             ));
         }
     }

@@ -5,9 +5,10 @@ use std::path::Path;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::{
+use crate::{
+    RunFiles,
     facts::number,
-    folder::{self, RunFiles},
+    folder,
     page::Section,
     pictures::{Picture, figure, missing, svg_file},
 };

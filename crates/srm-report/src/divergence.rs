@@ -5,9 +5,9 @@ use std::path::Path;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::{
+use crate::{
+    RunFiles,
     facts::{number, thousands},
-    folder::RunFiles,
     page::Section,
     pictures::{Picture, figure},
 };

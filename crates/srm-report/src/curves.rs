@@ -2,10 +2,9 @@
 
 use maud::{Markup, html};
 use serde_json::Value;
-use srm_report::Chart;
 
-use super::{
-    folder::RunFiles,
+use crate::{
+    Chart, RunFiles,
     page::Section,
     pictures::{chart, figure, missing},
 };

@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 use serde_json::Value;
 use srm_config::{Activation, Config, Init};
+use srm_terminal::duration;
 
-use super::folder::RunFiles;
-use crate::status;
+use crate::RunFiles;
 
 /// One line: data, net, K, updates, outcome, time.
 pub fn summary(files: &RunFiles) -> String {
@@ -19,7 +19,7 @@ pub fn summary(files: &RunFiles) -> String {
     }
     parts.push(outcome(files).to_owned());
     if let Some(seconds) = seconds(files) {
-        parts.push(status::duration(seconds));
+        parts.push(duration(seconds));
     }
     parts.join(" · ")
 }
@@ -155,7 +155,7 @@ fn updates(files: &RunFiles) -> String {
     if let (Some(seconds), Some(update)) = (seconds(files), last_update(files).filter(|update| *update > 0)) {
         let each = seconds / update as f64;
         let each = if each < 1.0 { format!("{:.0} ms", each * 1e3) } else { format!("{each:.1} s") };
-        text += &format!(", {} ({each} each)", status::duration(seconds));
+        text += &format!(", {} ({each} each)", duration(seconds));
     }
     text
 }

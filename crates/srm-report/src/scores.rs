@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use serde_json::Value;
-use srm_report::Chart;
 
-use super::{
+use crate::{
+    Chart, RunFiles,
     curves::SIZE,
     facts::{number, thousands},
-    folder::RunFiles,
     page::Section,
     pictures::{chart, figure},
 };

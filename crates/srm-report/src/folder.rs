@@ -2,58 +2,64 @@
 
 use std::{
     borrow::Cow,
+    fmt::Display,
     fs, io,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Result, bail};
 use serde_json::Value;
 use srm_config::{Config, decode};
-use srm_train::RunFolder;
+
+use crate::ReportError;
+
+/// Each of these makes a folder the folder of a run, as its config.json does.
+const SIGNS: [&str; 3] = [".lock", "metrics.jsonl", "history.jsonl"];
 
 /// A run as its folder tells it.
 pub struct RunFiles {
+    /// Where it lies.
     pub folder: PathBuf,
-    /// The resolved settings, and the text they are from; a config of another version may be readable only as text.
+    /// The resolved settings.
     pub config: Option<Config>,
-    pub config_text: Option<String>,
+    /// The text they are from; a config of another version may be readable only as text.
+    pub(crate) config_text: Option<String>,
     /// Logged updates in the order of writing, those that a rollback took back included.
-    pub metrics: Vec<Value>,
+    pub(crate) metrics: Vec<Value>,
     /// The rollbacks among them.
-    pub rollbacks: Vec<Value>,
-    pub history: Vec<Value>,
-    pub scores: Vec<Value>,
-    pub evaluation: Option<Value>,
+    pub(crate) rollbacks: Vec<Value>,
+    /// Starts, resumes, rollbacks and ends.
+    pub(crate) history: Vec<Value>,
+    pub(crate) scores: Vec<Value>,
+    pub(crate) evaluation: Option<Value>,
     /// Sample grids with their updates, first to last.
-    pub samples: Vec<(u64, PathBuf)>,
+    pub(crate) samples: Vec<(u64, PathBuf)>,
     /// The newest checkpoint that can be used.
     pub checkpoint: Option<PathBuf>,
     /// Its `state.json`.
-    pub state: Option<Value>,
+    pub(crate) state: Option<Value>,
     /// Evidence of trouble: `divergence/*.json`.
-    pub troubles: Vec<(PathBuf, Value)>,
+    pub(crate) troubles: Vec<(PathBuf, Value)>,
     /// All files below `diagnostics/`, sorted.
-    pub diagnostics: Vec<PathBuf>,
+    pub(crate) diagnostics: Vec<PathBuf>,
     /// What is damaged or missing, a sentence each.
     pub notes: Vec<String>,
 }
 
 impl RunFiles {
-    /// Read a run folder.
+    /// Read a run folder. `newest` finds its newest checkpoint that can be used, and is asked where there are any.
     ///
     /// # Errors
-    /// It is no run folder.
-    pub fn read(folder: &Path) -> Result<RunFiles> {
+    /// [`ReportError::NoFolder`], [`ReportError::NoRun`]. What is missing or damaged in a run is a note, not an error.
+    pub fn read<E: Display>(
+        folder: &Path,
+        newest: impl FnOnce(&Path) -> Result<Option<PathBuf>, E>,
+    ) -> Result<RunFiles, ReportError> {
         if !folder.is_dir() {
             let what = if folder.exists() { "is a file" } else { "does not exist" };
-            bail!("the run folder {} {what}; give the folder of a run of `srm train`", folder.display());
+            return Err(ReportError::NoFolder { path: folder.to_owned(), what });
         }
-        if !RunFolder::is_run(folder) && !folder.join("config.json").is_file() {
-            bail!(
-                "{} is no run folder: it holds no config.json, metrics.jsonl or history.jsonl; give the folder of a run of \
-                 `srm train`, for example runs/demo",
-                folder.display()
-            );
+        if !SIGNS.iter().any(|name| folder.join(name).exists()) && !folder.join("config.json").is_file() {
+            return Err(ReportError::NoRun { path: folder.to_owned() });
         }
         let mut notes = Vec::new();
         let config_text = text(folder, "config.json", true, &mut notes);
@@ -64,7 +70,7 @@ impl RunFiles {
         let (rollbacks, metrics) = lines(folder, "metrics.jsonl", true, &mut notes)
             .into_iter()
             .partition::<Vec<_>, _>(|line| line["event"] == "rollback");
-        let (checkpoint, state) = newest_checkpoint(folder, &mut notes);
+        let (checkpoint, state) = newest_checkpoint(folder, newest, &mut notes);
         let troubles = files(&folder.join("divergence"), "json");
         Ok(RunFiles {
             metrics: metrics.into_iter().filter(|line| line["update"].is_u64()).collect(),
@@ -85,13 +91,13 @@ impl RunFiles {
     }
 
     /// The run's name: its folder's.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let whole = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
         whole.file_name().map_or_else(|| whole.display().to_string(), |name| name.to_string_lossy().into_owned())
     }
 
     /// Whether a line of the logs is part of the run as it is now, and not of what a rollback took back.
-    pub fn survives(&self, line: &Value) -> bool {
+    pub(crate) fn survives(&self, line: &Value) -> bool {
         let attempt = line["attempt"].as_u64().unwrap_or(0);
         let update = line["update"].as_u64().unwrap_or(0);
         self.rollbacks.iter().all(|rollback| {
@@ -101,18 +107,18 @@ impl RunFiles {
     }
 
     /// All rollbacks that are known of: the metrics are cut back when a broken run is resumed, the history never.
-    pub fn rollback_events(&self) -> Vec<&Value> {
+    pub(crate) fn rollback_events(&self) -> Vec<&Value> {
         let noted: Vec<&Value> = self.history.iter().filter(|event| event["event"] == "rollback").collect();
         if noted.is_empty() { self.rollbacks.iter().collect() } else { noted }
     }
 
     /// The last logged update of the run as it is now.
-    pub fn last(&self) -> Option<&Value> {
+    pub(crate) fn last(&self) -> Option<&Value> {
         self.metrics.iter().rev().find(|line| self.survives(line))
     }
 
     /// The update of the newest checkpoint.
-    pub fn checkpoint_update(&self) -> Option<u64> {
+    pub(crate) fn checkpoint_update(&self) -> Option<u64> {
         self.checkpoint.as_ref()?.file_name()?.to_str()?.parse().ok()
     }
 }
@@ -126,9 +132,13 @@ fn samples(folder: &Path) -> Vec<(u64, PathBuf)> {
 }
 
 /// The newest checkpoint that can be used, with its state; those that cannot are noted.
-fn newest_checkpoint(folder: &Path, notes: &mut Vec<String>) -> (Option<PathBuf>, Option<Value>) {
+fn newest_checkpoint<E: Display>(
+    folder: &Path,
+    newest: impl FnOnce(&Path) -> Result<Option<PathBuf>, E>,
+    notes: &mut Vec<String>,
+) -> (Option<PathBuf>, Option<Value>) {
     let place = folder.join("checkpoints");
-    let newest = match place.is_dir().then(|| RunFolder::newest_checkpoint(folder)).transpose() {
+    let newest = match place.is_dir().then(|| newest(folder)).transpose() {
         Ok(newest) => newest.flatten(),
         Err(error) => {
             notes.push(format!("the checkpoints cannot be read: {error}"));

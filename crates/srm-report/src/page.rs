@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{facts, folder::RunFiles};
+use crate::{RunFiles, facts};
 
 /// The one style sheet; it stands in the page.
 const STYLE: &str = include_str!("style.css");
