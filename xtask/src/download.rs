@@ -14,7 +14,6 @@ use std::{
     cell::RefCell,
     collections::HashSet,
     env,
-    ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},

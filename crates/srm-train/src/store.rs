@@ -91,7 +91,18 @@ pub trait Store {
 pub(crate) const CHOICES: [fn(bool, bool) -> bool; 3] =
     [|regular, calm| regular && calm, |regular, _| regular, |_, _| true];
 
-/// A store where there is one; `None` keeps nothing, so that a rollback goes to the fresh net: for ranks whose states another keeps.
+/// Keeps nothing, so that a rollback goes to the fresh net.
+impl Store for () {
+    fn save(&mut self, _snapshot: &Snapshot, _why: Why) -> Result<()> {
+        Ok(())
+    }
+
+    fn newest(&mut self, _before: Option<u64>) -> Result<Option<Snapshot>> {
+        Ok(None)
+    }
+}
+
+/// A store where there is one; `None` keeps nothing, as `()`: for ranks whose states another keeps.
 impl<S: Store> Store for Option<S> {
     fn save(&mut self, snapshot: &Snapshot, why: Why) -> Result<()> {
         self.as_mut().map_or(Ok(()), |store| store.save(snapshot, why))

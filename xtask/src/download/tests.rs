@@ -3,6 +3,7 @@
 mod network;
 
 use super::*;
+use std::ffi::OsString;
 use std::{
     io::{BufRead, BufReader},
     net::TcpListener,
