@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("srm-files", &[]),
     ("srm-run", &["srm-config", "srm-files"]),
     ("srm-data", &["srm-random", "srm-files"]),
-    ("srm-report", &["srm-config", "srm-terminal", "srm-files", "srm-data"]),
+    ("srm-report", &["srm-config", "srm-terminal", "srm-files", "srm-run", "srm-data"]),
     ("srm-energy", &["srm-build", "srm-random", "srm-config", "srm-files"]),
     ("srm-langevin", &["srm-build", "srm-random", "srm-config", "srm-energy"]),
     ("srm-ranks", &["srm-build", "srm-random"]),

@@ -9,7 +9,7 @@ use serde_json::json;
 use srm_data::ImageSet;
 use srm_files::write_whole;
 use srm_report::{Grid, Report, RunFiles};
-use srm_train::{GRID_COUNT, GRID_SEED, RunFolder};
+use srm_train::{GRID_COUNT, GRID_SEED};
 
 use crate::{
     flags::ReportFlags,
@@ -31,7 +31,7 @@ pub fn run(arguments: &ReportFlags, session: &Session) -> Result<()> {
     if let Some(given) = arguments.images.as_ref().filter(|given| !given.exists()) {
         bail!("--images {}: there is no such file or folder; give a .npy, a folder or a picture", given.display());
     }
-    let files = RunFiles::read(&arguments.run, RunFolder::newest_checkpoint)?;
+    let files = RunFiles::read(&arguments.run)?;
     session.prepare([&*out])?;
     session.watch_interrupts()?;
     let data = open_data(&files);

@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use crate::Problem;
 
-/// Every key there is, to say where a misplaced one belongs.
-const KEYS: [&str; 40] = [
+/// Every key whose name alone says where it belongs: a misplaced one is sent there. Names that several sections have are left out.
+const KEYS: [&str; 44] = [
     "data.images",
     "data.count",
     "data.flip",
@@ -42,6 +42,10 @@ const KEYS: [&str; 40] = [
     "evaluate.images_count",
     "evaluate.averaged",
     "watch.rollbacks",
+    "watch.window",
+    "watch.gap_factor",
+    "watch.gradient_factor",
+    "watch.std_factor",
     "watch.rate_factor",
     "watch.std_limit",
     "watch.travel_limit",

@@ -112,6 +112,14 @@ fn every_problem_is_reported_at_once_with_path_value_rule_and_hint() {
 }
 
 #[test]
+fn a_misplaced_key_of_the_watch_is_sent_there() {
+    for name in ["window", "gap_factor", "gradient_factor", "std_factor"] {
+        let found = problems(&small(), &[&format!("train.{name}=3")]);
+        assert_eq!(found[0].hint.as_deref(), Some(&*format!("did you mean watch.{name}?")));
+    }
+}
+
+#[test]
 fn a_missing_step_size_and_missing_sections_are_named() {
     let paths: Vec<String> = problems(&json!({ "langevin": {} }), &[]).into_iter().map(|one| one.to_string()).collect();
     assert_eq!(paths.len(), 4, "{paths:?}");

@@ -25,7 +25,8 @@
 //! ```
 //!
 //! Whatever a rank decides, it decides from numbers that all have; files are rank 0's.
-
+//!
+#![doc = include_str!("../docs/several-processes.md")]
 #![deny(missing_docs)]
 
 mod agree;

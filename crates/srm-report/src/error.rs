@@ -14,23 +14,9 @@ pub enum ReportError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The folder of a run is not there.
-    #[error("the run folder {} {what}; give the folder of a run of `srm train`", path.display())]
-    NoFolder {
-        /// The folder asked for.
-        path: PathBuf,
-        /// What is there instead.
-        what: &'static str,
-    },
-    /// A folder holds no run.
-    #[error(
-        "{} is no run folder: it holds no config.json, metrics.jsonl or history.jsonl; give the folder of a run of `srm train`, \
-         for example runs/demo", path.display()
-    )]
-    NoRun {
-        /// The folder.
-        path: PathBuf,
-    },
+    /// A folder is none of a run.
+    #[error(transparent)]
+    Run(#[from] srm_run::RunError),
     /// A picture cannot be made.
     #[error("the picture cannot be made: {source}")]
     Encode {

@@ -2,23 +2,26 @@
 
 use std::{
     borrow::Cow,
-    fmt::Display,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use serde_json::Value;
 use srm_config::{Config, decode};
+use srm_run::{
+    Metrics, Run,
+    layout::{CONFIG, EVALUATION, HISTORY, METRICS, SCORES, STATE},
+};
 
 use crate::ReportError;
-
-/// Each of these makes a folder the folder of a run, as its config.json does.
-const SIGNS: [&str; 3] = [".lock", "metrics.jsonl", "history.jsonl"];
 
 /// A run as its folder tells it.
 pub struct RunFiles {
     /// Where it lies.
     pub folder: PathBuf,
+    run: Run,
+    /// What rollbacks took back.
+    kept: Metrics,
     /// The resolved settings.
     pub config: Option<Config>,
     /// The text they are from; a config of another version may be readable only as text.
@@ -46,41 +49,41 @@ pub struct RunFiles {
 }
 
 impl RunFiles {
-    /// Read a run folder. `newest` finds its newest checkpoint that can be used, and is asked where there are any.
+    /// Read a run folder.
     ///
     /// # Errors
-    /// [`ReportError::NoFolder`], [`ReportError::NoRun`]. What is missing or damaged in a run is a note, not an error.
-    pub fn read<E: Display>(
-        folder: &Path,
-        newest: impl FnOnce(&Path) -> Result<Option<PathBuf>, E>,
-    ) -> Result<RunFiles, ReportError> {
-        if !folder.is_dir() {
-            let what = if folder.exists() { "is a file" } else { "does not exist" };
-            return Err(ReportError::NoFolder { path: folder.to_owned(), what });
-        }
-        if !SIGNS.iter().any(|name| folder.join(name).exists()) && !folder.join("config.json").is_file() {
-            return Err(ReportError::NoRun { path: folder.to_owned() });
-        }
+    /// [`ReportError::Run`] where it is none. What is missing or damaged in a run is a note, not an error.
+    pub fn read(folder: &Path) -> Result<RunFiles, ReportError> {
+        let run = Run::open(folder)?;
         let mut notes = Vec::new();
-        let config_text = text(folder, "config.json", true, &mut notes);
+        let config_text = text(folder, CONFIG, true, &mut notes);
         let config = config_text.as_deref().and_then(|text| {
             let problem = |error| notes.push(format!("config.json cannot be understood: {error}"));
             Config::from_json(text, &[]).map_err(problem).ok()
         });
-        let (rollbacks, metrics) = lines(folder, "metrics.jsonl", true, &mut notes)
+        let (rollbacks, metrics) = lines(folder, METRICS, true, &mut notes)
             .into_iter()
             .partition::<Vec<_>, _>(|line| line["event"] == "rollback");
-        let (checkpoint, state) = newest_checkpoint(folder, newest, &mut notes);
-        let troubles = files(&folder.join("divergence"), "json");
+        let (checkpoint, state) = newest_checkpoint(&run, &mut notes);
         Ok(RunFiles {
             metrics: metrics.into_iter().filter(|line| line["update"].is_u64()).collect(),
             rollbacks,
-            history: lines(folder, "history.jsonl", true, &mut notes),
-            scores: lines(folder, "scores.jsonl", false, &mut notes),
-            evaluation: object(folder, "evaluation.json", &mut notes),
-            samples: samples(folder),
-            troubles: troubles.into_iter().filter_map(|path| Some((path.clone(), json(&path, &mut notes)?))).collect(),
+            history: lines(folder, HISTORY, true, &mut notes),
+            scores: lines(folder, SCORES, false, &mut notes),
+            evaluation: object(folder, EVALUATION, &mut notes),
+            samples: run
+                .samples()
+                .into_iter()
+                .filter(|(_, path)| path.extension().is_some_and(|kind| kind == "png"))
+                .collect(),
+            troubles: run
+                .troubles()
+                .into_iter()
+                .filter_map(|path| Some((path.clone(), json(&path, &mut notes)?)))
+                .collect(),
             diagnostics: files_below(&folder.join("diagnostics")),
+            kept: run.metrics().ok().flatten().unwrap_or_default(),
+            run,
             folder: folder.to_owned(),
             config,
             config_text,
@@ -92,18 +95,13 @@ impl RunFiles {
 
     /// The run's name: its folder's.
     pub(crate) fn name(&self) -> String {
-        let whole = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
-        whole.file_name().map_or_else(|| whole.display().to_string(), |name| name.to_string_lossy().into_owned())
+        self.run.name()
     }
 
     /// Whether a line of the logs is part of the run as it is now, and not of what a rollback took back.
     pub(crate) fn survives(&self, line: &Value) -> bool {
-        let attempt = line["attempt"].as_u64().unwrap_or(0);
-        let update = line["update"].as_u64().unwrap_or(0);
-        self.rollbacks.iter().all(|rollback| {
-            let later = rollback["attempt"].as_u64().is_some_and(|other| other > attempt);
-            !later || rollback["to"].as_u64().is_none_or(|to| update <= to)
-        })
+        let attempt = line["attempt"].as_u64().and_then(|attempt| u32::try_from(attempt).ok()).unwrap_or(0);
+        self.kept.counts(line["update"].as_u64().unwrap_or(0), attempt)
     }
 
     /// All rollbacks that are known of: the metrics are cut back when a broken run is resumed, the history never.
@@ -123,39 +121,21 @@ impl RunFiles {
     }
 }
 
-fn samples(folder: &Path) -> Vec<(u64, PathBuf)> {
-    let update = |path: &Path| path.file_stem()?.to_str()?.strip_prefix("x_")?.parse().ok();
-    let all = files(&folder.join("samples"), "png");
-    let mut found: Vec<(u64, PathBuf)> = all.into_iter().filter_map(|path| Some((update(&path)?, path))).collect();
-    found.sort();
-    found
-}
-
 /// The newest checkpoint that can be used, with its state; those that cannot are noted.
-fn newest_checkpoint<E: Display>(
-    folder: &Path,
-    newest: impl FnOnce(&Path) -> Result<Option<PathBuf>, E>,
-    notes: &mut Vec<String>,
-) -> (Option<PathBuf>, Option<Value>) {
-    let place = folder.join("checkpoints");
-    let newest = match place.is_dir().then(|| newest(folder)).transpose() {
-        Ok(newest) => newest.flatten(),
-        Err(error) => {
-            notes.push(format!("the checkpoints cannot be read: {error}"));
-            None
-        }
-    };
-    let number = |path: &Path| path.file_name()?.to_str()?.parse::<u64>().ok();
-    let used = newest.as_deref().and_then(number);
-    for entry in fs::read_dir(&place).into_iter().flatten().flatten() {
-        if let Some(update) = number(&entry.path()).filter(|update| used.is_none_or(|used| *update > used)) {
-            notes.push(format!("the checkpoint of update {update} is damaged and was passed over"));
-        }
+fn newest_checkpoint(run: &Run, notes: &mut Vec<String>) -> (Option<PathBuf>, Option<Value>) {
+    let newest = run.newest().map_err(|error| notes.push(format!("the checkpoints cannot be read: {error}")));
+    let newest = newest.ok().flatten();
+    let used = newest.as_ref().and_then(|checkpoint| checkpoint.update());
+    for (update, _) in
+        run.checkpoints().into_iter().flatten().filter(|(update, _)| used.is_none_or(|used| *update > used))
+    {
+        notes.push(format!("the checkpoint of update {update} is damaged and was passed over"));
     }
     if newest.is_none() {
         notes.push("there is no checkpoint that can be used".to_owned());
     }
-    let state = newest.as_ref().and_then(|path| json(&path.join("state.json"), notes));
+    let newest = newest.map(|checkpoint| checkpoint.path().to_owned());
+    let state = newest.as_ref().and_then(|path| json(&path.join(STATE), notes));
     (newest, state)
 }
 
@@ -203,13 +183,6 @@ pub fn json(path: &Path, notes: &mut Vec<String>) -> Option<Value> {
     let read = fs::read_to_string(path).map_err(|error| error.to_string());
     let parsed = read.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()));
     parsed.map_err(|error| notes.push(format!("{} cannot be read: {error}", path.display()))).ok()
-}
-
-/// Files of a kind in a folder, in the order of names; none where there is no folder.
-fn files(folder: &Path, kind: &str) -> Vec<PathBuf> {
-    let mut found = files_below(folder);
-    found.retain(|path| path.parent() == Some(folder) && path.extension().is_some_and(|found| found == kind));
-    found
 }
 
 /// All files of a folder and of the folders in it, in the order of names.

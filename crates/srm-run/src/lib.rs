@@ -32,7 +32,8 @@
 //! # std::fs::remove_dir_all(&folder).map_err(RunError::io(&folder))?;
 //! # Ok::<(), RunError>(())
 //! ```
-
+//!
+#![doc = include_str!("../docs/runs-that-survive.md")]
 #![deny(missing_docs)]
 
 mod about;

@@ -34,9 +34,8 @@
 //! # Ok::<(), srm_train::TrainError>(())
 //! ```
 //!
-#![doc = include_str!("../docs/runs-that-survive.md")]
-//!
-#![doc = include_str!("../docs/several-processes.md")]
+//! What survives a crash is said on the page of [`srm_run`], what several processes share on that of [`srm_ranks`].
+
 #![deny(missing_docs)]
 
 mod adam;

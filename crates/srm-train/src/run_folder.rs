@@ -7,7 +7,7 @@ use srm_config::{Change, Config, LangevinConfig};
 use srm_run::{About, Environment, Lock, Resumable, RunWriter, StepRecord};
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
 mod samples;
@@ -48,24 +48,6 @@ pub struct Found {
 }
 
 impl RunFolder {
-    /// Whether the folder holds anything.
-    pub fn is_used(folder: &Path) -> bool {
-        srm_run::is_used(folder)
-    }
-
-    /// Whether a run has been in the folder.
-    pub fn is_run(folder: &Path) -> bool {
-        srm_run::is_run(folder)
-    }
-
-    /// Delete what an earlier run left; files of others stay.
-    ///
-    /// # Errors
-    /// [`TrainError::Run`].
-    pub fn clear(lock: &Lock) -> Result<()> {
-        Ok(srm_run::clear(lock)?)
-    }
-
     /// Begin a run. `fingerprint` names the images.
     ///
     /// # Errors
@@ -143,20 +125,6 @@ impl RunFolder {
     fn new(run: RunWriter, langevin: Option<LangevinConfig>) -> Self {
         let (late, last) = (VecDeque::new(), VecDeque::new());
         Self(Rc::new(RefCell::new(Files { run, langevin, late, last })))
-    }
-
-    /// The newest checkpoint of a run folder, or in a folder of checkpoints, to draw samples with; damaged ones are passed over
-    /// with a warning.
-    ///
-    /// # Errors
-    /// [`TrainError::Run`] where the folder cannot be read.
-    pub fn newest_checkpoint(folder: &Path) -> Result<Option<PathBuf>> {
-        Ok(srm_run::newest_weights(folder)?.map(|checkpoint| checkpoint.path().to_owned()))
-    }
-
-    /// The weights to draw samples with in a checkpoint: the averaged ones where there are some.
-    pub fn weights_of(checkpoint: &Path) -> PathBuf {
-        srm_run::Checkpoint::new(checkpoint).weights()
     }
 
     /// Write what waits, and note how the run ended.

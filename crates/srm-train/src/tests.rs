@@ -213,7 +213,7 @@ fn the_run_folder_holds_config_metrics_grids_and_the_last_checkpoints() {
     assert_eq!(records.len(), 4);
     assert!(run.join("samples/x_000006.png").is_file() && run.join("samples/x_000012.png").is_file());
     assert!(!run.join("checkpoints/000004").exists() && run.join("checkpoints/000008").exists());
-    let newest = RunFolder::newest_checkpoint(&run).unwrap().unwrap();
+    let newest = srm_run::newest_weights(&run).unwrap().unwrap().path().to_owned();
     assert!(newest.ends_with("000012"));
     let weights = load_weights(&newest.join("weights.safetensors"), Device::Cpu).unwrap();
     assert_eq!(weights.langevin.as_ref(), Some(&config.langevin));

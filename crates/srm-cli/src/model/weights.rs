@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use srm_config::{EnergyConfig, LangevinConfig};
 use srm_energy::{ConvNet, Trainable, load_weights_at};
-use srm_train::RunFolder;
+use srm_run::{
+    Checkpoint,
+    layout::{BEST, CHECKPOINTS, LATEST, WEIGHTS},
+    newest_weights,
+};
 use tch::Device;
 
 use super::Choice;
@@ -70,7 +74,7 @@ fn shape(energy: &EnergyConfig) -> String {
 /// # Errors
 /// The folder cannot be read.
 pub fn checkpoints(path: &Path, newest: bool) -> Result<Vec<PathBuf>> {
-    if newest || !path.is_dir() || path.join("weights.safetensors").is_file() {
+    if newest || !path.is_dir() || path.join(WEIGHTS).is_file() {
         return Ok(vec![path.to_owned()]);
     }
     let mut found = Vec::new();
@@ -78,19 +82,17 @@ pub fn checkpoints(path: &Path, newest: bool) -> Result<Vec<PathBuf>> {
         let checkpoint = entry?.path();
         // the best is one of the others, or was; `latest` may be a link to one
         let is_name = |name| checkpoint.ends_with(name);
-        if checkpoint.join("weights.safetensors").is_file() && !is_name("best") && !is_name(LATEST) {
-            found.push(checkpoint);
+        if checkpoint.join(WEIGHTS).is_file() && !is_name(BEST) && !is_name(LATEST) {
+            found.push(Checkpoint::new(checkpoint));
         }
     }
     found.sort();
     match found.is_empty() {
         true => Ok(vec![path.to_owned()]), // loading it says what is missing
-        false => Ok(found.iter().map(|checkpoint| RunFolder::weights_of(checkpoint)).collect()),
+        false => Ok(found.iter().map(Checkpoint::weights).collect()),
     }
 }
 
-/// What names the newest checkpoint in a run folder: a file with its name, in a copy also a link to it.
-const LATEST: &str = "latest";
 /// Weights as a folder of a model hub has them (huggingface_hub and diffusers, `constants.py`).
 const HUB: [&str; 3] = ["model.safetensors", "diffusion_pytorch_model.safetensors", "pytorch_model.bin"];
 /// Endings that weights files have.
@@ -112,11 +114,11 @@ pub fn locate(path: &Path) -> Result<PathBuf> {
             path.display()
         );
     }
-    if path.join("weights.safetensors").is_file() {
-        return Ok(RunFolder::weights_of(path));
+    if path.join(WEIGHTS).is_file() {
+        return Ok(Checkpoint::new(path).weights());
     }
-    if let Some(checkpoint) = RunFolder::newest_checkpoint(path)? {
-        return Ok(RunFolder::weights_of(&checkpoint));
+    if let Some(checkpoint) = newest_weights(path)? {
+        return Ok(checkpoint.weights());
     }
     if let Some(file) = HUB.iter().map(|name| path.join(name)).find(|file| file.is_file()) {
         return Ok(file);
@@ -137,7 +139,7 @@ pub fn locate(path: &Path) -> Result<PathBuf> {
 
 /// Where the checkpoints of a run folder lie; of any other folder, itself.
 fn checkpoint_folder(path: &Path) -> PathBuf {
-    let inside = path.join("checkpoints");
+    let inside = path.join(CHECKPOINTS);
     if inside.is_dir() { inside } else { path.to_owned() }
 }
 
@@ -148,7 +150,7 @@ fn pointed_at(file: &Path) -> Option<PathBuf> {
     }
     let name = std::fs::read_to_string(file).ok()?;
     let checkpoint = file.parent()?.join(name.trim());
-    checkpoint.join("weights.safetensors").is_file().then(|| RunFolder::weights_of(&checkpoint))
+    checkpoint.join(WEIGHTS).is_file().then(|| Checkpoint::new(checkpoint).weights())
 }
 
 /// The files in a folder whose endings are those of weights, in order.

@@ -12,6 +12,7 @@ use srm_config::Config;
 use srm_data::ImageSet;
 use srm_energy::ConvNet;
 use srm_langevin::Sampler;
+use srm_run::Checkpoint;
 
 use crate::{
     flags::MomentsFlags,
@@ -116,17 +117,10 @@ impl Subject {
 
 /// The update, the run's config and the noise that rollbacks added, of a weights file that lies in a run folder.
 fn checkpoint(weights: &Path) -> Result<Option<(u64, Config, f64)>> {
-    let Some(folder) = weights.canonicalize()?.parent().map(Path::to_owned) else { return Ok(None) };
-    let state = folder.join("state.json");
-    let config = folder.join("../../config.json");
-    if !state.is_file() || !config.is_file() {
-        return Ok(None);
-    }
-    let text = std::fs::read_to_string(&state).with_context(|| format!("cannot read {}", state.display()))?;
-    let state: Value = serde_json::from_str(&text).with_context(|| format!("{} is damaged", state.display()))?;
-    let extra = state["extra_noise"].as_f64().unwrap_or(0.0);
-    let Some(update) = state["update"].as_u64() else { return Ok(None) };
-    Ok(Some((update, Config::load(&config, &[])?, extra)))
+    let Some(checkpoint) = Checkpoint::of_weights(weights)? else { return Ok(None) };
+    let Some(config) = checkpoint.config() else { return Ok(None) };
+    let state = checkpoint.state()?.state;
+    Ok(Some((state.update, Config::load(&config, &[])?, state.extra_noise)))
 }
 
 /// Do `work` on `count` images, a few blocks (first, how many) at a time, so that Ctrl-C is heard in between.

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use srm_data::ImageSet;
 use srm_energy::ConvNet;
 use srm_ranks::launched;
-use srm_run::Lock;
+use srm_run::{Lock, clear, is_run, is_used};
 use srm_train::{End, RunFolder, Trainer, TrainerOptions};
 
 use crate::{
@@ -154,14 +154,14 @@ fn prepare_folder(folder: &Path, flags: &TrainFlags) -> Result<Lock> {
     if folder.exists() && !folder.is_dir() {
         bail!("the run folder {} is a file; choose another with --run DIR", folder.display());
     }
-    if !flags.resume && !flags.overwrite && RunFolder::is_used(folder) {
+    if !flags.resume && !flags.overwrite && is_used(folder) {
         return Err(usage(format!(
             "the run folder {} is not empty; --resume goes on with the run in it, --overwrite deletes what that run left, \
              --run DIR takes another folder",
             folder.display()
         )));
     }
-    if flags.overwrite && RunFolder::is_used(folder) && !RunFolder::is_run(folder) {
+    if flags.overwrite && is_used(folder) && !is_run(folder) {
         return Err(usage(format!(
             "{} holds files but no run, so --overwrite deletes nothing there; choose another folder with --run DIR",
             folder.display()
@@ -185,7 +185,7 @@ fn begin(
     let environment = environment(&plan.machine, plan.block, launched());
     if flags.overwrite {
         // not before: now images and settings are known to make a run
-        RunFolder::clear(&lock)?;
+        clear(&lock)?;
     }
     if !flags.resume {
         return Ok(RunFolder::create(lock, &plan.config, environment, fingerprint)?);

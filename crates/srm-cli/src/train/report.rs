@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
 use srm_energy::ConvNet;
-use srm_run::{Best, Rollback, StepRecord};
-use srm_train::{End, RunFolder, Trainer};
+use srm_run::{Best, Rollback, StepRecord, newest_weights};
+use srm_train::{End, Trainer};
 
 use super::{plan::Plan, progress::Progress};
 use crate::session::{Shown, shown, status};
@@ -46,7 +46,7 @@ impl<'a> Report<'a> {
     /// Of a run that has ended; the progress bar goes.
     pub fn new(plan: &'a Plan, trainer: &'a Trainer<ConvNet>, progress: &'a Progress<'_>, end: &End) -> Self {
         let ((seconds, made), state, machine) = (progress.finish(), trainer.state(), &plan.machine);
-        let newest = RunFolder::newest_checkpoint(&plan.folder).unwrap_or_default();
+        let newest = newest_weights(&plan.folder).unwrap_or_default();
         Self {
             command: "train",
             run: Shown(&plan.folder),
@@ -66,7 +66,7 @@ impl<'a> Report<'a> {
             updates_per_second: made as f64 / seconds.max(1e-9),
             images_seen: state.images_seen,
             rollbacks: state.rollbacks,
-            weights: newest.map(|checkpoint| RunFolder::weights_of(&checkpoint)),
+            weights: newest.map(|checkpoint| checkpoint.weights()),
             best: state.best.as_ref(),
             last: progress.last.as_ref(),
             made: (made, plan.config.train.batch),
