@@ -137,7 +137,7 @@ fn bad_input_says_what_is_wrong_and_what_helps() {
     fails(1, &["--data", "data/celeba/none_celeba_64.npy"], &["do not exist", "cargo xtask"]);
     let data = place.path().join("small.npy");
     write_npy(&data, "|u1", "(3, 16, 16, 3)", 3 * 16 * 16 * 3);
-    fails(1, &["--data", text(&data)], &["small.npy", "[16, 16, 3]", "[32, 32, 3]"]);
+    fails(1, &["--data", text(&data)], &["small.npy", "16×16×3", "32×32×3"]);
     let one = ["--mixing-starts", "1"];
     let arguments = ["diagnose", "chains", "--weights", text(run), "--out", text(&out)];
     srm(&[&arguments[..], &one].concat()).failed_with(2, &["--mixing-starts 1", "2 or more"]);
