@@ -25,12 +25,12 @@ pub struct FrozenOptions {
 
 /// A trained net's features under a top layer that is drawn anew and learned alone: f = ⟨w, h⟩ + b.
 ///
-/// w ← w + rate (E_data[h] − E_q[h]), E_q from `batch` fresh chains, E_data once from many images; b has the gradient 0.
+/// w ← w + rate (`E_data[h]` − `E_q[h]`), E_q from `batch` fresh chains, E_data once from many images; b has the gradient 0.
 pub struct FrozenTop {
     net: ConvNet,
     sampler: Sampler<ConvNet>,
     options: FrozenOptions,
-    /// E_data[h], f32 `[d]`.
+    /// `E_data[h]`, f32 `[d]`.
     target: Tensor,
     /// w, sharing storage with the net.
     top: Tensor,
@@ -39,7 +39,7 @@ pub struct FrozenTop {
     first: Option<f64>,
 }
 
-/// Learning has run away when a batch is so many times further from the data than the first one, or than E_data[h] is long:
+/// Learning has run away when a batch is so many times further from the data than the first one, or than `E_data[h]` is long:
 /// a healthy one swings by less than 2.
 const RUN_AWAY: f64 = 10.0;
 
@@ -50,7 +50,7 @@ pub struct State {
     pub step: usize,
     /// x `[n, c, h, w]`, not finite everywhere where chains blew up.
     pub x: Tensor,
-    /// E[h] over the chains.
+    /// `E[h]` over the chains.
     pub features: GroupedMean,
     /// Mean f.
     pub mean_f: f64,
@@ -60,7 +60,7 @@ pub struct State {
 
 impl FrozenTop {
     /// Freeze `trained` but for its top layer, which takes the weight and bias of a net freshly drawn by the seed.
-    /// `target`: E_data[h] of the data to learn from ([`add_features`] gathers it).
+    /// `target`: `E_data[h]` of the data to learn from ([`add_features`] gathers it).
     ///
     /// # Errors
     /// [`EvalError::Energy`], [`EvalError::Dimension`].
@@ -104,7 +104,7 @@ impl FrozenTop {
         self.options.rate * 0.01f64.powf((1.5 * gone - 0.5).max(0.0))
     }
 
-    /// One update: fresh chains, E_q[h], the step. Returns ‖E_data[h] − E_q[h]‖ / ‖E_data[h]‖ of the batch, with all the
+    /// One update: fresh chains, `E_q[h]`, the step. Returns ‖`E_data[h]` − `E_q[h]`‖ / ‖`E_data[h]`‖ of the batch, with all the
     /// noise of its few chains.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Gather E[∂f/∂θ] over images, layer by layer; the last layer's is E[h].
+//! Gather E[∂f/∂θ] over images, layer by layer; the last layer's is `E[h]`.
 
 use crate::moment_matching::GroupedMean;
 use crate::{EvalError, Result};
@@ -53,7 +53,7 @@ impl LayerMoments {
         Ok(())
     }
 
-    /// E[h] of the top layer.
+    /// `E[h]` of the top layer.
     ///
     /// # Errors
     /// [`EvalError::TooFewImages`] for a net without layers.

@@ -4,7 +4,7 @@
 //! the Gaussian with variances T/θ and T/(θc). The K-step run x ← x + a f'(x) + ν u from N(0, v₀ I) is Gaussian too: with
 //! A = 1 − aθcᵢ each variance is v₀ A²ᴷ + ν² (1 − A²ᴷ)/(1 − A²). So a distribution is a point (v₁, v₂), and
 //!
-//! - Θ, the model, is a ray; Ω, all with the data's E[h], a straight line; the run's q_θ for all θ a curve;
+//! - Θ, the model, is a ray; Ω, all with the data's `E[h]`, a straight line; the run's q_θ for all θ a curve;
 //! - the maximum likelihood estimate is Θ ∩ Ω, the moment matching estimate is where the run's curve meets Ω.
 
 use crate::{EvalError, Result};
@@ -36,7 +36,7 @@ pub struct PlaneUpdate {
 }
 
 impl PlaneFamily {
-    /// Moments E[h] of variances: −(v₁ + c v₂)/2.
+    /// Moments `E[h]` of variances: −(v₁ + c v₂)/2.
     pub fn moment(&self, variances: [f64; 2]) -> f64 {
         -0.5 * (variances[0] + self.stiffness * variances[1])
     }
@@ -65,7 +65,7 @@ impl PlaneFamily {
         -self.dynamics.kernel.temperature() / self.moment(self.data)
     }
 
-    /// θ of the moment matching estimate, E_q[h] = E_data[h], to 1e-12 of [`PlaneFamily::largest_theta`], by bisection.
+    /// θ of the moment matching estimate, `E_q[h]` = `E_data[h]`, to 1e-12 of [`PlaneFamily::largest_theta`], by bisection.
     ///
     /// # Errors
     /// [`EvalError::NoMomentMatch`] where the run meets Ω for no θ between 0 and that.
@@ -86,7 +86,7 @@ impl PlaneFamily {
         Ok(0.5 * (low + high))
     }
 
-    /// Learn θ from `theta` on by Algorithm 1 with `chains` fresh chains an update: θ ← θ + rate (E_data[h] − E_q[h]), the rate
+    /// Learn θ from `theta` on by Algorithm 1 with `chains` fresh chains an update: θ ← θ + rate (`E_data[h]` − `E_q[h]`), the rate
     /// 0.2/(1 + t/20). Returns the updates and the estimate, the mean θ of the second half (Polyak and Juditsky 1992).
     ///
     /// # Errors
