@@ -1,10 +1,6 @@
 //! Run every check that a change must pass, the tests last.
 
-#[cfg(not(feature = "data"))]
-use crate::forward::tidy;
-#[cfg(feature = "data")]
-use crate::tidy;
-use crate::{setup, test, workspace};
+use crate::{forward, setup, test, workspace};
 use anyhow::Result;
 use std::process::Command;
 
@@ -22,12 +18,14 @@ pub fn run(args: Args) -> Result<()> {
     if installed("fmt") {
         workspace::run(&mut workspace::cargo(["fmt", "--all", "--check"]))?;
     }
-    tidy::run(tidy::Args::default())?;
+    forward::run("tidy", [])?;
     if installed("clippy") {
         let features = if workspace::has_mpi() { "xtask/data,srm-cli/mpi" } else { "xtask/data" };
         let mut words = vec!["clippy", "--workspace", "--all-targets", "--quiet", "--features", features];
         words.extend(["--", "--deny", "warnings"]);
         workspace::run(&mut workspace::cargo(words))?;
+        let first = ["clippy", "--package", "xtask", "--quiet", "--", "--deny", "warnings"];
+        workspace::run(&mut workspace::cargo(first))?;
     }
     portable()?;
     examples()?;

@@ -2,7 +2,10 @@
 
 use crate::{forward, setup, workspace};
 use anyhow::{Context, Result, ensure};
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 /// Options of `cargo xtask demo`.
 #[derive(clap::Args)]
@@ -16,7 +19,7 @@ const RUN: &str = "runs/demo";
 
 /// Run every stage and say at the end where to look and what each stage took.
 pub fn run(args: Args) -> Result<()> {
-    let mut times = Vec::new();
+    let mut times = Vec::from_iter(since_typed().map(|time| ("xtask itself", time)));
     stage("set-up", &mut times, setup::ensure_done)?;
     stage("data", &mut times, || forward::run("fetch-fashion-mnist", []))?;
     let program = stage("build", &mut times, workspace::build_srm)?;
@@ -37,10 +40,21 @@ pub fn run(args: Args) -> Result<()> {
     println!("The way from noise to image, step by step:              {chain}");
     println!("The run (config, metrics, checkpoints):                 {RUN}\n");
     for (name, time) in &times {
-        println!("  {name:<10} {:>12}", workspace::duration(*time));
+        println!("  {name:<12} {:>12}", workspace::duration(*time));
     }
-    println!("  {:<10} {:>12}", "together", workspace::duration(total));
+    println!("  {:<12} {:>12}", "together", workspace::duration(total));
     Ok(())
+}
+
+/// How long ago the command was typed, as the kernel tells: `cargo run` builds this program and then becomes it.
+fn since_typed() -> Option<Duration> {
+    /// Ticks per second that /proc counts in, on every kernel for x86-64.
+    const HERTZ: f64 = 100.0;
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // the name, which may hold anything, ends at the last parenthesis; the start is the 20th field after it
+    let started: f64 = stat.rsplit(')').next()?.split_whitespace().nth(19)?.parse().ok()?;
+    let uptime: f64 = fs::read_to_string("/proc/uptime").ok()?.split_whitespace().next()?.parse().ok()?;
+    Duration::try_from_secs_f64(uptime - started / HERTZ).ok()
 }
 
 fn stage<T>(
@@ -53,4 +67,17 @@ fn stage<T>(
     let done = work().with_context(|| format!("the demo stopped at its stage '{name}'"))?;
     times.push((name, began.elapsed()));
     Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_knows_when_this_process_began() {
+        let before = since_typed().unwrap();
+        assert!(before < Duration::from_secs(3600), "{before:?}");
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(since_typed().unwrap() > before);
+    }
 }

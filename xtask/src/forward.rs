@@ -2,22 +2,54 @@
 
 use crate::workspace;
 use anyhow::Result;
-use std::ffi::OsString;
+use std::{ffi::OsString, process::Command};
 
-/// Run a task of the build with everything.
+/// Run a task of the build with everything, in the workspace root.
 ///
 /// # Errors
 /// It does not build, or the task fails.
 pub fn run(task: &str, words: impl IntoIterator<Item = OsString>) -> Result<()> {
-    let build = ["run", "--package", "xtask", "--features", "data", "--", task].map(OsString::from);
-    workspace::run(&mut workspace::cargo(build.into_iter().chain(words)))
+    workspace::run(&mut build(task, words))
+}
+
+fn build(task: &str, words: impl IntoIterator<Item = OsString>) -> Command {
+    let manifest = workspace::root().join("Cargo.toml").into_os_string();
+    let build = ["run", "--package", "xtask", "--features", "data", "--manifest-path"].map(OsString::from);
+    workspace::cargo(build.into_iter().chain([manifest, "--".into(), task.into()]).chain(words))
+}
+
+/// Become a task of the build with everything: in this folder, with its exit code, its signals and its words.
+///
+/// # Errors
+/// Cargo does not start.
+#[cfg(not(feature = "data"))]
+fn become_task(task: &str, words: Vec<OsString>) -> Result<()> {
+    use std::os::unix::process::CommandExt;
+    let mut command = build(task, words);
+    command.current_dir(std::env::current_dir()?);
+    Err(anyhow::Error::new(command.exec()).context("cargo did not start"))
+}
+
+/// Hand on `cargo xtask help TASK`, whose flags are not known here.
+///
+/// # Errors
+/// As for the task itself.
+#[cfg(not(feature = "data"))]
+pub fn help() -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).take(2).collect();
+    match &words[..] {
+        [help, task] if help == "help" && NAMES.contains(&&**task) => become_task(task, vec!["--help".into()]),
+        _ => Ok(()),
+    }
 }
 
 /// The modules of tasks that are handed on, with the words as they were typed.
 #[cfg(not(feature = "data"))]
 macro_rules! handed_on {
-    ($($module:ident $name:literal),*) => {$(
-        pub mod $module {
+    ($($module:ident $name:literal),*) => {
+        const NAMES: &[&str] = &[$($name),*];
+
+        $(pub mod $module {
             /// As typed: whoever runs the task reads them.
             #[derive(clap::Args, Default)]
             #[command(disable_help_flag = true)]
@@ -27,10 +59,10 @@ macro_rules! handed_on {
             }
 
             pub fn run(args: Args) -> anyhow::Result<()> {
-                super::run($name, args.words)
+                super::become_task($name, args.words)
             }
-        }
-    )*};
+        })*
+    };
 }
 
 #[cfg(not(feature = "data"))]

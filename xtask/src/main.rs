@@ -110,6 +110,11 @@ enum Task {
 }
 
 fn main() -> ExitCode {
+    #[cfg(not(feature = "data"))]
+    if let Err(error) = forward::help() {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
+    }
     let result = match fuzz::called_for_rustc() {
         Some(words) => fuzz::rustc(&words),
         None => run(srm_terminal::parse::<Cli>().task),

@@ -25,6 +25,9 @@ pub fn run(args: Args) -> Result<()> {
         eprintln!("without MPI's tests (Debian: libopenmpi-dev openmpi-bin libclang-dev)");
     }
     let features = match (&scope, ranks) {
+        (None, _) if args.passed_on.iter().any(|word| word == "xtask") => {
+            vec!["--features".to_owned(), "xtask/data".to_owned()]
+        }
         (None, _) => Vec::new(),
         (Some(_), true) => vec!["--features".to_owned(), "xtask/data,srm-cli/mpi".to_owned()],
         (Some(_), false) => vec!["--features".to_owned(), "xtask/data".to_owned()],

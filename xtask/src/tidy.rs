@@ -142,7 +142,7 @@ fn layers(metadata: &serde_json::Value) -> Result<Vec<Fault>> {
                 );
                 faults.push(Fault {
                     place: place.clone(),
-                    rule: "build, random, config, terminal, files <- run | data | energy <- langevin <- train | latent | eval <- cli",
+                    rule: "build, random, config, terminal, files <- run | data | report | energy | ranks <- langevin <- train | latent | eval <- cli",
                     repair,
                 });
             }

@@ -35,9 +35,10 @@ pub fn run(flags: &InterpolateFlags, session: &Session) -> Result<()> {
     let begun = Instant::now();
     let (pairs, points) = (usize::from(flags.pairs), usize::from(flags.points));
     model.check_chains(pairs * points, "--pairs or --points")?;
-    let bar = session.bar(pairs as u64, "rows");
+    let parts = pairs * if flags.animate.is_some() { 2 } else { 1 };
+    let bar = session.bar(parts as u64, "rows");
     let rows = Rows::draw(&run, &model.net.image(), flags.seed, (pairs, &rhos(points)), &bar)?;
-    let states = flags.animate.as_ref().map(|_| rows.states(&run)).transpose()?;
+    let states = flags.animate.as_ref().map(|_| rows.states(&run, &bar)).transpose()?;
     bar.finish_and_clear();
     session.conclude(|| {
         let images = to_bytes(&Tensor::f_cat(&rows.x, 0)?)?;
@@ -109,11 +110,12 @@ impl Rows {
     }
 
     /// The chains from noise to the rows, for an animation: the states of each row.
-    fn states(&self, run: &ShortRun<ConvNet>) -> Result<Vec<Vec<Tensor>>> {
+    fn states(&self, run: &ShortRun<ConvNet>, bar: &ProgressBar) -> Result<Vec<Vec<Tensor>>> {
         let every = run.dynamics().steps.div_ceil(FRAMES);
         let row = |(pair, [z1, z2]): (usize, &[Tensor; 2])| {
             let codes = self.rhos.iter().map(|&rho| mix(z1, z2, rho)).collect::<srm_latent::Result<Vec<_>>>()?;
             let ids = vec![2 * pair as u64; codes.len()];
+            bar.inc(1);
             Ok(run.path(&Tensor::f_stack(&codes, 0)?, &ids, every)?)
         };
         self.codes.iter().enumerate().map(row).collect()

@@ -22,22 +22,22 @@ use crate::{
 /// # Errors
 /// Bad usage, a folder that is no run's, a device that is not there, an output that cannot be written. What is missing or
 /// damaged in the folder is no error: the page says so.
-pub fn run(arguments: &ReportFlags, session: &Session) -> Result<()> {
+pub fn run(flags: &ReportFlags, session: &Session) -> Result<()> {
     let begun = Instant::now();
-    let out = arguments.out.clone().unwrap_or_else(|| arguments.run.join("report.html"));
+    let out = flags.out.clone().unwrap_or_else(|| flags.run.join("report.html"));
     if !out.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("html") || kind.eq_ignore_ascii_case("htm")) {
         return Err(usage(format!("--out {}: the report is a page; give X.html", out.display())));
     }
-    if let Some(given) = arguments.images.as_ref().filter(|given| !given.exists()) {
+    if let Some(given) = flags.images.as_ref().filter(|given| !given.exists()) {
         bail!("--images {}: there is no such file or folder; give a .npy, a folder or a picture", given.display());
     }
-    let files = RunFiles::read(&arguments.run)?;
+    let files = RunFiles::read(&flags.run)?;
     session.prepare([&*out])?;
     session.watch_interrupts()?;
     let data = open_data(&files);
-    let figures = match arguments.no_figures {
+    let figures = match flags.no_figures {
         true => None,
-        false => Some(figures::make(arguments, &files, data.as_ref(), session)?),
+        false => Some(figures::make(flags, &files, data.as_ref(), session)?),
     };
     let fetched = files.config.as_ref().filter(|config| !images::is_synthetic(config));
     let page = Report {
@@ -56,13 +56,13 @@ pub fn run(arguments: &ReportFlags, session: &Session) -> Result<()> {
     let seconds = begun.elapsed().as_secs_f64();
     let drawn = figures.as_ref().and_then(|figures| figures.as_ref().ok());
     let object = json!({
-        "command": "report", "run": Shown(&arguments.run), "out": Shown(&out), "bytes": page.html.len(), "sections": page.sections,
+        "command": "report", "run": Shown(&flags.run), "out": Shown(&out), "bytes": page.html.len(), "sections": page.sections,
         "weights": drawn.map(|figures| Shown(&figures.file)), "iterations": drawn.map(|figures| figures.iterations), "seconds": seconds, "notes": files.notes,
     });
     let text = format!(
         "{} sections of {} in {}\npage  {} ({:.1} MB, opens without network)",
         page.sections.len(),
-        arguments.run.display(),
+        flags.run.display(),
         status::duration(seconds),
         out.display(),
         page.html.len() as f64 / 1e6

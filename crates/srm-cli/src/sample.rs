@@ -36,14 +36,16 @@ pub fn run(flags: &SampleFlags, session: &Session) -> Result<()> {
     )?;
     let model = Model::open(&flags.weights, &flags.model, session)?;
     model.mention_start();
-    let set = flags.nearest.as_deref().map(|path| open_like(path, &model)).transpose()?;
+    let mut set = None;
+    session.write(|| {
+        set = flags.nearest.as_deref().map(|path| open_like(path, &model)).transpose()?;
+        Ok(())
+    })?;
     let count = flags.count as usize;
     model.check_chains(count, "--count")?;
 
     let _guard = tch::no_grad_guard();
-    let begun = Instant::now();
     let drawn = draw(flags, &model, session)?;
-    let seconds = begun.elapsed().as_secs_f64();
     session.conclude(|| {
         if let Some(path) = &flags.chain {
             write_rows(path, &drawn.strip, count.min(STRIP_ROWS))?;
@@ -61,7 +63,7 @@ pub fn run(flags: &SampleFlags, session: &Session) -> Result<()> {
             device: model.machine.device_name(),
             threads: model.machine.threads,
             block: model.block,
-            seconds,
+            seconds: drawn.seconds,
             out: Shown(&flags.out),
             shape: drawn.samples.shape().to_vec(),
             chain: Shown::maybe(&flags.chain),
@@ -160,6 +162,8 @@ fn open_like(path: &Path, model: &Model) -> Result<ImageSet> {
 /// Samples u8 `[n, h, w, c]`, and for the strip and the animation the states on the way, `[rows, h, w, c]` each.
 struct Drawn {
     samples: Array4<u8>,
+    /// That the chains took.
+    seconds: f64,
     strip: Vec<Array4<u8>>,
     frames: Vec<Array4<u8>>,
 }
@@ -179,7 +183,9 @@ fn draw(flags: &SampleFlags, model: &Model, session: &Session) -> Result<Drawn> 
         strip: strip_every.filter(|_| first < STRIP_ROWS as u64).map(States::new),
         frames: frame_every.filter(|_| first < MOVING as u64).map(States::new),
     };
+    let begun = Instant::now();
     let (samples, watches) = shared::chains(ranks, &sampler, &chains, observe)?;
+    let seconds = begun.elapsed().as_secs_f64();
     bar.finish_and_clear();
     let samples = samples.map_err(|step| {
         Failure::Diverged(format!(
@@ -192,7 +198,7 @@ fn draw(flags: &SampleFlags, model: &Model, session: &Session) -> Result<Drawn> 
     let strip = shared::states(ranks, strip, own, count.min(STRIP_ROWS), shape)?;
     let frames = watches.iter().filter_map(|watch| watch.frames.as_ref());
     let frames = shared::states(ranks, frames, own, count.min(MOVING), shape)?;
-    Ok(Drawn { samples, strip, frames })
+    Ok(Drawn { samples, seconds, strip, frames })
 }
 
 /// Write the samples in the form of --out, below each its nearest image of the set where there is one.

@@ -130,8 +130,13 @@ impl dyn Ranks + '_ {
             return Ok(mine);
         }
         let (_, height, width, channels) = mine.dim();
-        let bytes = mine.as_standard_layout().iter().copied().collect();
-        let all = self.all_gather(bytes)?.concat();
+        // by rank 0, in messages of any length: images of all ranks may be more than MPI gathers at once
+        let mut all: Vec<u8> = mine.as_standard_layout().iter().copied().collect();
+        match self.rank() {
+            0 => (1..self.size()).try_for_each(|rank| self.receive(rank).map(|bytes| all.extend(bytes)))?,
+            _ => self.send(0, &std::mem::take(&mut all))?,
+        }
+        let all = self.broadcast(all)?;
         let count = all.len() / (height * width * channels).max(1);
         let refused =
             |_| RanksError::Talk { rank: self.rank(), reason: Reason::ImageShapes { height, width, channels } };

@@ -2,7 +2,8 @@
 
 use crate::checkpoint::{Damaged, newest};
 use crate::keep::clean_up;
-use crate::layout::{CHECKPOINTS, STATE};
+use crate::layout::{CHECKPOINTS, CONFIG, STATE};
+use crate::log::text;
 use crate::{Checkpoint, DataFile, Environment, Lock, Result, RunError, StateFile};
 use serde_json::Value;
 use srm_config::{Change, CheckpointConfig, Config, LogConfig};
@@ -64,6 +65,14 @@ impl About {
     }
 }
 
+/// Refuse a run of `srm train` to another program: its settings, logs and checkpoints would be lost.
+fn ours(lock: &Lock, description: &str) -> Result<()> {
+    match Config::from_json(description, &[]) {
+        Ok(_) => Err(RunError::NotOurs { path: lock.folder().to_owned(), what: "a run of `srm train`" }),
+        Err(_) => Ok(()),
+    }
+}
+
 /// What a run folder holds to go on from.
 #[derive(Debug, Default)]
 pub struct Resumable {
@@ -86,7 +95,8 @@ impl Resumable {
     /// made in another way do not compare: then the best is forgotten.
     ///
     /// # Errors
-    /// [`RunError::CannotChange`], [`RunError::AllDamaged`], [`RunError::StateFile`], [`RunError::Io`].
+    /// [`RunError::CannotChange`], [`RunError::AllDamaged`], [`RunError::StateFile`], [`RunError::NotOurs`],
+    /// [`RunError::Io`].
     pub fn find(lock: &Lock, about: &About) -> Result<Self> {
         let folder = lock.folder().join(CHECKPOINTS);
         clean_up(&folder)?;
@@ -99,6 +109,7 @@ impl Resumable {
             match &about.description {
                 Description::Config(config) => found.compare(&checkpoint, &mut file, config)?,
                 Description::Own(said) if *said != file.config => {
+                    ours(lock, &file.config.to_string())?;
                     found.differences.push(format!("description: {} -> {said}", file.config));
                 }
                 Description::Own(_) => {}
@@ -110,6 +121,10 @@ impl Resumable {
                 found.differences.push(format!("other images: fingerprint {before} -> {now}"));
             }
             found.checkpoint = Some((checkpoint, file));
+        } else if let (Description::Own(said), Ok(text)) = (&about.description, text(&lock.folder().join(CONFIG)))
+            && serde_json::from_str::<Value>(&text).ok().as_ref() != Some(said)
+        {
+            ours(lock, &text)?;
         }
         Ok(found)
     }

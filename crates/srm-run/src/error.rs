@@ -68,6 +68,17 @@ pub enum RunError {
         /// Who, as far as is known.
         holder: String,
     },
+    /// A folder holds the run of another program, or files of no run at all.
+    #[error(
+        "{} holds {what}, which this run would write over; give it a folder of its own, or delete what is there",
+        path.display()
+    )]
+    NotOurs {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds.
+        what: &'static str,
+    },
     /// A file cannot be read or written.
     #[error("{}: {source}; check that the folder exists, is writable and has space", path.display())]
     Io {

@@ -166,7 +166,7 @@ impl Events {
 
     /// The run goes on from `update`: the reader forgets what came after it.
     pub(crate) fn restart_after(&mut self, update: u64) -> Result<()> {
-        self.write(update + 1, |event| event.session_log = Some(SessionLog { status: 1 }))
+        self.write(update.saturating_add(1), |event| event.session_log = Some(SessionLog { status: 1 }))
     }
 
     /// The file's log.

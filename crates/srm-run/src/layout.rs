@@ -1,4 +1,4 @@
-//! Name the files of a run folder: the one place that knows how they are called.
+//! Name the files of a run folder: how they are called.
 //!
 //! ```text
 //! config.json             what the run is: its resolved settings
@@ -8,7 +8,7 @@
 //! events.out.tfevents.*   the same for TensorBoard, with grids and histograms
 //! samples/x_000100.png    grids of images; of other samples arrays, x_000100.npy
 //! checkpoints/000100/     see below
-//! divergence/x_000142_0.{png,json}
+//! divergence/x_000142_0.{png,json}   what was seen at trouble; of samples that are no images .npy
 //! ```
 //!
 //! A checkpoint is a folder in `checkpoints`:

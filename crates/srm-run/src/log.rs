@@ -164,7 +164,7 @@ impl Metrics {
     /// The first line that is none of a run as training leaves it, but for a last line that is half there: one that
     /// says nothing, or an update that stands after a later one.
     pub fn first_fault(&self) -> Option<Fault> {
-        let faults = &self.faults[..self.faults.len() - usize::from(self.half)];
+        let faults = &self.faults[..self.faults.len().saturating_sub(usize::from(self.half))];
         let kept: Vec<(usize, u64)> = (self.lines.iter().zip(&self.steps))
             .filter(|(_, step)| self.counts(step.update, step.attempt))
             .map(|(&line, step)| (line, step.update))

@@ -105,7 +105,7 @@ impl Run {
     /// # Errors
     /// [`RunError::Io`].
     pub fn newest(&self) -> Result<Option<Checkpoint>> {
-        newest_weights(&self.folder)
+        newest_weights(&self.folder.join(CHECKPOINTS))
     }
 
     /// Sample grids, and arrays of samples that are no images, with their updates, first to last.

@@ -4,7 +4,7 @@ use crate::{Result, Settings, Snapshot, TrainError, snapshot_file};
 use samples::Shown;
 use serde_json::Value;
 use srm_config::{Change, Config, LangevinConfig};
-use srm_run::{About, Environment, Lock, Resumable, RunWriter, StepRecord};
+use srm_run::{About, Environment, Lock, Resumable, RunError, RunWriter, StepRecord};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::path::Path;
@@ -70,7 +70,8 @@ impl RunFolder {
     /// Begin a run of any net in `folder`, or go on with the one that is there: put the snapshot into the trainer
     /// ([`crate::Trainer::restore`]), then run it with this folder as sink and store. `description` is what
     /// `config.json` and every checkpoint say of the run, null where there is nothing to say; one that has changed is
-    /// warned about.
+    /// warned about. Nothing else is compared: settings, block size and data that should stay the same, so that the bits
+    /// do, belong into it. [`RunFolder::end`] notes how the run ended.
     ///
     /// ```
     /// # use srm_energy::{Autograd, fresh_weights};
@@ -91,6 +92,7 @@ impl RunFolder {
     ///     trainer.restore(&saved)?; // a process before this one was killed, or stopped
     /// }
     /// assert_eq!(trainer.run(&mut run.clone(), &mut run, &Stop::default())?, End::Finished);
+    /// run.end("finished", 5)?;
     /// assert!(folder.join("checkpoints/000005/weights.safetensors").is_file());
     /// # drop(run);
     /// # std::fs::remove_dir_all(&folder).unwrap();
@@ -98,9 +100,17 @@ impl RunFolder {
     /// ```
     ///
     /// # Errors
-    /// [`TrainError::Run`] where another process works in the folder, all checkpoints are damaged, or files cannot be
-    /// read or written; what the tensors' files return.
+    /// [`TrainError::Settings`]; [`TrainError::Run`] where another process works in the folder, it holds a run of `srm
+    /// train` or files of no run, all checkpoints are damaged, or files cannot be read or written; what the tensors' files
+    /// return.
     pub fn open(folder: &Path, settings: &Settings, description: Value) -> Result<(Self, Option<Snapshot>)> {
+        if let Some(problem) = settings.problem() {
+            return Err(TrainError::Settings { problem });
+        }
+        // before the lock, whose file is a sign of a run
+        if srm_run::is_used(folder) && !srm_run::is_run(folder) {
+            return Err(RunError::NotOurs { path: folder.to_owned(), what: "files of no run" }.into());
+        }
         let (lock, about) = (Lock::take(folder)?, settings.about(description));
         if !srm_run::is_used(folder) {
             return Ok((Self::new(RunWriter::create(lock, about)?, None), None));

@@ -90,9 +90,14 @@ impl<E: Trainable> Trainer<E> {
     /// Go on from a snapshot. What the settings have switched on since it was made begins anew.
     ///
     /// # Errors
-    /// [`crate::TrainError::MissingTensor`], [`crate::TrainError::Torch`] where the snapshot is of another net.
+    /// [`crate::TrainError::MissingTensor`], [`crate::TrainError::Settings`] where the snapshot is of another net.
     pub fn restore(&mut self, saved: &Snapshot) -> Result<()> {
         let _guard = tch::no_grad_guard();
+        let own = self.net().named_parameters();
+        if let Some((name, _)) = saved.weights.iter().find(|(name, _)| own.iter().all(|(other, _)| other != name)) {
+            let problem = format!("the snapshot holds a weight {name} that this net has not: it is of another net");
+            return Err(crate::TrainError::Settings { problem });
+        }
         self.weights.restore(saved)?;
         if let Some(bank) = &mut self.bank {
             bank.restore(saved.bank.as_ref())?;

@@ -14,11 +14,15 @@ use srm_config::parse_json;
 use srm_data::sha256_of_file;
 use srm_eval::{FeatureNetwork, SPLITS, inception_score};
 use srm_random::{Key, Purpose, permutation};
+use srm_run::{
+    Checkpoint,
+    layout::{CHECKPOINTS, EVALUATION},
+};
 
 use crate::{
     flags::EvaluateFlags,
     images::digest,
-    model::{Choice, Model, weights},
+    model::{Model, weights},
     session::{Failure, Machine, Session, Shown, usage, write_whole},
 };
 use features::{Gathered, Judge, Real, Reference, shape, with_bar};
@@ -34,8 +38,8 @@ const FEW: usize = 10_000;
 /// Bad usage, images, weights or a feature network that cannot be used, chains that blow up.
 pub fn run(flags: &EvaluateFlags, session: &Session) -> Result<()> {
     // a file more in a checkpoint would look like damage, and a hub's folder is not ours
-    let run = flags.weights.as_ref().filter(|path| path.join("checkpoints").is_dir());
-    let file = flags.out.clone().or(run.map(|run| run.join("evaluation.json")));
+    let run = flags.weights.as_ref().filter(|path| path.join(CHECKPOINTS).is_dir());
+    let file = flags.out.clone().or(run.map(|run| run.join(EVALUATION)));
     let outputs = [file.as_ref(), flags.save_stats.as_ref(), flags.nearest.as_ref()];
     session.prepare(outputs.into_iter().flatten().map(|path| &**path))?;
     let machine = Machine::open(&flags.model.compute)?;
@@ -148,16 +152,18 @@ fn scored<'a>(
     session: &Session,
 ) -> Result<Option<Scored<'a>>> {
     let begun = Instant::now();
-    let (choice, images) = (flags.model.choice()?, side.reference.images());
-    let open = |choice: &Choice| Model::load(candidate, choice, machine, session);
-    let model = flags.samples.is_none().then(|| open(&choice)).transpose()?;
+    let images = side.reference.images();
+    let open = || Model::load(candidate, &flags.model.choice()?, machine, session);
+    let model = flags.samples.is_none().then(open).transpose()?;
     let samples = match &model {
         None => given(images, candidate, flags.count)?,
         Some(model) => drawn(flags, model, side, session)?,
     };
     let count = samples.dim().0;
     let sha256 = model.as_ref().map_or_else(|| Ok(digest(&samples)), |model| sha256_of_file(&model.file))?;
-    session.same("samples or weights", || Ok(sha256.clone()))?;
+    if model.is_none() {
+        session.same("samples", || Ok(sha256.clone()))?;
+    }
     let set = with_bar(session, (count, "samples"), |seen| judge.features_of(&samples, seen))?;
     let reconstruction = match (&flags.reconstruct, &model) {
         (Some(path), Some(model)) => Some(reconstructed(model, (path, flags.reconstruct_count as usize), session)?),
@@ -168,7 +174,7 @@ fn scored<'a>(
     Ok(Some(Scored {
         samples: model.as_ref().map_or(candidate, |model| &model.file).display().to_string(),
         sha256,
-        update: model.as_ref().and_then(|model| update_of(&model.file)),
+        update: model.as_ref().and_then(|model| Checkpoint::new(model.file.parent()?).update()),
         seed: model.as_ref().map(|_| flags.seed),
         steps: model.as_ref().map(|model| model.langevin.steps),
         count,
@@ -178,11 +184,6 @@ fn scored<'a>(
         nearest: flags.nearest.as_deref().zip(images).map(|(path, set)| copies(path, &samples, set)).transpose()?,
         seconds: begun.elapsed().as_secs_f64(),
     }))
-}
-
-/// The update of a checkpoint, by the name of its folder.
-fn update_of(weights: &Path) -> Option<u64> {
-    weights.parent()?.file_name()?.to_str()?.parse().ok()
 }
 
 /// Samples of a net, as many as are asked for or as there are real images.

@@ -106,10 +106,13 @@ impl fmt::Display for Report<'_> {
 impl Scored<'_> {
     /// What else was asked about the samples.
     fn extras(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(Reconstructed { mean_mse, count, moved, .. }) = &self.reconstruction {
+        if let Some(Reconstructed { mean_mse, count, moved, .. }) = &self.reconstruction
+            && mean_mse.is_finite()
+        {
+            let moved = number(Some(*moved));
             writeln!(
                 out,
-                "    reconstruction of {count} images: mean squared error {mean_mse:.5}, |M(z) − z| {moved:.4}"
+                "    reconstruction of {count} images: mean squared error {mean_mse:.5}, |M(z) − z| {moved}"
             )?;
         }
         if let Some(Copies { median: Some(median), least, different, .. }) = &self.nearest {

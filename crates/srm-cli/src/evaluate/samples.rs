@@ -42,20 +42,22 @@ pub fn draw(
     seen: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Option<Drawn>> {
     let (chains, stride) = (Chains::samples(seed, count), 8 * sampler.block() * ranks.size());
-    let mut parts = Vec::new();
+    let (mut pixels, mut shape) = (Vec::new(), (0, 0, 0, 0));
     for first in (0..count).step_by(stride) {
         let last = (first + stride).min(count);
         let part = Chains { ids: first as u64..last as u64, ..chains.clone() };
         match shared::chains(ranks, sampler, &part, |_| ())?.0 {
-            Ok(images) => parts.push(images),
+            Ok(images) => {
+                shape = images.dim();
+                pixels.extend(images.into_raw_vec_and_offset().0);
+            }
             Err(step) => return Ok(Some(Err(step))),
         }
         if !seen(last) {
             return Ok(None);
         }
     }
-    let views: Vec<_> = parts.iter().map(|images| images.view()).collect();
-    Ok(Some(Ok(ndarray::concatenate(ndarray::Axis(0), &views)?)))
+    Ok(Some(Ok(Array4::from_shape_vec((count, shape.1, shape.2, shape.3), pixels)?)))
 }
 
 /// Samples that somebody has, at most `count`: in the size of the real images, where there are some.

@@ -54,7 +54,7 @@ pub struct ChainsFlags {
     /// Steps of the long chains; 0 leaves them out, the paper has 100000. Resumable.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub long_steps: u32,
-    /// Chains of the long and of the Metropolis run.
+    /// Chains of the long and of the Metropolis run; on the CPU in blocks of 4 where --block says no other number.
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub long_chains: u16,
     /// Steps of the Metropolis chains, whose proposals are the Langevin steps; 0 leaves them out. Resumable [default: 2 K].

@@ -22,7 +22,7 @@ pub struct ModelFlags {
     /// Take the Langevin settings from this config; a .pth file carries none.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Chains that run together as one block [default: as trained; long chains: 4]. Changes rounding.
+    /// Chains that run together as one block [default: as trained]. Changes rounding.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub block: Option<u16>,
     #[command(flatten)]

@@ -12,7 +12,7 @@ use srm_config::Config;
 use srm_data::ImageSet;
 use srm_energy::ConvNet;
 use srm_langevin::Sampler;
-use srm_run::Checkpoint;
+use srm_run::{Checkpoint, layout::STATE};
 
 use crate::{
     flags::MomentsFlags,
@@ -119,8 +119,12 @@ impl Subject {
 fn checkpoint(weights: &Path) -> Result<Option<(u64, Config, f64)>> {
     let Some(checkpoint) = Checkpoint::of_weights(weights)? else { return Ok(None) };
     let Some(config) = checkpoint.config() else { return Ok(None) };
-    let state = checkpoint.state()?.state;
-    Ok(Some((state.update, Config::load(&config, &[])?, state.extra_noise)))
+    // two numbers, which checkpoints of all versions have
+    let path = checkpoint.path().join(STATE);
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let state: Value = serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
+    let Some(update) = state["update"].as_u64() else { return Ok(None) };
+    Ok(Some((update, Config::load(&config, &[])?, state["extra_noise"].as_f64().unwrap_or(0.0))))
 }
 
 /// Do `work` on `count` images, a few blocks (first, how many) at a time, so that Ctrl-C is heard in between.

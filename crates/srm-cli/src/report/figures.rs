@@ -41,7 +41,7 @@ const SHOWN: [f64; 5] = [0.0, 0.1, 0.25, 0.5, 1.0];
 /// # Errors
 /// A device that is not there, Ctrl-C.
 pub fn make(
-    arguments: &ReportFlags,
+    flags: &ReportFlags,
     files: &RunFiles,
     data: Result<&ImageSet, &String>,
     session: &Session,
@@ -49,7 +49,7 @@ pub fn make(
     let Some(checkpoint) = files.checkpoint.clone() else {
         return Ok(Err("Nothing could be drawn: there is no checkpoint that can be used.".to_owned()));
     };
-    let machine = Machine::open(&arguments.compute)?;
+    let machine = Machine::open(&flags.compute)?;
     tch::set_num_threads(1); // the workers do the work
     let model = match Model::load(&checkpoint, &Choice::default(), machine, session) {
         Ok(model) => model,
@@ -58,7 +58,7 @@ pub fn make(
     let run = model.generator(Noise::Fixed(SEED), 1);
     let _guard = tch::no_grad_guard();
     let (pairs, iterations) = plan(files.config.as_ref().filter(|_| !machine.device.is_cuda()));
-    let iterations = arguments.iterations.map_or(iterations, |asked| asked as usize);
+    let iterations = flags.iterations.map_or(iterations, |asked| asked as usize);
     let (steps, image) = (model.langevin.steps, model.net.image());
     let every = steps.div_ceil(STRIP_PARTS);
     let bar = session.bar((1 + pairs + iterations) as u64, "parts of the figures");
@@ -66,7 +66,7 @@ pub fn make(
     let chains = chains(&run, &image, every).map_err(said);
     bar.inc(1);
     let interpolation = interpolation(&run, &image, pairs, &bar).map_err(said);
-    let reconstruction = reconstruction(arguments, (&model, &run), data, iterations, &bar).map_err(said);
+    let reconstruction = reconstruction(flags, (&model, &run), data, iterations, &bar).map_err(said);
     bar.finish_and_clear();
     if interrupt::asked() {
         return Err(Failure::Interrupted("interrupted; no report was written".to_owned()).into());
@@ -106,13 +106,13 @@ fn interpolation(run: &ShortRun<ConvNet>, image: &[i64], pairs: usize, bar: &Pro
 
 /// A few images by the default method of `srm reconstruct`.
 fn reconstruction(
-    arguments: &ReportFlags,
+    flags: &ReportFlags,
     (model, run): (&Model, &ShortRun<ConvNet>),
     data: Result<&ImageSet, &String>,
     iterations: usize,
     bar: &ProgressBar,
 ) -> Result<Reconstructed> {
-    let images = targets(arguments, model, data)?;
+    let images = targets(flags, model, data)?;
     let count = images.dim().0;
     let target = to_tensor(&images)?.f_to_device(model.machine.device)?;
     let options = ReconstructOptions {
@@ -132,7 +132,7 @@ fn reconstruction(
     Ok(Reconstructed {
         picture: Picture::of_grid(&in_rows(&columns, count)?, columns.len())?,
         count,
-        given: arguments.images.clone(),
+        given: flags.images.clone(),
         method: options.method.name(),
         step: options.step,
         shown: found.kept.iter().map(|(iteration, _)| *iteration).collect(),
@@ -142,9 +142,9 @@ fn reconstruction(
 }
 
 /// The images to reconstruct, u8 `[n, h, w, c]`.
-fn targets(arguments: &ReportFlags, model: &Model, data: Result<&ImageSet, &String>) -> Result<Array4<u8>> {
+fn targets(flags: &ReportFlags, model: &Model, data: Result<&ImageSet, &String>) -> Result<Array4<u8>> {
     let [h, w, c] = model.shape();
-    if let Some(path) = &arguments.images {
+    if let Some(path) = &flags.images {
         return Ok(gallery(path, h, c, ROWS)?.images);
     }
     let images = data.map_err(|reason| anyhow::anyhow!("no images to reconstruct: {reason}"))?;

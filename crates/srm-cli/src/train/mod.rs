@@ -38,7 +38,10 @@ const INTERRUPTED: &str = "stopping and saving; once more Ctrl-C stops at once, 
 pub fn run(flags: &TrainFlags, session: &Session) -> Result<()> {
     let Some((plan, lock)) = settle(flags, session)? else { return Ok(()) };
     let images = images::open(&plan.config)?;
-    introduce(&plan, &images, session);
+    session.write(|| {
+        introduce(&plan, &images, session.ranks().size());
+        Ok(())
+    })?;
     interrupt::watch_saying(session.output().clone(), INTERRUPTED)?;
     let fingerprint = images.fingerprint();
     let mut trainer = Trainer::from_config(&plan.config, images, options(&plan.machine, plan.block))?;
@@ -53,17 +56,21 @@ pub fn run(flags: &TrainFlags, session: &Session) -> Result<()> {
     let mut folder = lock.map(|lock| begin(lock, &plan, flags, &fingerprint, &mut trainer)).transpose()?;
     trainer.set_ranks(Box::new(Rc::clone(session.ranks())))?;
     let (from, updates) = (trainer.state().update, plan.config.train.updates);
-    let mut sink = (Progress::new(session.output(), from, updates), folder.clone());
-    if from >= updates {
+    let progress = folder.is_some().then(|| Progress::new(session.output(), from, updates));
+    let mut sink = (progress, folder.clone());
+    if from >= updates && folder.is_some() {
         tracing::info!("all {updates} updates are done already; --set train.updates=N goes further");
     }
     let end = trainer.run(&mut folder, &mut sink, &interrupt::stop())?;
-    let (progress, _) = sink;
-    let report = Report::new(&plan, &trainer, &progress, &end);
-    if let Some(Err(error)) = folder.map(|folder| folder.end(report.outcome, trainer.state().update)) {
-        tracing::warn!("{error}"); // the outcome counts, and its state is saved
+    if let (Some(progress), Some(folder)) = (&sink.0, &folder) {
+        session.conclude(|| {
+            let report = Report::new(&plan, &trainer, progress, &end);
+            if let Err(error) = folder.end(report.outcome, trainer.state().update) {
+                tracing::warn!("{error}"); // the outcome counts, and its state is saved
+            }
+            Ok(report)
+        })?;
     }
-    session.conclude(|| Ok(report))?;
     ended(end, &plan, trainer.state().rollbacks)
 }
 
@@ -121,8 +128,7 @@ fn options(machine: &Machine, block: usize) -> TrainerOptions {
 }
 
 /// Say what is about to happen.
-fn introduce(plan: &Plan, images: &ImageSet, session: &Session) {
-    let ranks = session.ranks().size();
+fn introduce(plan: &Plan, images: &ImageSet, ranks: usize) {
     let (config, langevin) = (&plan.config, &plan.config.langevin);
     tracing::info!(
         "{}: {} images of {} px, {} updates of {} on {} ({}{} threads, blocks of {}); run folder {}",

@@ -40,10 +40,13 @@ impl Files {
     }
 
     fn write_trouble(&self, trouble: &Trouble) -> Result<()> {
-        let shown = Shown::of(&trouble.samples)?;
+        let shown = Shown::of(&trouble.samples);
+        let ending = shown.as_ref().map_or("npy", Shown::ending);
         let evidence = json!({ "update": trouble.update, "attempt": trouble.attempt, "reason": trouble.reason,
             "text": trouble.reason.to_string(), "refused": trouble.record, "last": self.last });
-        shown.write(&self.run.evidence((trouble.update, trouble.attempt), &evidence, shown.ending())?)
+        // the numbers first, whatever becomes of the samples
+        let place = self.run.evidence((trouble.update, trouble.attempt), &evidence, ending)?;
+        shown?.write(&place)
     }
 }
 

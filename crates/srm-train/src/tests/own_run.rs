@@ -6,7 +6,7 @@ use crate::{End, RunFolder, Settings, Sink, TrainError, Trainer};
 use serde_json::{Value, json};
 use srm_energy::Autograd;
 use srm_langevin::Stop;
-use srm_run::{Details, Run, RunError, StepRecord};
+use srm_run::{Details, Environment, Lock, Run, RunError, StepRecord};
 use std::fs;
 use std::path::Path;
 
@@ -99,6 +99,28 @@ fn a_folder_of_an_own_run_is_locked_and_says_what_has_changed() {
     let refused = RunFolder::open(folder.path(), &logged(), Value::Null).map(drop).unwrap_err();
     assert!(matches!(refused, TrainError::Run(RunError::InUse { .. })), "{refused}");
     drop(held);
+    let zero = Settings { checkpoint: srm_config::CheckpointConfig { every: 0, ..logged().checkpoint }, ..logged() };
+    assert!(matches!(RunFolder::open(folder.path(), &zero, Value::Null), Err(TrainError::Settings { .. })));
     assert!(RunFolder::open(folder.path(), &logged(), json!(["another"])).unwrap().1.is_none());
     assert_eq!(fs::read_to_string(folder.path().join("config.json")).unwrap(), "[\n  \"another\"\n]\n");
+}
+
+#[test]
+fn a_folder_of_others_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |place: &Path, what: &str| {
+        let names = || fs::read_dir(place).unwrap().count();
+        let (before, config) = (names(), fs::read(place.join("config.json")).unwrap());
+        let error = RunFolder::open(place, &logged(), json!({ "net": "mlp" })).map(drop).unwrap_err().to_string();
+        assert!(error.contains(what) && error.contains("a folder of its own"), "{error}");
+        assert!(fs::read(place.join("config.json")).unwrap() == config && names() == before);
+    };
+    let (hub, run) = (folder.path().join("hub"), folder.path().join("run"));
+    fs::create_dir_all(&hub).unwrap();
+    fs::write(hub.join("config.json"), "{ \"model_type\": \"vit\" }").unwrap();
+    refused(&hub, "files of no run");
+    let config =
+        srm_config::Config::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/smoke.json"), &[]).unwrap();
+    drop(RunFolder::create(Lock::take(&run).unwrap(), &config, Environment::default(), "").unwrap());
+    refused(&run, "a run of `srm train`");
 }
