@@ -16,8 +16,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("srm-config", &[]),
     ("srm-terminal", &[]),
     ("srm-files", &[]),
-    ("srm-run", &["srm-config", "srm-files"]),
-    ("srm-data", &["srm-random", "srm-files"]),
+    ("srm-unify", &[]),
+    ("srm-run", &["srm-config", "srm-files", "srm-unify"]),
+    ("srm-data", &["srm-random", "srm-files", "srm-unify"]),
     ("srm-report", &["srm-config", "srm-terminal", "srm-files", "srm-run", "srm-data"]),
     ("srm-energy", &["srm-build", "srm-random", "srm-config", "srm-files"]),
     ("srm-langevin", &["srm-build", "srm-random", "srm-config", "srm-energy"]),
@@ -44,7 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("srm", ALL),
     ("srm-cli", ALL),
     ("srm-fuzz", ALL),
-    ("xtask", &["srm-build", "srm-config", "srm-files", "srm-run", "srm-data", "srm-terminal"]),
+    ("xtask", &["srm-build", "srm-config", "srm-files", "srm-run", "srm-data", "srm-terminal", "srm-unify"]),
 ];
 /// What stands at the top may use whatever is below.
 const ALL: &[&str] = &[
