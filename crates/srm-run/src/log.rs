@@ -1,6 +1,6 @@
 //! Read a run's logs: what each line says, which lines say nothing, and what rollbacks took back.
 
-use crate::{Result, Rollback, RunError, ScoreRecord, StepRecord};
+use crate::{Event, Result, Rollback, RunError, ScoreRecord, StepRecord};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use srm_config::decode;
@@ -25,15 +25,6 @@ pub struct Log<T> {
     /// Lines that say nothing of the kind; a run that writes at this moment, or was killed, may leave its last line
     /// half.
     pub faults: Vec<Fault>,
-}
-
-/// A line of `history.jsonl`: a start, a resume, a rollback or an end.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Event {
-    /// `start`, `resume`, `rollback`, `finished`, `interrupted`, `diverged`.
-    pub event: String,
-    /// All that the line says, that included: `time` in seconds since 1970, `update`, `environment`, ….
-    pub what: Map<String, Value>,
 }
 
 /// `metrics.jsonl`: the updates and rollbacks of a run, and what the rollbacks took back.
@@ -95,9 +86,10 @@ impl Log<Event> {
     /// # Errors
     /// [`RunError::Io`].
     pub fn history(path: &Path) -> Result<Self> {
-        Ok(Self::parse(&text(path)?, |what| match what.get("event").and_then(Value::as_str) {
-            Some(event) => Ok(Event { event: event.to_owned(), what }),
-            None => Err("missing field `event`".to_owned()),
+        Ok(Self::parse(&text(path)?, |what| {
+            let event: Event = parsed(what.clone())?;
+            let rollback = if event.event == "rollback" { Some(parsed(what)?) } else { None };
+            Ok(Event { rollback, ..event })
         }))
     }
 }
@@ -137,7 +129,11 @@ impl Metrics {
             None => {
                 // a line that does not say which attempt it belongs to belongs to that of the rollback above it
                 object.entry("attempt").or_insert((*attempt).into());
-                self.steps.push(parsed(object)?);
+                let step: StepRecord = parsed(object)?;
+                if step.gap.is_nan() || step.chain_grad_norm.is_nan() {
+                    return Err("gap or chain_grad_norm is null".to_owned());
+                }
+                self.steps.push(step);
                 self.lines.push(line);
             }
             Some("rollback") => {
@@ -239,7 +235,7 @@ mod tests {
         fs::write(&path, "{\"event\":\"start\",\"update\":0}\n{\"time\":1}\n").unwrap();
         let history = Log::history(&path).unwrap();
         assert_eq!((&*history.records[0].event, history.faults.len()), ("start", 1));
-        assert_eq!(history.records[0].what["update"], 0);
+        assert_eq!(history.records[0].update, Some(0));
         assert!(matches!(Log::history(&folder.path().join("none")), Err(RunError::Io { .. })));
     }
 }

@@ -1,38 +1,42 @@
 //! Name the numbers and events of a run.
 
-use serde::{Deserialize, Serialize};
+use crate::Environment;
+use serde::{Deserialize, Deserializer, Serialize};
+use srm_config::Change;
 use std::collections::BTreeMap;
 
 /// The numbers of one logged update: one line of `metrics.jsonl`. Of a line that is read, update, gap and r must be
-/// there; other numbers that it lacks are NaN.
+/// there; other numbers that it lacks are NaN. JSON has no NaN: it is written as null, and read back from it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// Update t, from 1.
     pub update: u64,
     /// Mean f(x⁺) over the noisy data batch.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", deserialize_with = "number")]
     pub f_data: f64,
     /// Mean f(x⁻) over the samples.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", deserialize_with = "number")]
     pub f_sample: f64,
     /// d = `f_data − f_sample`; healthy when it oscillates about 0 ("Anatomy", AAAI 2020).
+    #[serde(deserialize_with = "number")]
     pub gap: f64,
     /// r: mean over chains and steps of ‖f'(x)‖₂ per image.
+    #[serde(deserialize_with = "number")]
     pub chain_grad_norm: f64,
     /// ‖∇θ(f_data − f_sample)‖₂ over all weights, before any clip.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", deserialize_with = "number")]
     pub theta_grad_norm: f64,
     /// Standard deviation of all pixels of the samples; the data's is about 0.5.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", deserialize_with = "number")]
     pub sample_std: f64,
     /// ADAM's rate at this update.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", deserialize_with = "number")]
     pub lr: f64,
     /// σ at this update.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", deserialize_with = "number")]
     pub data_noise: f64,
     /// Wall-clock seconds of training so far, of all processes of the run.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", deserialize_with = "number")]
     pub seconds: f64,
     /// Data images used so far.
     #[serde(default)]
@@ -43,6 +47,10 @@ pub struct StepRecord {
 
 fn unknown() -> f64 {
     f64::NAN
+}
+
+fn number<'de, D: Deserializer<'de>>(value: D) -> Result<f64, D::Error> {
+    Option::deserialize(value).map(|number| number.unwrap_or(f64::NAN))
 }
 
 /// The numbers behind a record's means, one an image.
@@ -82,6 +90,41 @@ impl Rollback {
     pub fn takes_back(&self, update: u64, attempt: u32) -> bool {
         self.attempt > attempt && update > self.to
     }
+}
+
+/// A line of `history.jsonl`: a start, a resume, a rollback or an end.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Event {
+    /// `start`, `resume`, `rollback`, `finished`, `interrupted`, `diverged`.
+    pub event: String,
+    /// When, in seconds since 1970.
+    pub time: Option<u64>,
+    /// The last update before it; of a rollback the one that was refused.
+    pub update: Option<u64>,
+    /// What a start or a resume computes on.
+    pub environment: Option<Environment>,
+    /// Settings that a resume changed.
+    #[serde(default)]
+    pub changes: Vec<Change>,
+    /// What else was different at a resume, a line each.
+    #[serde(default)]
+    pub differences: Vec<String>,
+    /// The rollback, of which all stands in the line.
+    #[serde(skip)]
+    pub rollback: Option<Rollback>,
+}
+
+/// What was seen at a refused update: a JSON file in `divergence`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Evidence {
+    /// The update.
+    pub update: u64,
+    /// Rollbacks before it.
+    pub attempt: u32,
+    /// Why it was refused, in words.
+    pub text: String,
+    /// Its numbers, as far as there are some.
+    pub refused: Option<StepRecord>,
 }
 
 /// A score in the history of a run: one line of `scores.jsonl`.
