@@ -62,6 +62,7 @@ impl RunFiles {
         let state = checkpoint.as_ref().and_then(|checkpoint| notes.read(checkpoint.state()));
         let history = notes.expected(HISTORY, run.history());
         let scores = notes.read(run.scores()).flatten();
+        let is_grid = |(_, path): &(u64, PathBuf)| path.extension().is_some_and(|kind| kind == "png");
         let troubles = run.troubles().into_iter();
         Ok(RunFiles {
             folder: folder.to_owned(),
@@ -72,11 +73,7 @@ impl RunFiles {
             history: notes.records(HISTORY, history),
             scores: notes.records(SCORES, scores),
             evaluation: notes.read(run.evaluation()).flatten(),
-            samples: run
-                .samples()
-                .into_iter()
-                .filter(|(_, path)| path.extension().is_some_and(|kind| kind == "png"))
-                .collect(),
+            samples: run.samples().into_iter().filter(is_grid).collect(),
             checkpoint,
             state,
             troubles: troubles.filter_map(|(path, evidence)| Some((path, notes.read(evidence)?))).collect(),
@@ -149,9 +146,8 @@ pub fn reason(error: RunError) -> String {
 fn newest_checkpoint(run: &Run, notes: &mut Notes) -> Option<Checkpoint> {
     let newest = notes.read(run.newest()).flatten();
     let used = newest.as_ref().and_then(Checkpoint::update);
-    for (update, _) in
-        run.checkpoints().into_iter().flatten().filter(|(update, _)| used.is_none_or(|used| *update > used))
-    {
+    let newer = |(update, _): &(u64, Checkpoint)| used.is_none_or(|used| *update > used);
+    for (update, _) in run.checkpoints().into_iter().flatten().filter(newer) {
         notes.0.push(format!("the checkpoint of update {update} is damaged and was passed over"));
     }
     if newest.is_none() {

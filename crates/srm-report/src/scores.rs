@@ -40,14 +40,9 @@ fn evaluated(object: &Value) -> Markup {
         html! {
             tr {
                 th scope="row" { (what) }
-                td { (value(&line["count"])) }
-                td { (value(&line["steps"])) }
-                td { (value(&line["seed"])) }
-                td { (value(&line["frechet"])) }
-                td { (pair(&line["kernel"])) }
-                td { (pair(&line["inception_score"])) }
-                td { (value(&line["precision"])) }
-                td { (value(&line["recall"])) }
+                @for key in ["count", "steps", "seed", "frechet"] { td { (value(&line[key])) } }
+                @for key in ["kernel", "inception_score"] { td { (pair(&line[key])) } }
+                @for key in ["precision", "recall"] { td { (value(&line[key])) } }
             }
         }
     };

@@ -1,42 +1,40 @@
 //! Name the numbers and events of a run.
 
 use crate::Environment;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use srm_config::Change;
 use std::collections::BTreeMap;
 
 /// The numbers of one logged update: one line of `metrics.jsonl`. Of a line that is read, update, gap and r must be
-/// there; other numbers that it lacks are NaN. JSON has no NaN: it is written as null, and read back from it.
+/// there; other numbers that it lacks are NaN.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// Update t, from 1.
     pub update: u64,
     /// Mean f(x⁺) over the noisy data batch.
-    #[serde(default = "unknown", deserialize_with = "number")]
+    #[serde(default = "unknown")]
     pub f_data: f64,
     /// Mean f(x⁻) over the samples.
-    #[serde(default = "unknown", deserialize_with = "number")]
+    #[serde(default = "unknown")]
     pub f_sample: f64,
     /// d = `f_data − f_sample`; healthy when it oscillates about 0 ("Anatomy", AAAI 2020).
-    #[serde(deserialize_with = "number")]
     pub gap: f64,
     /// r: mean over chains and steps of ‖f'(x)‖₂ per image.
-    #[serde(deserialize_with = "number")]
     pub chain_grad_norm: f64,
     /// ‖∇θ(f_data − f_sample)‖₂ over all weights, before any clip.
-    #[serde(default = "unknown", deserialize_with = "number")]
+    #[serde(default = "unknown")]
     pub theta_grad_norm: f64,
     /// Standard deviation of all pixels of the samples; the data's is about 0.5.
-    #[serde(default = "unknown", deserialize_with = "number")]
+    #[serde(default = "unknown")]
     pub sample_std: f64,
     /// ADAM's rate at this update.
-    #[serde(default = "unknown", deserialize_with = "number")]
+    #[serde(default = "unknown")]
     pub lr: f64,
     /// σ at this update.
-    #[serde(default = "unknown", deserialize_with = "number")]
+    #[serde(default = "unknown")]
     pub data_noise: f64,
     /// Wall-clock seconds of training so far, of all processes of the run.
-    #[serde(default = "unknown", deserialize_with = "number")]
+    #[serde(default = "unknown")]
     pub seconds: f64,
     /// Data images used so far.
     #[serde(default)]
@@ -47,10 +45,6 @@ pub struct StepRecord {
 
 fn unknown() -> f64 {
     f64::NAN
-}
-
-fn number<'de, D: Deserializer<'de>>(value: D) -> Result<f64, D::Error> {
-    Option::deserialize(value).map(|number| number.unwrap_or(f64::NAN))
 }
 
 /// The numbers behind a record's means, one an image.
@@ -123,7 +117,7 @@ pub struct Evidence {
     pub attempt: u32,
     /// Why it was refused, in words.
     pub text: String,
-    /// Its numbers, as far as there are some.
+    /// Its numbers; `None` where they were not finite.
     pub refused: Option<StepRecord>,
 }
 

@@ -3,7 +3,7 @@
 use crate::checksum::Checksum;
 use serde_json::Value;
 use srm_data::{ImageSet, read_gallery};
-use srm_run::layout::{CHECKPOINTS, CONFIG, HISTORY, LATEST, LOCK, METRICS, SUMS};
+use srm_run::layout::{CHECKPOINTS, HISTORY, LATEST, LOCK, SUMS};
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
@@ -181,6 +181,7 @@ fn strip(value: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use srm_run::layout::{CONFIG, METRICS};
 
     #[test]
     fn half_files_are_seen_and_what_is_being_written_is_not_taken_for_one() {
