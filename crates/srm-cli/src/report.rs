@@ -9,6 +9,7 @@ use serde_json::json;
 use srm_data::ImageSet;
 use srm_files::write_whole;
 use srm_report::{Grid, Report, RunFiles};
+use srm_run::layout::{CONFIG, REPORT};
 use srm_train::{GRID_COUNT, GRID_SEED};
 
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
 /// damaged in the folder is no error: the page says so.
 pub fn run(flags: &ReportFlags, session: &Session) -> Result<()> {
     let begun = Instant::now();
-    let out = flags.out.clone().unwrap_or_else(|| flags.run.join("report.html"));
+    let out = flags.out.clone().unwrap_or_else(|| flags.run.join(REPORT));
     if !out.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("html") || kind.eq_ignore_ascii_case("htm")) {
         return Err(usage(format!("--out {}: the report is a page; give X.html", out.display())));
     }
@@ -73,7 +74,7 @@ pub fn run(flags: &ReportFlags, session: &Session) -> Result<()> {
 /// The run's own images; the error says why they cannot be had.
 fn open_data(files: &RunFiles) -> Result<ImageSet, String> {
     let mut config = files.config.clone().ok_or("config.json cannot be read, so nothing names the images")?;
-    let source = files.folder.join("config.json");
+    let source = files.folder.join(CONFIG);
     places::resolve(&mut config, &source, &files.folder)
         .and_then(|()| images::check(&config, &source))
         .and_then(|()| images::open(&config))

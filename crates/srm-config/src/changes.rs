@@ -1,13 +1,15 @@
 //! Tell what differs between the settings of a run and those it shall go on with.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Config;
 
 /// One setting that differs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// Dotted path, such as `train.learning_rate`.
+    #[serde(rename = "key")]
     pub path: String,
     /// The value before; null where there was none.
     pub from: Value,

@@ -37,6 +37,8 @@ pub const SAMPLES: &str = "samples";
 pub const CHECKPOINTS: &str = "checkpoints";
 /// Folder with the evidence of trouble.
 pub const DIVERGENCE: &str = "divergence";
+/// Folder that `srm report` looks in for what `srm diagnose` leaves.
+pub const DIAGNOSTICS: &str = "diagnostics";
 /// What `srm evaluate` leaves.
 pub const EVALUATION: &str = "evaluation.json";
 /// What `srm report` leaves.

@@ -56,9 +56,9 @@ pub use checkpoint::{Checkpoint, Damaged, DataFile, StateFile, checkpoints, newe
 pub use environment::Environment;
 pub use error::RunError;
 pub use lock::Lock;
-pub use log::{Event, Fault, Log, Metrics};
-pub use record::{Best, Details, Rollback, ScoreRecord, StepRecord};
-pub use run::Run;
+pub use log::{Fault, Log, Metrics};
+pub use record::{Best, Details, Event, Evidence, Rollback, ScoreRecord, StepRecord};
+pub use run::{Run, json};
 pub use state::{Due, State, WatchStatistics};
 pub use writer::{Kept, RunWriter, clear, is_run, is_used};
 

@@ -1,6 +1,6 @@
 //! Read a run's logs: what each line says, which lines say nothing, and what rollbacks took back.
 
-use crate::{Result, Rollback, RunError, ScoreRecord, StepRecord};
+use crate::{Event, Result, Rollback, RunError, ScoreRecord, StepRecord};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use srm_config::decode;
@@ -27,15 +27,6 @@ pub struct Log<T> {
     pub faults: Vec<Fault>,
 }
 
-/// A line of `history.jsonl`: a start, a resume, a rollback or an end.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Event {
-    /// `start`, `resume`, `rollback`, `finished`, `interrupted`, `diverged`.
-    pub event: String,
-    /// All that the line says, that included: `time` in seconds since 1970, `update`, `environment`, ….
-    pub what: Map<String, Value>,
-}
-
 /// `metrics.jsonl`: the updates and rollbacks of a run, and what the rollbacks took back.
 ///
 /// There is one answer to that. A logged update counts where it is part of the run as it is now: an update that a
@@ -56,10 +47,10 @@ pub struct Metrics {
 
 /// The lines of a text that are not empty, with their numbers, as objects.
 fn objects(text: &str) -> impl Iterator<Item = (usize, std::result::Result<Map<String, Value>, String>)> {
-    (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).map(|(number, line)| {
-        let object = serde_json::from_str::<Value>(line).map_err(|error| error.to_string());
-        (number, object.and_then(|value| serde_json::from_value(value).map_err(|error| error.to_string())))
-    })
+    (1..)
+        .zip(text.lines())
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(number, line)| (number, serde_json::from_str(line).map_err(|error| error.to_string())))
 }
 
 fn parsed<T: DeserializeOwned>(object: Map<String, Value>) -> std::result::Result<T, String> {
@@ -95,9 +86,10 @@ impl Log<Event> {
     /// # Errors
     /// [`RunError::Io`].
     pub fn history(path: &Path) -> Result<Self> {
-        Ok(Self::parse(&text(path)?, |what| match what.get("event").and_then(Value::as_str) {
-            Some(event) => Ok(Event { event: event.to_owned(), what }),
-            None => Err("missing field `event`".to_owned()),
+        Ok(Self::parse(&text(path)?, |what| {
+            let event: Event = parsed(what.clone())?;
+            let rollback = if event.event == "rollback" { Some(parsed(what)?) } else { None };
+            Ok(Event { rollback, ..event })
         }))
     }
 }
@@ -239,7 +231,7 @@ mod tests {
         fs::write(&path, "{\"event\":\"start\",\"update\":0}\n{\"time\":1}\n").unwrap();
         let history = Log::history(&path).unwrap();
         assert_eq!((&*history.records[0].event, history.faults.len()), ("start", 1));
-        assert_eq!(history.records[0].what["update"], 0);
+        assert_eq!(history.records[0].update, Some(0));
         assert!(matches!(Log::history(&folder.path().join("none")), Err(RunError::Io { .. })));
     }
 }

@@ -1,6 +1,8 @@
 //! Name the numbers and events of a run.
 
+use crate::Environment;
 use serde::{Deserialize, Serialize};
+use srm_config::Change;
 use std::collections::BTreeMap;
 
 /// The numbers of one logged update: one line of `metrics.jsonl`. Of a line that is read, update, gap and r must be
@@ -82,6 +84,41 @@ impl Rollback {
     pub fn takes_back(&self, update: u64, attempt: u32) -> bool {
         self.attempt > attempt && update > self.to
     }
+}
+
+/// A line of `history.jsonl`: a start, a resume, a rollback or an end.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Event {
+    /// `start`, `resume`, `rollback`, `finished`, `interrupted`, `diverged`.
+    pub event: String,
+    /// When, in seconds since 1970.
+    pub time: Option<u64>,
+    /// The last update before it; of a rollback the one that was refused.
+    pub update: Option<u64>,
+    /// What a start or a resume computes on.
+    pub environment: Option<Environment>,
+    /// Settings that a resume changed.
+    #[serde(default)]
+    pub changes: Vec<Change>,
+    /// What else was different at a resume, a line each.
+    #[serde(default)]
+    pub differences: Vec<String>,
+    /// The rollback, of which all stands in the line.
+    #[serde(skip)]
+    pub rollback: Option<Rollback>,
+}
+
+/// What was seen at a refused update: a JSON file in `divergence`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Evidence {
+    /// The update.
+    pub update: u64,
+    /// Rollbacks before it.
+    pub attempt: u32,
+    /// Why it was refused, in words.
+    pub text: String,
+    /// Its numbers; `None` where they were not finite.
+    pub refused: Option<StepRecord>,
 }
 
 /// A score in the history of a run: one line of `scores.jsonl`.

@@ -232,7 +232,7 @@ fn a_reader_finds_what_a_run_has_written_and_says_what_is_no_run() {
     assert!(!is_run(&place) && !is_used(&place));
     run(&place, about(&["evaluate.every=2"]), 4);
     assert!(words(&place.join("config.json")).contains("is a file"));
-    let mut writer = resume(&place, about(&["evaluate.every=2"])).unwrap().0;
+    let mut writer = resume(&place, about(&["evaluate.every=2", "train.data_noise=0.02"])).unwrap().0;
     let score = |update, attempt| ScoreRecord {
         update,
         attempt,
@@ -255,7 +255,8 @@ fn a_reader_finds_what_a_run_has_written_and_says_what_is_no_run() {
     writer.record(&step(4, 1), &Details::default()).unwrap();
     writer.score(&score(4, 1)).unwrap();
     writer.rollback(&rollback(5, 4, 2)).unwrap();
-    let png = writer.evidence((5, 1), &json!({ "update": 5 }), "png").unwrap();
+    let seen = json!({ "update": 5, "attempt": 1, "reason": {}, "text": "gap", "refused": step(5, 1), "last": [] });
+    let png = writer.evidence((5, 1), &seen, "png").unwrap();
     assert_eq!(png, place.join("divergence/x_000005_1.png"));
     fs::write(place.join("samples/x_000004.png"), "").unwrap();
     fs::write(place.join("samples/.x_000006.png.part"), "").unwrap();
@@ -268,9 +269,16 @@ fn a_reader_finds_what_a_run_has_written_and_says_what_is_no_run() {
         scores.records.iter().filter(|one| metrics.counts(one.update, one.attempt)).map(|one| one.attempt).collect();
     assert_eq!(counted, [1]);
     let history = run.history().unwrap().unwrap();
-    assert_eq!(history.records.iter().filter(|event| event.event == "rollback").count(), 2);
+    assert_eq!(history.faults, []);
+    let [start, .., resume, first, second] = &*history.records else { panic!("{history:?}") };
+    assert!(start.event == "start" && start.time.is_some() && start.update == Some(0));
+    assert_eq!((&*resume.event, &resume.environment), ("resume", &Some(Environment::default())));
+    assert_eq!((&*resume.changes[0].path, resume.differences.len()), ("train.data_noise", 0));
+    assert_eq!(metrics.rollbacks, [first, second].map(|event| event.rollback.clone().unwrap()));
     assert_eq!(run.config().unwrap().unwrap().unwrap().train.updates, 20);
-    assert_eq!((run.samples(), run.troubles().len()), (vec![(4, place.join("samples/x_000004.png"))], 1));
+    assert_eq!(run.samples(), [(4, place.join("samples/x_000004.png"))]);
+    let seen = run.troubles().remove(0).1.unwrap();
+    assert_eq!((&*seen.text, seen.refused), ("gap", Some(step(5, 1))));
     assert_eq!(run.checkpoints().unwrap().into_iter().map(|(update, _)| update).collect::<Vec<_>>(), [2, 4]);
     let newest = run.newest().unwrap().unwrap();
     assert_eq!((newest.update(), newest.weights()), (Some(4), place.join("checkpoints/000004/weights.safetensors")));

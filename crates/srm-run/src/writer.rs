@@ -90,9 +90,7 @@ impl RunWriter {
             let aside = keep::set_aside(checkpoint)?;
             tracing::warn!("{} is damaged ({reason}): it is {} now", checkpoint.path().display(), aside.display());
         }
-        let change = |change: &srm_config::Change| json!({ "key": change.path, "from": change.from, "to": change.to });
-        let changed: Vec<Value> = found.changes.iter().map(change).collect();
-        let what = json!({ "update": found.update().unwrap_or(0), "changes": changed,
+        let what = json!({ "update": found.update().unwrap_or(0), "changes": found.changes,
             "differences": found.differences, "environment": about.environment });
         let logs = found.checkpoint.as_ref().map(|(_, file)| file.logs.clone()).unwrap_or_default();
         let mut run = Self::open(lock, about, &logs)?;

@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 use srm_eval::{History, Logged, autocorrelation, cross_correlation};
 use srm_report::Chart;
+use srm_run::layout::METRICS;
 
 use super::{Found, charts::number};
 use crate::session::Shown;
@@ -20,7 +21,7 @@ const LAGS: usize = 60;
 /// # Errors
 /// A log that cannot be read, charts that cannot be written.
 pub fn diagnose(run: &Path, after: u64, out: &Path) -> Result<std::result::Result<Found, String>> {
-    let path = run.join("metrics.jsonl");
+    let path = run.join(METRICS);
     if !path.is_file() {
         let reason = format!(
             "{} is no run folder with a metrics.jsonl; give one to see gap and gradient over updates",

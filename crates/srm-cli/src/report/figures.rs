@@ -46,12 +46,12 @@ pub fn make(
     data: Result<&ImageSet, &String>,
     session: &Session,
 ) -> Result<Result<Figures, String>> {
-    let Some(checkpoint) = files.checkpoint.clone() else {
+    let Some(checkpoint) = &files.checkpoint else {
         return Ok(Err("Nothing could be drawn: there is no checkpoint that can be used.".to_owned()));
     };
     let machine = Machine::open(&flags.compute)?;
     tch::set_num_threads(1); // the workers do the work
-    let model = match Model::load(&checkpoint, &Choice::default(), machine, session) {
+    let model = match Model::load(checkpoint.path(), &Choice::default(), machine, session) {
         Ok(model) => model,
         Err(error) => return Ok(Err(format!("Nothing could be drawn: {}.", failure::text(&error)))),
     };

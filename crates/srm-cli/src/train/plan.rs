@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use srm_config::{Change, Config, RawConfig};
+use srm_run::layout::CONFIG;
 use tch::Device;
 
 use crate::{
@@ -38,7 +39,7 @@ impl Plan {
             None => default_config(device),
         };
         let folder = flags.run.clone().unwrap_or_else(|| default_folder(&source));
-        let settings = folder.join("config.json");
+        let settings = folder.join(CONFIG);
         let earlier = match flags.resume && settings.is_file() {
             true => Some(Config::load(&settings, &[])?),
             false => None,
@@ -103,7 +104,7 @@ impl Plan {
 
 /// The settings of the run in the folder with this command's overrides; a config file that says something else is named.
 fn resumed(folder: &Path, earlier: &Config, named: Option<Config>, flags: &TrainFlags) -> Result<(PathBuf, Config)> {
-    let source = folder.join("config.json");
+    let source = folder.join(CONFIG);
     let raw = RawConfig::parse(earlier.to_json().as_bytes(), &source.display().to_string())?;
     let config = raw.with_overrides(&flags.overrides).check()?;
     if let (Some(path), Some(mut named)) = (&flags.config, named) {
