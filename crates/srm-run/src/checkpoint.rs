@@ -5,7 +5,7 @@
 
 use crate::keep::remove_if_there;
 use crate::layout::{BEST, CHECKPOINTS, CONFIG, EMA, OPTIMIZER, STATE, SUMS, WEIGHTS, checkpoint as name};
-use crate::{Environment, Result, RunError, State};
+use crate::{Environment, Result, RunError, RunState};
 use rustix::fs::{CWD, RenameFlags};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,7 +28,7 @@ pub struct StateFile {
     format: u32,
     /// The scalars that the next update reads.
     #[serde(flatten)]
-    pub state: State,
+    pub state: RunState,
     /// Whether it was this checkpoint's turn, so that a rollback may go to it, or an interrupt or a best score wrote
     /// it.
     pub regular: bool,
@@ -46,7 +46,7 @@ pub struct StateFile {
 
 impl StateFile {
     /// The file of a state that is neither regular nor calm, before any log.
-    pub(crate) fn new(state: State, data: DataFile, environment: Environment, config: Value) -> Self {
+    pub(crate) fn new(state: RunState, data: DataFile, environment: Environment, config: Value) -> Self {
         let logs = BTreeMap::new();
         Self { format: FORMAT, state, regular: false, calm: false, logs, data, environment, config }
     }

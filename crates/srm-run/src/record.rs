@@ -47,7 +47,7 @@ fn unknown() -> f64 {
 
 /// The numbers behind a record's means, one an image.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Details {
+pub struct PerImage {
     /// f(x⁺).
     pub f_data: Vec<f32>,
     /// f(x⁻).

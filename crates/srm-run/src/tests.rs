@@ -30,11 +30,11 @@ const REGULAR: Kept = Kept { regular: true, calm: true, best: false };
 
 /// Save a checkpoint of two small files.
 fn save(run: &mut RunWriter, update: u64, kept: Kept) {
-    let state = State { update, ..State::default() };
+    let state = RunState { update, ..RunState::default() };
     save_state(run, &state, kept);
 }
 
-fn save_state(run: &mut RunWriter, state: &State, kept: Kept) {
+fn save_state(run: &mut RunWriter, state: &RunState, kept: Kept) {
     let files = |folder: &Path| {
         [WEIGHTS, OPTIMIZER]
             .iter()
@@ -47,7 +47,7 @@ fn save_state(run: &mut RunWriter, state: &State, kept: Kept) {
 fn run(folder: &Path, about: About, updates: u64) {
     let mut run = RunWriter::create(Lock::take(folder).unwrap(), about).unwrap();
     for update in 1..=updates {
-        run.record(&step(update, 0), &Details::default()).unwrap();
+        run.record(&step(update, 0), &PerImage::default()).unwrap();
         if update.is_multiple_of(2) {
             save(&mut run, update, REGULAR);
         }
@@ -77,7 +77,7 @@ fn a_run_goes_on_from_its_newest_checkpoint_and_its_logs_are_cut_back_to_it() {
     let (mut run, found) = resume(folder.path(), about(&[])).unwrap();
     assert_eq!((found.update(), found.changes.len(), found.differences.len()), (Some(4), 0, 0));
     assert_eq!(kept(folder.path()), [1, 2, 3, 4]);
-    run.record(&step(5, 0), &Details::default()).unwrap();
+    run.record(&step(5, 0), &PerImage::default()).unwrap();
     run.end("finished", 5).unwrap();
     let history = Run::open(folder.path()).unwrap().history().unwrap().unwrap();
     let events: Vec<&str> = history.records.iter().map(|record| record.event.as_str()).collect();
@@ -176,7 +176,7 @@ fn a_checkpoint_that_cannot_be_written_leaves_nothing_and_the_earlier_one_stays(
         fs::write(place.join(WEIGHTS), "some of it").unwrap();
         Err(RunError::io(place)(std::io::Error::from(std::io::ErrorKind::StorageFull)))
     };
-    let failed = run.checkpoint(&State { update: 4, ..State::default() }, REGULAR, full);
+    let failed = run.checkpoint(&RunState { update: 4, ..RunState::default() }, REGULAR, full);
     run.tolerate(failed, RunError::is_write_failure).unwrap();
     assert!(!folder.path().join("checkpoints/.writing").exists());
     assert_eq!(updates(folder.path()), [2]);
@@ -189,8 +189,15 @@ fn settings_may_change_on_the_way_and_a_rate_set_by_hand_is_the_rate() {
     let folder = place();
     let mut run = RunWriter::create(Lock::take(folder.path()).unwrap(), about(&[])).unwrap();
     let best = Some(Best { update: 1, name: "frechet".into(), score: 1.0 });
-    let rolled =
-        State { update: 2, attempt: 2, rollbacks: 2, rate_factor: 0.25, extra_noise: 0.5, best, ..State::default() };
+    let rolled = RunState {
+        update: 2,
+        attempt: 2,
+        rollbacks: 2,
+        rate_factor: 0.25,
+        extra_noise: 0.5,
+        best,
+        ..RunState::default()
+    };
     save_state(&mut run, &rolled, REGULAR);
     drop(run);
     let found = |set: &[&str]| -> Result<(f64, u32, f64, bool, usize)> {
@@ -251,8 +258,8 @@ fn a_reader_finds_what_a_run_has_written_and_says_what_is_no_run() {
     // 4 is scored, 5 refused: back to 2; 3 and 4 again, 5 refused again
     writer.score(&score(4, 0)).unwrap();
     writer.rollback(&rollback(5, 2, 1)).unwrap();
-    writer.record(&step(3, 1), &Details::default()).unwrap();
-    writer.record(&step(4, 1), &Details::default()).unwrap();
+    writer.record(&step(3, 1), &PerImage::default()).unwrap();
+    writer.record(&step(4, 1), &PerImage::default()).unwrap();
     writer.score(&score(4, 1)).unwrap();
     writer.rollback(&rollback(5, 4, 2)).unwrap();
     let png = writer.evidence((5, 1), &json!({ "update": 5 }), "png").unwrap();

@@ -8,7 +8,8 @@ use crate::layout::{
 };
 use crate::log_file::LogFile;
 use crate::{
-    About, Checkpoint, Details, Lock, Result, Resumable, Rollback, RunError, ScoreRecord, State, StateFile, StepRecord,
+    About, Checkpoint, Lock, PerImage, Result, Resumable, Rollback, RunError, RunState, ScoreRecord, StateFile,
+    StepRecord,
 };
 use serde_json::{Value, json};
 use srm_config::OnWriteError;
@@ -157,11 +158,11 @@ impl RunWriter {
     ///
     /// # Errors
     /// [`RunError::Io`]; what could not be written waits for the next write.
-    pub fn record(&mut self, record: &StepRecord, details: &Details) -> Result<()> {
+    pub fn record(&mut self, record: &StepRecord, per_image: &PerImage) -> Result<()> {
         let line = serde_json::to_string(record).map_err(RunError::io(self.metrics.path()))?;
         let written = self.metrics.append((line + "\n").as_bytes());
         match self.events() {
-            Some(events) => written.and(events.record(record, details)),
+            Some(events) => written.and(events.record(record, per_image)),
             None => written,
         }
     }
@@ -225,7 +226,7 @@ impl RunWriter {
     /// [`RunError::Io`], and what `tensors` returns.
     pub fn checkpoint<E: From<RunError>>(
         &mut self,
-        state: &State,
+        state: &RunState,
         Kept { regular, calm, best }: Kept,
         tensors: impl FnOnce(&Path) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {

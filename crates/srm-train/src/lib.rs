@@ -80,7 +80,7 @@ pub use update::Step;
 pub use watch::{Reason, Watch};
 
 /// What a [`Sink`] hears besides [`Trouble`].
-pub use srm_run::{Details, Rollback, ScoreRecord, StepRecord};
+pub use srm_run::{PerImage, Rollback, ScoreRecord, StepRecord};
 
 /// The result of everything here.
 pub type Result<T> = std::result::Result<T, TrainError>;

@@ -7,7 +7,7 @@
 use crate::{Result, Snapshot, TrainError, Trainer, tensor_file};
 use srm_energy::{StateDict, Trainable};
 use srm_ranks::Ranks;
-use srm_run::State;
+use srm_run::RunState;
 
 impl<E: Trainable> Trainer<E> {
     /// Share this run among ranks: all have built a trainer for the same config and images. Where they stand is taken from
@@ -27,7 +27,7 @@ impl<E: Trainable> Trainer<E> {
         }
         let unreadable = |error: serde_json::Error| TrainError::SentState { reason: error.to_string() };
         let state = serde_json::to_vec(&self.state).map_err(unreadable)?;
-        let state: State = serde_json::from_slice(&self.ranks.broadcast(state)?).map_err(unreadable)?;
+        let state: RunState = serde_json::from_slice(&self.ranks.broadcast(state)?).map_err(unreadable)?;
         if let Some(reason) = state.problem() {
             return Err(TrainError::SentState { reason });
         }

@@ -3,7 +3,7 @@
 use crate::Result;
 use serde_json::Value as Json;
 use srm_energy::{StateDict, copies};
-use srm_run::State;
+use srm_run::RunState;
 use std::collections::VecDeque;
 use tch::Tensor;
 
@@ -11,7 +11,7 @@ use tch::Tensor;
 #[derive(Debug)]
 pub struct Snapshot {
     /// The scalars.
-    pub state: State,
+    pub state: RunState,
     /// The net's weights.
     pub weights: StateDict,
     /// What the net says of itself ([`srm_energy::Trainable::describe`]).

@@ -7,7 +7,7 @@ use srm_config::Init;
 use srm_energy::{StateDict, Trainable};
 use srm_langevin::{Chains, Outcome, Sampler, Samples, Spread, Stop};
 use srm_ranks::{Ranks, SingleProcess};
-use srm_run::State;
+use srm_run::RunState;
 use std::time::Instant;
 use tch::{Device, Tensor};
 
@@ -27,7 +27,7 @@ pub struct Trainer<E: Trainable> {
     pub(crate) feed: Feed,
     pub(crate) sampler: Sampler<E>,
     pub(crate) bank: Option<Bank>,
-    pub(crate) state: State,
+    pub(crate) state: RunState,
     pub(crate) ranks: Box<dyn Ranks>,
     pub(crate) evaluation: Option<Box<dyn Evaluation<E>>>,
     /// When this process began to train, and the seconds of training before that.
@@ -63,7 +63,7 @@ impl<E: Trainable> Trainer<E> {
             settings,
             feed,
             bank: None,
-            state: State::default(),
+            state: RunState::default(),
             ranks: Box::new(SingleProcess),
             evaluation: None,
             begun: (Instant::now(), 0.0),
@@ -83,7 +83,7 @@ impl<E: Trainable> Trainer<E> {
             Init::Persistent(bank) => Some(Bank::new(bank, &self.feed.data().shape(), self.settings.train.seed)?),
             _ => None,
         };
-        self.state = State::default();
+        self.state = RunState::default();
         Ok(())
     }
 
@@ -110,7 +110,7 @@ impl<E: Trainable> Trainer<E> {
     /// The run as it is. The tensors share storage with the trainer's, which the next update changes.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
-            state: State { seconds: self.seconds(), ..self.state.clone() },
+            state: RunState { seconds: self.seconds(), ..self.state.clone() },
             weights: self.net().named_parameters(),
             net: self.net().describe(),
             optimizer: self.optimizer_tensors(),
@@ -170,7 +170,7 @@ impl<E: Trainable> Trainer<E> {
     }
 
     /// The scalars as they are.
-    pub fn state(&self) -> &State {
+    pub fn state(&self) -> &RunState {
         &self.state
     }
 

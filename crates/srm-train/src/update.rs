@@ -8,7 +8,7 @@ use srm_energy::Trainable;
 use srm_langevin::{ChainKey, Chains, Outcome, Samples, sample_axes};
 use srm_random::{Key, Purpose, hash, normal};
 use srm_ranks::PartialSum;
-use srm_run::{Details, StepRecord};
+use srm_run::{PerImage, StepRecord};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
@@ -16,7 +16,7 @@ use tch::{Device, Kind, Tensor};
 #[derive(Debug)]
 pub enum Step {
     /// The weights have moved.
-    Done(StepRecord, Details),
+    Done(StepRecord, PerImage),
     /// Its numbers are not those of a healthy run; the weights are unchanged.
     Refused(Trouble),
     /// Somebody asked to stop before it was whole; nothing has changed.
@@ -90,7 +90,7 @@ impl<E: Trainable> Trainer<E> {
         self.weights.ascend(gradients, record.theta_grad_norm, now.rate, &mut self.state)?;
         self.give_back(&run)?;
         (self.state.update, self.state.images_seen) = (now.t, record.images_seen);
-        Ok(Step::Done(record, measured.details()))
+        Ok(Step::Done(record, measured.per_image()))
     }
 
     fn now(&self) -> Now {

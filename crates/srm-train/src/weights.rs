@@ -3,7 +3,7 @@
 use crate::{Adam, Ema, Result, Snapshot, Spectral};
 use srm_config::TrainConfig;
 use srm_energy::{StateDict, Trainable, copies};
-use srm_run::State;
+use srm_run::RunState;
 use tch::Tensor;
 
 /// A net in training: its weights, and what moves and averages them.
@@ -57,7 +57,7 @@ impl<E: Trainable> Weights<E> {
         mut gradients: Vec<Tensor>,
         length: f64,
         rate: f64,
-        state: &mut State,
+        state: &mut RunState,
     ) -> Result<()> {
         if let Some(longest) = self.clip.filter(|&longest| length > longest) {
             for gradient in &mut gradients {

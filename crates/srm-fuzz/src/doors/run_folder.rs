@@ -195,7 +195,7 @@ fn go_on(trainer: &mut Trainer, sink: &mut RunFolder, updates: usize) -> srm_tra
     let _guard = tch::no_grad_guard();
     for _ in 0..updates {
         match trainer.update()? {
-            Step::Done(record, details) => sink.record(&record, &details)?,
+            Step::Done(record, per_image) => sink.record(&record, &per_image)?,
             Step::Refused(trouble) => sink.trouble(&trouble)?,
             Step::Dropped => {}
         }

@@ -6,7 +6,7 @@ use crate::{End, RunFolder, Settings, Sink, TrainError, Trainer};
 use serde_json::{Value, json};
 use srm_energy::Autograd;
 use srm_langevin::Stop;
-use srm_run::{Details, Environment, Lock, Run, RunError, StepRecord};
+use srm_run::{Environment, Lock, PerImage, Run, RunError, StepRecord};
 use std::fs;
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use std::path::Path;
 struct DiesAt(u64);
 
 impl Sink for DiesAt {
-    fn record(&mut self, record: &StepRecord, _details: &Details) -> crate::Result<()> {
+    fn record(&mut self, record: &StepRecord, _per_image: &PerImage) -> crate::Result<()> {
         match record.update == self.0 {
             true => Err(TrainError::Other("killed".into())),
             false => Ok(()),
