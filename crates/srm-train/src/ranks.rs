@@ -32,20 +32,21 @@ impl<E: Trainable> Trainer<E> {
             return Err(TrainError::SentState { reason });
         }
         let ema = self.averaged_net().map(E::named_parameters).unwrap_or_default();
-        let bank = self.bank().map(|bank| vec![("images".to_owned(), bank.shallow_clone())]).unwrap_or_default();
-        let groups = [self.net().named_parameters(), self.optimizer_tensors(), ema, bank];
+        let replay_buffer =
+            self.replay_buffer().map(|x| vec![("images".to_owned(), x.shallow_clone())]).unwrap_or_default();
+        let groups = [self.net().named_parameters(), self.optimizer_tensors(), ema, replay_buffer];
         let mut received = Vec::new();
         for group in groups {
             received.push(tensor_file::from_bytes(&self.ranks.broadcast(tensor_file::to_bytes(&group)?)?)?);
         }
-        let [weights, optimizer, ema, mut bank] = <[StateDict; 4]>::try_from(received).unwrap_or_default();
+        let [weights, optimizer, ema, mut replay_buffer] = <[StateDict; 4]>::try_from(received).unwrap_or_default();
         if self.ranks.rank() == 0 {
             return Ok(());
         }
         let seconds = self.seconds();
-        let (ema, bank) = ((!ema.is_empty()).then_some(ema), bank.pop().map(|(_, images)| images));
+        let (ema, replay_buffer) = ((!ema.is_empty()).then_some(ema), replay_buffer.pop().map(|(_, images)| images));
         let net = self.net().describe();
-        self.restore(&Snapshot { state, weights, net, optimizer, ema, bank, calm: false, regular: false })?;
+        self.restore(&Snapshot { state, weights, net, optimizer, ema, replay_buffer, calm: false, regular: false })?;
         self.begun = (std::time::Instant::now(), seconds);
         Ok(())
     }

@@ -36,7 +36,7 @@ struct Files {
 }
 
 /// A run that was found in its folder.
-pub struct Found {
+pub struct ResumedRun {
     /// Its newest whole checkpoint; `None` before the first.
     pub saved: Option<Snapshot>,
     /// Settings that differ from those it was written under.
@@ -62,7 +62,12 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`TrainError::Run`], and what the tensors' files return.
-    pub fn resume(lock: Lock, config: &Config, environment: Environment, fingerprint: &str) -> Result<(Self, Found)> {
+    pub fn resume(
+        lock: Lock,
+        config: &Config,
+        environment: Environment,
+        fingerprint: &str,
+    ) -> Result<(Self, ResumedRun)> {
         let about = About::of(config, environment, fingerprint);
         Self::go_on(lock, about, Some(config.langevin.clone()))
     }
@@ -122,13 +127,13 @@ impl RunFolder {
         Ok((run, found.saved))
     }
 
-    fn go_on(lock: Lock, about: About, langevin: Option<LangevinConfig>) -> Result<(Self, Found)> {
+    fn go_on(lock: Lock, about: About, langevin: Option<LangevinConfig>) -> Result<(Self, ResumedRun)> {
         let found = Resumable::find(&lock, &about)?;
         let saved = (found.checkpoint.as_ref()).map(|(checkpoint, file)| snapshot_file::read(checkpoint, file));
         let saved = saved.transpose()?;
         let run = RunWriter::resume(lock, about, &found)?;
         let ranks = found.checkpoint.map_or(0, |(_, file)| file.environment.ranks);
-        let found = Found { saved, changes: found.changes, differences: found.differences, ranks };
+        let found = ResumedRun { saved, changes: found.changes, differences: found.differences, ranks };
         Ok((Self::new(run, langevin), found))
     }
 

@@ -24,12 +24,12 @@ struct Layer {
 }
 
 /// The weights of a net behind their spectral norms.
-pub struct Spectral {
+pub struct SpectralNorm {
     target: f64,
     layers: Vec<Layer>,
 }
 
-impl Spectral {
+impl SpectralNorm {
     /// Take over the weights of `net`, which get spectral norm `target` at once. `seed` draws the first vectors.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl Spectral {
     ///
     /// # Errors
     /// [`crate::TrainError::Torch`].
-    pub fn follow(&mut self) -> Result<()> {
+    pub fn update(&mut self) -> Result<()> {
         self.iterate()?;
         self.apply()
     }
@@ -171,9 +171,9 @@ mod tests {
     #[test]
     fn every_layer_gets_the_norm_asked_for() {
         let net = net();
-        let mut spectral = Spectral::new(&net, 1.5, 1).unwrap();
+        let mut spectral = SpectralNorm::new(&net, 1.5, 1).unwrap();
         for _ in 0..200 {
-            spectral.follow().unwrap();
+            spectral.update().unwrap();
         }
         for (name, weight) in net.named_parameters().iter().filter(|(name, _)| name.ends_with("weight")) {
             // the power iteration closes in from below, so the norm is at least the target
@@ -194,19 +194,19 @@ mod tests {
         // L = ⟨G, W(V)⟩. The formula takes u and v as constants, which is exact where the power iteration has converged: a
         // strong first singular value makes it do so.
         let net = net();
-        let mut spectral = Spectral::new(&net, 1.0, 1).unwrap();
+        let mut spectral = SpectralNorm::new(&net, 1.0, 1).unwrap();
         for layer in &mut spectral.layers {
             let _ = layer.raw.g_add_scalar_(0.2);
         }
         for _ in 0..50 {
-            spectral.follow().unwrap();
+            spectral.update().unwrap();
         }
         let given: Vec<Tensor> = net.named_parameters().iter().zip(0..).map(|((_, p), id)| keyed(p, id)).collect();
         let mut pulled: Vec<Tensor> = given.iter().map(Tensor::shallow_clone).collect();
         spectral.pull_back(&net, &mut pulled).unwrap();
-        let loss = |spectral: &mut Spectral| {
+        let loss = |spectral: &mut SpectralNorm| {
             for _ in 0..5 {
-                spectral.follow().unwrap();
+                spectral.update().unwrap();
             }
             let of_layer = |((_, w), g): (&(String, Tensor), &Tensor)| {
                 (w.to_kind(Kind::Double) * g.to_kind(Kind::Double)).sum(Kind::Double).double_value(&[])

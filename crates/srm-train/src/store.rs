@@ -20,8 +20,8 @@ pub struct Snapshot {
     pub optimizer: StateDict,
     /// The averaged weights, where the average is on.
     pub ema: Option<StateDict>,
-    /// The bank of persistent chains, where there is one.
-    pub bank: Option<Tensor>,
+    /// The replay buffer of persistent chains, where there is one.
+    pub replay_buffer: Option<Tensor>,
     /// Whether the watch takes the run for healthy: a state to return to.
     pub calm: bool,
     /// Whether this update is one at which a state is kept in any case, so that rollbacks may go to it whatever it is kept for.
@@ -40,7 +40,7 @@ impl Snapshot {
             net: self.net.clone(),
             optimizer: copies(&self.optimizer)?,
             ema: self.ema.as_ref().map(copies).transpose()?,
-            bank: self.bank.as_ref().map(Tensor::f_detach_copy).transpose()?,
+            replay_buffer: self.replay_buffer.as_ref().map(Tensor::f_detach_copy).transpose()?,
             calm: self.calm,
             regular: self.regular,
         })

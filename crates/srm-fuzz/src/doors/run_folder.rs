@@ -69,7 +69,7 @@ pub(super) const CHECKPOINT_TENSORS: Door = Door {
         "crates/srm-train/src/tensor_file.rs",
         "crates/srm-train/src/adam.rs",
         "crates/srm-train/src/ema.rs",
-        "crates/srm-train/src/bank.rs",
+        "crates/srm-train/src/replay_buffer.rs",
     ],
     longest: 1 << 15,
     seeds: || vec![join_parts(&RUN)],

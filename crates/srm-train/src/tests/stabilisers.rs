@@ -39,8 +39,8 @@ fn the_average_follows_with_its_decay() {
         let _ = parameter.g_add_scalar_(1.0);
     }
     // the first decays are 2/11 = 0.18, 3/12, …: never above 0.15 here
-    ema.follow(&net).unwrap();
-    ema.follow(&net).unwrap();
+    ema.absorb(&net).unwrap();
+    ema.absorb(&net).unwrap();
     let moved = (flat(ema.net()) - before).mean(None).double_value(&[]);
     assert!((moved - (1.0 - 0.15 * 0.15)).abs() < 1e-5, "{moved}");
 }
