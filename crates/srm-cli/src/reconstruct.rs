@@ -113,7 +113,7 @@ fn open_mask(path: &Path, count: usize, [c, h, _]: [i64; 3]) -> Result<Tensor> {
     let found = masks.names.len();
     if found != 1 && found != count {
         return Err(usage(format!(
-            "{} holds {found} masks for {count} images; give one, or one an image",
+            "{} holds {found} masks for {count} images; give one, or one per image",
             path.display()
         )));
     }

@@ -22,7 +22,7 @@ pub enum ChainNoise {
 pub struct ShortRunOptions {
     /// The chains' noise.
     pub noise: ChainNoise,
-    /// Threads and chains a block.
+    /// Threads and chains per block.
     pub spread: Spread,
     /// Of the states of a chain the adjoint keeps every `keep_every`-th, at least 1, and computes the others again.
     pub keep_every: usize,

@@ -40,9 +40,9 @@ pub struct ReconstructOptions {
     pub step: f64,
     /// Where z may go.
     pub latent: Latent,
-    /// Starts z₀ ~ p_0 an image, at least 1; the best is kept.
+    /// Starts z₀ ~ p_0 per image, at least 1; the best is kept.
     pub starts: usize,
-    /// Seed of the starts. They are none of those of `srm sample`: whose samples would else be found at once.
+    /// Seed of the starts. They are not those of `srm sample`, whose samples would else be found at once.
     pub seed: u64,
     /// An image is done, and stays as it is, where its mean squared error per observed pixel falls to this: to fit images with
     /// noise of standard deviation σ beyond σ² is to fit the noise (Morozov's discrepancy principle).
@@ -253,7 +253,7 @@ fn repeat_rows(tensor: &Tensor, times: usize) -> Result<Tensor> {
     Ok(tensor.f_repeat_interleave_self_int(times as i64, 0, None)?)
 }
 
-/// A value a row, to go with images on the device of `like`, `[n, 1, …]`.
+/// A value per row, to go with images on the device of `like`, `[n, 1, …]`.
 fn column<T: Element>(values: &[T], like: &Tensor) -> Result<Tensor> {
     Ok(per_sample(&Tensor::f_from_slice(values)?.f_to_device(like.device())?, like)?)
 }
@@ -262,7 +262,7 @@ fn to_f64s(tensor: &Tensor) -> Result<Vec<f64>> {
     Ok(Vec::try_from(tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?.f_contiguous()?)?)
 }
 
-/// The state of the descents, one a row.
+/// The state of the descents, one per row.
 struct Search {
     best: Vec<f64>,
     best_at: Vec<usize>,

@@ -61,7 +61,7 @@ fn curves(data_std: Option<f64>) -> [Curve; 6] {
             "Gradient along the chain",
             "r",
             html! {
-                "r = mean over chains and steps of ‖f'(x)‖₂ an image."
+                "r = mean over chains and steps of ‖f'(x)‖₂ per image."
             },
         ),
         Curve {

@@ -33,7 +33,7 @@ pub fn machine(files: &RunFiles) -> Option<Section> {
     let found = saved.filter(|found| found.is_object()).or(noted)?.as_object()?;
     let name = |key: &str| match key {
         "cpu" => "CPU".to_owned(),
-        "block" => "chains a block".to_owned(),
+        "block" => "chains per block".to_owned(),
         "precision" => "numbers in the net".to_owned(),
         other => other.to_owned(),
     };

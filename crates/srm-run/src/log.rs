@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
-/// A line of a log that is none of a run.
+/// A line of a log that no run writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Its number, from 1.
@@ -50,7 +50,7 @@ pub struct Metrics {
     pub faults: Vec<Fault>,
     /// The line of each step.
     lines: Vec<usize>,
-    /// Whether the last line has no line feed and is none of a run: it is being written, or was when a kill came.
+    /// Whether the last line has no line feed and says nothing: it is being written, or was when a kill came.
     half: bool,
 }
 
@@ -161,7 +161,7 @@ impl Metrics {
         self.steps.iter().filter(|step| self.counts(step.update, step.attempt))
     }
 
-    /// The first line that is none of a run as training leaves it, but for a last line that is half there: one that
+    /// The first line that is not as training leaves it, but for a last line that is half there: one that
     /// says nothing, or an update that stands after a later one.
     pub fn first_fault(&self) -> Option<Fault> {
         let faults = &self.faults[..self.faults.len().saturating_sub(usize::from(self.half))];

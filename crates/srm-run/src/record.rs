@@ -45,7 +45,7 @@ fn unknown() -> f64 {
     f64::NAN
 }
 
-/// The numbers behind a record's means, one an image.
+/// The numbers behind a record's means, one per image.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PerImage {
     /// f(x⁺).
@@ -91,7 +91,7 @@ pub struct ScoreRecord {
     pub update: u64,
     /// What was measured.
     pub name: String,
-    /// The less, the better; null where the chains blew up.
+    /// Lower is better; null where the chains blew up.
     pub score: Option<f64>,
     /// What stands beside it.
     #[serde(flatten)]

@@ -21,7 +21,7 @@ pub enum TrainError {
     TooFewImages {
         /// Images there are.
         got: usize,
-        /// Images a batch.
+        /// Images per batch.
         batch: usize,
     },
     /// Settings that no run can be made with.

@@ -54,7 +54,7 @@ impl Measured {
         Ok(Some(Self { bad_step, f_data, f_sample, r, pixels: [sums, squares] }))
     }
 
-    /// The numbers an image, as a sink takes them.
+    /// The numbers per image, as a sink takes them.
     pub(crate) fn per_image(&self) -> PerImage {
         let single = |values: &[f64]| values.iter().map(|&value| value as f32).collect();
         PerImage { f_data: single(&self.f_data), f_sample: single(&self.f_sample), chain_grad_norm: single(&self.r) }

@@ -1,4 +1,4 @@
-//! Repeat the update until the run is done, and bring it back when it goes astray.
+//! Repeat the update until the run is done; where one is refused, return to the last good state.
 
 use crate::{Reason, Result, Settings, Sink, Step, Store, Trainer, Trouble, Why};
 use srm_energy::Trainable;

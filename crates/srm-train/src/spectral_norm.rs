@@ -1,7 +1,7 @@
 //! Hold the spectral norm of every layer's weight matrix to a target.
 //!
 //! Miyato, Kataoka, Koyama and Yoshida, arXiv 1802.05957: the net's weight is W = s V/σ(V), where V is what ADAM moves and
-//! σ(V) = uᵀ V v the largest singular value of V as a matrix `[out, in·k·k]`, by one step of the power iteration an
+//! σ(V) = uᵀ V v the largest singular value of V as a matrix `[out, in·k·k]`, by one step of the power iteration per
 //! update. Taking u and v as constants, as PyTorch does, ∂L/∂V = s/σ (G − ⟨G, W⟩/s · u vᵀ) with G = ∂L/∂W.
 //!
 //! The weights file holds W, so a net trained like this is a plain net to everybody else.
@@ -65,7 +65,7 @@ impl SpectralNorm {
     /// Turn gradients in W into gradients in V.
     ///
     /// # Shapes
-    /// `gradients`: one a parameter of the net, in order.
+    /// `gradients`: one per parameter of the net, in order.
     ///
     /// # Errors
     /// [`crate::TrainError::Torch`].

@@ -204,7 +204,7 @@ impl<E: Trainable> Trainer<E> {
         Ok(gradients)
     }
 
-    /// The numbers of the update, or why they are none of a healthy run.
+    /// The numbers of the update, or why they are not those of a healthy run.
     fn judge(&mut self, now: &Now, found: &Measured, theta_grad_norm: f64) -> Verdict {
         let (f_data, f_sample, chain_grad_norm) = (mean(&found.f_data), mean(&found.f_sample), mean(&found.r));
         if !(f_data - f_sample).is_finite() || !theta_grad_norm.is_finite() {

@@ -27,7 +27,7 @@ const SEED: u64 = 1;
 const ROWS: usize = 8;
 /// Parts that the strip cuts a chain into: 11 states, as `srm sample --chain` shows.
 const STRIP_PARTS: usize = 10;
-/// Images a row of the interpolation.
+/// Images per row of the interpolation.
 const POINTS: usize = 10;
 /// Rows of the interpolation and iterations of the reconstruction for a net of the demo's cost: seconds on two cores.
 const MOST: (usize, usize) = (6, 100);

@@ -239,7 +239,7 @@ fn what_pytorch_before_1_0_divided_itself_is_taken() {
 fn a_weight_norm_gives_rows_of_length_g() {
     let forms = [["weight_g", "weight_v"], ["parametrizations.weight.original0", "parametrizations.weight.original1"]];
     for [g, v] in forms {
-        // one length a row, and one for the whole
+        // one length per row, and one for the whole
         for whole in [false, true] {
             let parts = parted(|layer, shape| {
                 let lengths = if whole { vec![] } else { vec![shape[0], 1, 1, 1] };

@@ -36,12 +36,14 @@ impl History {
     /// is left out.
     ///
     /// # Errors
-    /// [`EvalError::File`] where it cannot be read, or a line is none of a run.
+    /// [`EvalError::File`] where it cannot be read, or a line is not one that training writes.
     pub fn read(path: &Path) -> Result<Self> {
         let wrong = |reason: String| EvalError::File { path: path.to_owned(), reason };
         let text = fs::read_to_string(path).map_err(|error| wrong(format!("cannot read: {error}")))?;
         Self::parse(&text).map_err(|Fault { line, reason }| {
-            wrong(format!("line {line} is none of `srm train` ({reason}); give the run folder as training left it"))
+            wrong(format!(
+                "line {line} was not written by `srm train` ({reason}); give the run folder as training left it"
+            ))
         })
     }
 

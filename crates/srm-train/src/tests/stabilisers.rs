@@ -98,7 +98,7 @@ fn persistent_chains_go_on_where_they_ended() {
         trainer.run(&mut (), &mut memory, &Stop::default()).unwrap();
         memory.0.last().unwrap().sample_std
     };
-    // from uniform noise (variance 1/3) a chain gains 0.25² a visit; 6 slots, all taken each time, 24 visits
+    // from uniform noise (variance 1/3) a chain gains 0.25² per visit; 6 slots, all taken each time, 24 visits
     let kept = std(r#"{"persistent":{"size":6,"restart":0.0}}"#);
     let expected = (1.0f64 / 3.0 + 24.0 * 0.0625).sqrt();
     assert!((kept - expected).abs() < 0.05, "{kept} against {expected}"); // 6,144 pixels: well over four standard errors
