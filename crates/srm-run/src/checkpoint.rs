@@ -40,15 +40,18 @@ pub struct StateFile {
     pub data: DataFile,
     /// What it was computed on.
     pub environment: Environment,
-    /// The settings it was written under.
+    /// The settings it was written under, or another program's description.
     pub config: Value,
+    /// The settings beside that description; null where they are in `config`, and of runs before they were kept.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub settings: Value,
 }
 
 impl StateFile {
     /// The file of a state that is neither regular nor calm, before any log.
     pub(crate) fn new(state: RunState, data: DataFile, environment: Environment, config: Value) -> Self {
-        let logs = BTreeMap::new();
-        Self { format: FORMAT, state, regular: false, calm: false, logs, data, environment, config }
+        let (logs, settings) = (BTreeMap::new(), Value::Null);
+        Self { format: FORMAT, state, regular: false, calm: false, logs, data, environment, config, settings }
     }
 }
 

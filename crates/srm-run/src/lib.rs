@@ -13,7 +13,10 @@
 //!
 //! let folder = std::env::temp_dir().join(format!("srm-run-{}", std::process::id()));
 //! let about = About {
-//!     description: Description::Own(serde_json::json!({ "what": "an example" })),
+//!     description: Description::Own {
+//!         said: serde_json::json!({ "what": "an example" }),
+//!         settings: serde_json::json!({ "train": { "batch": 16 } }),
+//!     },
 //!     log: srm_config::LogConfig { tensorboard: false, ..Default::default() },
 //!     checkpoint: Default::default(),
 //!     scored: false,

@@ -218,7 +218,7 @@ fn settings_may_change_on_the_way_and_a_rate_set_by_hand_is_the_rate() {
 #[test]
 fn a_description_of_the_users_own_stands_in_the_place_of_a_config() {
     let folder = place();
-    let own = |what: Value| About { description: Description::Own(what), ..about(&[]) };
+    let own = |said: Value| About { description: Description::Own { said, settings: Value::Null }, ..about(&[]) };
     run(folder.path(), own(json!({ "net": "mlp" })), 2);
     assert!(resume(folder.path(), own(json!({ "net": "mlp" }))).unwrap().1.differences.is_empty());
     let (_, found) = resume(folder.path(), own(Value::Null)).unwrap();
@@ -226,6 +226,70 @@ fn a_description_of_the_users_own_stands_in_the_place_of_a_config() {
     let run = Run::open(folder.path()).unwrap();
     assert_eq!(run.config_text().unwrap().as_deref(), Some("null\n"));
     assert!(run.config().unwrap().unwrap().is_err(), "it is no config");
+}
+
+#[test]
+fn a_run_of_another_program_keeps_the_settings_that_enter_its_updates() {
+    let own = |settings: Value| About { description: Description::Own { said: Value::Null, settings }, ..about(&[]) };
+    let begun = json!({ "dynamics": { "steps": 10 }, "train": { "updates": 4, "batch": 8 }, "log": { "every": 1 } });
+    let with = |section: &str, key: &str, value: u64| {
+        let mut settings = begun.clone();
+        settings[section][key] = value.into();
+        own(settings)
+    };
+    let folder = place();
+    run(folder.path(), own(begun.clone()), 2);
+    let refused = |about: About| resume(folder.path(), about).map(drop).unwrap_err().to_string();
+    assert!(
+        refused(with("train", "batch", 9)).starts_with("train.batch: 8 -> 9 cannot change in a run that goes on: ")
+    );
+    assert!(refused(with("dynamics", "clip", 2)).starts_with("dynamics.clip: null -> 2 cannot change"));
+    let (mut more, found) = resume(folder.path(), with("train", "updates", 6)).unwrap();
+    assert_eq!(found.changes.iter().map(|change| &*change.path).collect::<Vec<_>>(), ["train.updates"]);
+    save(&mut more, 4, REGULAR);
+    drop(more);
+    // a checkpoint remembers the settings that it was written under
+    assert!(resume(folder.path(), with("train", "updates", 6)).unwrap().1.changes.is_empty());
+    assert_eq!(resume(folder.path(), with("log", "every", 5)).unwrap().1.changes.len(), 2);
+
+    // one from before settings were kept goes on with any, and keeps them from then on
+    let old = place();
+    run(old.path(), own(Value::Null), 2);
+    let state = fs::read_to_string(old.path().join("checkpoints/000002/state.json")).unwrap();
+    assert!(!state.contains("settings"), "what a config's run writes is as it was");
+    let (mut more, _) = resume(old.path(), with("train", "batch", 9)).unwrap();
+    save(&mut more, 4, REGULAR);
+    drop(more);
+    assert!(matches!(resume(old.path(), own(begun)).map(drop), Err(RunError::CannotChange { .. })));
+}
+
+#[test]
+fn a_run_is_not_begun_over_another_and_nothing_of_that_is_lost() {
+    let folder = place();
+    let own = |said: Value| About { description: Description::Own { said, settings: Value::Null }, ..about(&[]) };
+    run(folder.path(), about(&["log.tensorboard=true"]), 4);
+    let contents = || {
+        let files = ["config.json", "metrics.jsonl", "history.jsonl", "checkpoints/000004/state.json"];
+        files.map(|name| fs::read(folder.path().join(name)).unwrap())
+    };
+    let before = contents();
+    for about in [about(&[]), own(Value::Null)] {
+        let refused = RunWriter::create(Lock::take(folder.path()).unwrap(), about).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("holds an earlier run, which this run would write over"), "{refused}");
+        assert_eq!(contents(), before);
+    }
+    // any part of one is enough; a report, or what is no run's, is not
+    for (name, is_run) in [("samples/x_000002.png", true), ("events.out.tfevents.1.a", true), ("report.html", false)] {
+        let part = place();
+        let path = part.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::create_dir_all(part.path().join("checkpoints")).unwrap();
+        fs::write(path, "something").unwrap();
+        let created = RunWriter::create(Lock::take(part.path()).unwrap(), about(&[]));
+        assert_eq!(created.is_err(), is_run, "{name}");
+    }
+    clear(&Lock::take(folder.path()).unwrap()).unwrap();
+    RunWriter::create(Lock::take(folder.path()).unwrap(), about(&[])).unwrap();
 }
 
 #[test]

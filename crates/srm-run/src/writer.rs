@@ -4,7 +4,8 @@ use crate::checkpoint::{self, write_text};
 use crate::events::{self, Events};
 use crate::keep::{self, remove_if_there};
 use crate::layout::{
-    CHECKPOINTS, CONFIG, DIVERGENCE, HISTORY, LEFT_BY_A_RUN, LOCK, METRICS, SAMPLES, SCORES, evidence,
+    CHECKPOINTS, CONFIG, DIVERGENCE, EVALUATION, HISTORY, LEFT_BY_A_RUN, LOCK, METRICS, REPORT, SAMPLES, SCORES,
+    evidence,
 };
 use crate::log_file::LogFile;
 use crate::{
@@ -65,11 +66,21 @@ pub fn clear(lock: &Lock) -> Result<()> {
 }
 
 impl RunWriter {
-    /// Begin a run.
+    /// Begin a run in a folder that holds none; [`clear`] empties one that does.
     ///
     /// # Errors
-    /// [`RunError::Io`].
+    /// [`RunError::NotOurs`] where the folder holds an earlier run, whose logs would be cut to nothing; [`RunError::Io`].
     pub fn create(lock: Lock, about: About) -> Result<Self> {
+        let folder = lock.folder();
+        let is_there = |name: &&str| {
+            let place = folder.join(name);
+            place.is_file() || fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_some())
+        };
+        // scores and reports of others may be there: nothing writes over them
+        let of_the_run = LEFT_BY_A_RUN.iter().filter(|name| ![EVALUATION, REPORT].contains(name));
+        if of_the_run.into_iter().any(|name| is_there(&name)) || !event_files(folder).is_empty() {
+            return Err(RunError::NotOurs { path: folder.to_owned(), what: "an earlier run" });
+        }
         let what = json!({ "update": 0, "environment": about.environment });
         let mut run = Self::open(lock, about, &BTreeMap::new())?;
         run.note("start", what)?;
@@ -234,6 +245,7 @@ impl RunWriter {
         let About { description, environment, data, .. } = &self.about;
         let config = description.json().map_err(RunError::io(&folder))?;
         let mut file = StateFile::new(state.clone(), data.clone(), environment.clone(), config);
+        file.settings = description.own_settings().cloned().unwrap_or_default();
         (file.regular, file.calm, file.logs) = (regular, calm, logs);
         let written = checkpoint::write(&folder, best, &file, tensors);
         if written.is_err() {

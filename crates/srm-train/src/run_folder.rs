@@ -75,8 +75,9 @@ impl RunFolder {
     /// Begin a run of any net in `folder`, or go on with the one that is there: put the snapshot into the trainer
     /// ([`crate::Trainer::restore`]), then run it with this folder as sink and store. `description` is what
     /// `config.json` and every checkpoint say of the run, null where there is nothing to say; one that has changed is
-    /// warned about. Nothing else is compared: settings, block size and data that should stay the same, so that the bits
-    /// do, belong into it. [`RunFolder::end`] notes how the run ended.
+    /// warned about. A run keeps its settings, which lie beside it in every checkpoint; only how many updates it has,
+    /// and what is logged, kept and scored, may change. Nothing else is compared: net, block size and data that should stay
+    /// the same, so that the bits do, belong into the description. [`RunFolder::end`] notes how the run ended.
     ///
     /// ```
     /// # use srm_energy::{Autograd, fresh_weights};
@@ -106,8 +107,8 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`TrainError::Settings`]; [`TrainError::Run`] where another process works in the folder, it holds a run of `srm
-    /// train` or files of no run, all checkpoints are damaged, or files cannot be read or written; what the tensors' files
-    /// return.
+    /// train` or files of no run, the run there has other settings, all checkpoints are damaged, or files cannot be read or
+    /// written; what the tensors' files return.
     pub fn open(folder: &Path, settings: &Settings, description: Value) -> Result<(Self, Option<Snapshot>)> {
         if let Some(problem) = settings.problem() {
             return Err(TrainError::Settings { problem });
