@@ -72,13 +72,13 @@ impl RunWriter {
     /// [`RunError::NotOurs`] where the folder holds an earlier run, whose logs would be cut to nothing; [`RunError::Io`].
     pub fn create(lock: Lock, about: About) -> Result<Self> {
         let folder = lock.folder();
-        let is_there = |name: &&str| {
+        let is_there = |name: &str| {
             let place = folder.join(name);
             place.is_file() || fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_some())
         };
-        // scores and reports of others may be there: nothing writes over them
-        let of_the_run = LEFT_BY_A_RUN.iter().filter(|name| ![EVALUATION, REPORT].contains(name));
-        if of_the_run.into_iter().any(|name| is_there(&name)) || !event_files(folder).is_empty() {
+        // an evaluation or a report may be there: a run writes over neither
+        let mut of_a_run = LEFT_BY_A_RUN.iter().filter(|name| ![EVALUATION, REPORT].contains(name));
+        if of_a_run.any(|name| is_there(name)) || !event_files(folder).is_empty() {
             return Err(RunError::NotOurs { path: folder.to_owned(), what: "an earlier run" });
         }
         let what = json!({ "update": 0, "environment": about.environment });

@@ -105,6 +105,10 @@ impl TrainError {
 
 /// An error and its causes in one line: an evaluation's own words often only say what it was doing.
 fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    let (mut text, mut next) = (error.to_string(), error.source());
+    while let Some(cause) = next {
+        text += &format!(": {cause}");
+        next = cause.source();
+    }
+    text
 }

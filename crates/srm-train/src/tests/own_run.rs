@@ -105,16 +105,18 @@ fn a_folder_of_an_own_run_is_locked_and_says_what_has_changed() {
     assert_eq!(fs::read_to_string(folder.path().join("config.json")).unwrap(), "[\n  \"another\"\n]\n");
 }
 
+type Changed = fn(&mut Settings);
+
 #[test]
 fn a_run_of_an_own_net_goes_on_under_its_own_settings_alone() {
     let folder = tempfile::tempdir().unwrap();
     assert!(live(folder.path(), Some(27)).0.is_err());
-    let open = |change: fn(&mut Settings)| {
+    let open = |change: Changed| {
         let mut settings = logged();
         change(&mut settings);
         RunFolder::open(folder.path(), &settings, json!({ "net": "mlp" })).map(|(_, saved)| saved.unwrap().state.update)
     };
-    let refused: [(fn(&mut Settings), &str); 5] = [
+    let refused: [(Changed, &str); 5] = [
         (|settings| settings.train.learning_rate = 0.5.into(), "train.learning_rate: "),
         (|settings| settings.dynamics.kernel.clip = Some(2.0), "dynamics.clip: null -> 2.0 cannot change"),
         (|settings| settings.dynamics.steps += 1, "dynamics.steps: "),
@@ -127,7 +129,7 @@ fn a_run_of_an_own_net_goes_on_under_its_own_settings_alone() {
         assert!(error.to_string().starts_with(key), "{error}");
     }
     assert_eq!(open(|_| ()).unwrap(), 20);
-    let longer: fn(&mut Settings) = |settings| (settings.train.updates, settings.log.every) = (60, 2);
+    let longer: Changed = |settings| (settings.train.updates, settings.log.every) = (60, 2);
     assert_eq!(open(longer).unwrap(), 20);
 }
 
