@@ -123,9 +123,10 @@ fn measure(srm: &Path, preset: &Preset, run: &Path, settings: &[String]) -> Resu
 }
 
 /// r, the mean ‖f'‖ along the chains: the median over the last tenth of a run's logged updates. What a rollback took
-/// back is none of them.
+/// back does not count.
 fn late_gradient(metrics: &Path) -> Option<f64> {
-    let all: Vec<f64> = Metrics::read(metrics).ok()?.kept().map(|step| step.chain_grad_norm).collect();
+    let all: Vec<f64> =
+        Metrics::read(metrics).ok()?.kept().map(|step| step.chain_grad_norm).filter(|r| !r.is_nan()).collect();
     let mut late = all[all.len() - all.len().div_ceil(10)..].to_vec();
     late.sort_by(f64::total_cmp);
     late.get(late.len() / 2).copied()

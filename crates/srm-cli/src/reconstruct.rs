@@ -83,16 +83,16 @@ fn check(flags: &ReconstructFlags) -> Result<()> {
 
 fn options(flags: &ReconstructFlags, net_has_curvature: bool) -> ReconstructOptions {
     let iterations = flags.iterations as usize;
-    let mut keep = shares(&SHOWN, iterations);
+    let mut snapshots = shares(&SHOWN, iterations);
     if flags.animate.is_some() {
-        keep = (0..=iterations).step_by(iterations.div_ceil(FRAMES)).collect();
+        snapshots = (0..=iterations).step_by(iterations.div_ceil(FRAMES)).collect();
     }
     let method = flags.method.unwrap_or_else(|| Method::best_for(net_has_curvature));
     let mut options = ReconstructOptions {
         latent: flags.latent,
         starts: usize::from(flags.starts),
-        enough: flags.observed_noise.map(|sigma| sigma * sigma),
-        keep,
+        target_mse: flags.observed_noise.map(|sigma| sigma * sigma),
+        snapshots,
         ..ReconstructOptions::new(method, iterations, flags.seed)
     };
     options.step = flags.step.unwrap_or(options.step);
@@ -113,7 +113,7 @@ fn open_mask(path: &Path, count: usize, [c, h, _]: [i64; 3]) -> Result<Tensor> {
     let found = masks.names.len();
     if found != 1 && found != count {
         return Err(usage(format!(
-            "{} holds {found} masks for {count} images; give one, or one an image",
+            "{} holds {found} masks for {count} images; give one, or one per image",
             path.display()
         )));
     }
@@ -225,7 +225,7 @@ impl<'a> Report<'a> {
             mean_mse,
             best_iteration: &found.iteration,
             curve: found.curve(),
-            moved: found.mean_moved(),
+            moved: found.mean_displacement(),
             names,
             worst_mse,
         }

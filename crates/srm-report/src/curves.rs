@@ -51,7 +51,7 @@ fn curves(data_std: Option<f64>) -> [Curve; 6] {
         }
     };
     let gap = "d = mean f(data) − mean f(samples). Healthy where it stays bounded and swings about a level near 0.";
-    let r = "r = mean over chains and steps of ‖f'(x)‖₂ an image.";
+    let r = "r = mean over chains and steps of ‖f'(x)‖₂ per image.";
     let norm = "‖∇θ d‖₂ over all weights, before any clip.";
     let rate = "ADAM's rate, rollbacks included.";
     let sigma = "Standard deviation σ of the noise on the data.";

@@ -79,7 +79,7 @@ fn evaluated(object: &Value) -> Markup {
             code { (data["file"].as_str().unwrap_or("unknown")) }
             " (crop " (said("crop")) ", filter " (said("filter")) "). Features: " (name)
             @if let Some(sum) = features["sha256"].as_str() { ", sha256 " code { (sum.get(..12).unwrap_or(sum)) } }
-            ". The less, the better, but for inception score, precision and recall."
+            ". Lower is better, except for inception score, precision and recall."
         }
         @for warning in object["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             p.warning { (warning) "." }
@@ -108,7 +108,7 @@ fn over_updates(name: &str, scores: &[&ScoreRecord]) -> Markup {
     let (count, averaged) = scores.last().map_or((0, false), |newest| (newest.count, newest.averaged));
     let weights = if averaged { "averaged weights" } else { "the weights themselves" };
     let caption = html! {
-        "During training: " (name) " of " (count) " samples, " (weights) "; the less, the better."
+        "During training: " (name) " of " (count) " samples, " (weights) "; lower is better."
         @if let Some((update, score)) = best {
             " Best, in green: " (format!("{score:.4}")) " at update " (thousands(update as u64)) "."
         }

@@ -44,7 +44,7 @@ pub fn machine(files: &RunFiles) -> Option<Section> {
             ("numbers in the net", precision),
             ("threads", threads.to_string()),
             ("ranks", ranks.to_string()),
-            ("chains a block", block.to_string()),
+            ("chains per block", block.to_string()),
         ]))
         p.remark { "What can change a bit of the result. Threads change none." }
     };

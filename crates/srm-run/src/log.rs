@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
-/// A line of a log that is none of a run.
+/// A line of a log that no run writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Its number, from 1.
@@ -41,7 +41,7 @@ pub struct Metrics {
     pub faults: Vec<Fault>,
     /// The line of each step.
     lines: Vec<usize>,
-    /// Whether the last line has no line feed and is none of a run: it is being written, or was when a kill came.
+    /// Whether the last line has no line feed and says nothing: it is being written, or was when a kill came.
     half: bool,
 }
 
@@ -125,6 +125,9 @@ impl Metrics {
         attempt: &mut u32,
         mut object: Map<String, Value>,
     ) -> std::result::Result<(), String> {
+        if object.get("attempt").is_some_and(Value::is_null) {
+            object.remove("attempt");
+        }
         match object.get("event").and_then(Value::as_str) {
             None => {
                 // a line that does not say which attempt it belongs to belongs to that of the rollback above it
@@ -153,7 +156,7 @@ impl Metrics {
         self.steps.iter().filter(|step| self.counts(step.update, step.attempt))
     }
 
-    /// The first line that is none of a run as training leaves it, but for a last line that is half there: one that
+    /// The first line that is not as training leaves it, but for a last line that is half there: one that
     /// says nothing, or an update that stands after a later one.
     pub fn first_fault(&self) -> Option<Fault> {
         let faults = &self.faults[..self.faults.len().saturating_sub(usize::from(self.half))];
@@ -218,6 +221,35 @@ mod tests {
         }
         // a line without its line feed that is whole all the same counts
         assert_eq!(updates(Metrics::parse(line(3).trim_end()).kept()), [3]);
+    }
+
+    #[test]
+    fn a_number_that_is_null_is_missing_and_damages_no_line() {
+        let rollback = r#"{"event":"rollback","update":3,"to":1,"reason":null,"attempt":null,"rate_factor":null,"extra_noise":null}"#;
+        let nulls = r#"{"update":2,"gap":null,"chain_grad_norm":null,"lr":null,"images_seen":null,"attempt":null}"#;
+        let metrics = Metrics::parse(&format!("{}{rollback}\n{nulls}\n", line(1)));
+        assert_eq!((metrics.first_fault(), updates(metrics.kept())), (None, vec![1, 2]));
+        let step = &metrics.steps[1];
+        assert!([step.gap, step.chain_grad_norm, step.lr, step.f_data].iter().all(|number| number.is_nan()));
+        assert_eq!((step.images_seen, step.attempt, metrics.rollbacks[0].attempt), (0, 1, 1));
+        assert!(metrics.rollbacks[0].rate_factor.is_nan());
+        // what cannot be said of a record in JSON comes back
+        let unknown = StepRecord { update: 4, gap: f64::NAN, sample_std: f64::INFINITY, ..StepRecord::default() };
+        let metrics = Metrics::parse(&serde_json::to_string(&unknown).unwrap());
+        assert!(metrics.faults.is_empty() && metrics.steps[0].gap.is_nan() && metrics.steps[0].sample_std.is_nan());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("scores.jsonl");
+        let text = r#"{"update":2,"name":"a","score":null,"recall":null,"kernel":0.5,"count":null,"averaged":null,
+            "best":null,"seconds":null,"attempt":null}"#;
+        fs::write(&path, text.replace('\n', "")).unwrap();
+        let scores = Log::scores(&path).unwrap();
+        let score = &scores.records[0];
+        assert_eq!((score.score, &score.details), (None, &[("kernel".to_owned(), 0.5)].into()));
+        assert!(scores.faults.is_empty() && score.count == 0 && !score.best && score.seconds.is_nan());
+        // without an update, or without a place to go back to, a line says nothing
+        let text =
+            r#"{"update":null,"gap":0,"chain_grad_norm":0}"#.to_owned() + "\n" + r#"{"event":"rollback","to":null}"#;
+        assert_eq!(Metrics::parse(&text).faults.len(), 2);
     }
 
     #[test]

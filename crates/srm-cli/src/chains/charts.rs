@@ -13,7 +13,7 @@ pub struct Charts<'a> {
     pub out: &'a Path,
     /// Before the files' names.
     pub prefix: &'a str,
-    /// Whose numbers they are.
+    /// The title of each: which chains the numbers are of.
     pub title: &'a str,
     pub logarithmic: bool,
     pub data: Option<&'a DataNumbers>,

@@ -98,7 +98,7 @@ impl fmt::Display for Report<'_> {
         let from = |key: &str| manifest[key].as_str().unwrap_or("not recorded").to_owned();
         writeln!(out, "data       {file} ({images}, crop {}, filter {})", from("crop"), from("filter"))?;
         let sum = self.features.sha256.as_ref().map_or(String::new(), |sum| format!(", sha256 {}", &sum[..12]));
-        writeln!(out, "features   {name}, {} numbers an image{sum}", self.features.dimension)?;
+        writeln!(out, "features   {name}, {} numbers per image{sum}", self.features.dimension)?;
         write!(out, "time       {}", status::duration(self.seconds))
     }
 }

@@ -29,7 +29,7 @@ impl Compute {
             // beyond that threads cost time, and in the end the system starts no more and ends the process
             let most = MOST_THREADS.max(4 * cores().unwrap_or(own));
             if asked > most {
-                tracing::warn!("--threads {asked}: taking {most}; more than one a core gives nothing");
+                tracing::warn!("--threads {asked}: taking {most}; more than one per core gives nothing");
             }
             return asked.min(most);
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use srm_config::Config;
-use srm_latent::Noise;
+use srm_latent::ChainNoise;
 
 use super::Compute;
 use crate::model::Choice;
@@ -68,10 +68,10 @@ pub enum NoiseChoice {
 
 impl NoiseChoice {
     /// The noise, with the seed of --seed.
-    pub fn seeded(self, seed: u64) -> Noise {
+    pub fn seeded(self, seed: u64) -> ChainNoise {
         match self {
-            NoiseChoice::Off => Noise::Off,
-            NoiseChoice::Fixed => Noise::Fixed(seed),
+            NoiseChoice::Off => ChainNoise::Off,
+            NoiseChoice::Fixed => ChainNoise::Fixed(seed),
         }
     }
 

@@ -51,7 +51,7 @@ pub struct MomentsFlags {
     /// Updates of --frozen or --toy.
     #[arg(long, default_value_t = 300, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub updates: u32,
-    /// Chains an update of --frozen.
+    /// Chains per update of --frozen.
     #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub batch: u16,
     /// First step size of --frozen; after a third of the updates it falls to a hundredth.

@@ -10,7 +10,7 @@ use srm_config::{Config, Init, LangevinConfig};
 use srm_data::{ImageSet, sha256_of_file};
 use srm_energy::ConvNet;
 use srm_langevin::{Sampler, Spread};
-use srm_latent::{Noise, ShortRun, ShortRunOptions};
+use srm_latent::{ChainNoise, ShortRun, ShortRunOptions};
 
 use crate::{
     flags::ModelFlags,
@@ -82,7 +82,7 @@ impl Model {
     }
 
     /// The generator M(z, u); Ctrl-C, where it is watched, ends its chains.
-    pub fn generator(&self, noise: Noise, keep_every: usize) -> ShortRun<ConvNet> {
+    pub fn generator(&self, noise: ChainNoise, keep_every: usize) -> ShortRun<ConvNet> {
         let options = ShortRunOptions { noise, spread: self.spread(), keep_every };
         let mut run = ShortRun::new(&self.net, &self.langevin, options);
         run.stop_when(interrupt::stop());

@@ -21,7 +21,7 @@ const START: f64 = 0.1;
 const DATA: [f64; 2] = [2.2, 0.2];
 const STEPS: usize = 10;
 const GRADIENT_SCALE: f64 = 0.05;
-/// Where learning begins, and its chains an update.
+/// Where learning begins, and its chains per update.
 const FIRST_THETA: f64 = 1.5;
 const CHAINS: usize = 1000;
 

@@ -3,7 +3,7 @@
 use srm_run::StepRecord;
 pub use srm_terminal::duration;
 
-/// The line of one logged update; `rate` is updates a second.
+/// The line of one logged update; `rate` is updates per second.
 pub fn line(record: &StepRecord, updates: u64, rate: f64) -> String {
     let width = updates.to_string().len().max(4);
     let left = updates.saturating_sub(record.update) as f64 / rate.max(1e-9);

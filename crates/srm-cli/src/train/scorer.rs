@@ -109,7 +109,7 @@ impl Evaluation<ConvNet> for Scorer {
     fn score(&mut self, net: &ConvNet, ranks: &dyn Ranks) -> srm_train::Result<Option<Score>> {
         self.scored(net, ranks).map_err(|error| match failure::is_stop(&*error) {
             true => LangevinError::Stopped.into(),
-            false => TrainError::Evaluation { reason: format!("{error:#}") },
+            false => TrainError::Evaluation { source: error.reallocate_into_boxed_dyn_error_without_backtrace() },
         })
     }
 }

@@ -10,7 +10,7 @@ pub(super) const PANEL: usize = 16;
 pub(super) trait Simd {
     /// [`Simd::LANES`] numbers.
     type V: Copy;
-    /// Numbers a vector, a divisor of [`PANEL`].
+    /// Numbers per vector, a divisor of [`PANEL`].
     const LANES: usize;
 
     unsafe fn zero() -> Self::V;
