@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf, absolute};
 use anyhow::{Result, bail};
 use srm_config::Config;
 
-use super::is_synthetic;
+use super::synthetic::is_synthetic;
 
 /// The feature network that needs no file.
 const BUILT_IN: &str = "random-conv";
