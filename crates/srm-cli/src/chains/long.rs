@@ -72,8 +72,6 @@ pub struct LongChains {
     seconds: f64,
     #[serde(flatten)]
     adjusted: Option<Adjusted>,
-    #[serde(skip)]
-    pub files: Vec<String>,
 }
 
 /// What Metropolis chains have besides.
@@ -93,12 +91,12 @@ impl Long {
     ///
     /// # Errors
     /// What the net returns, files that cannot be written, Ctrl-C with the chains saved.
-    pub fn diagnose(mut self, bench: &Bench<'_>) -> Result<LongChains> {
+    pub fn diagnose(mut self, bench: &Bench<'_>, files: &mut Vec<String>) -> Result<LongChains> {
         let begun = Instant::now();
         let end = self.go_on(bench)?;
         let (table, pictures) = (self.run.table()?, self.run.pictures()?);
         let statistics = table.statistics();
-        let mut files = self.charts(bench, &statistics)?;
+        files.extend(self.charts(bench, &statistics)?);
         let (name, _) = names(self.settings.variant);
         let picture = format!("{name}.png");
         let states = pictures.iter().map(|(_, x)| to_bytes(x)).collect::<srm_train::Result<Vec<_>>>()?;
@@ -120,7 +118,6 @@ impl Long {
             statistics,
             seconds: begun.elapsed().as_secs_f64(),
             saved: self.file,
-            files,
         })
     }
 

@@ -28,8 +28,6 @@ pub struct Mixing {
     /// K
     #[serde(skip)]
     trained: usize,
-    #[serde(skip)]
-    pub files: Vec<String>,
 }
 
 /// The two parts of the variance at a step.
@@ -44,7 +42,7 @@ struct Point {
 ///
 /// # Errors
 /// What the net returns, pictures that cannot be written, Ctrl-C.
-pub fn diagnose(bench: &Bench<'_>) -> Result<Mixing> {
+pub fn diagnose(bench: &Bench<'_>, files: &mut Vec<String>) -> Result<Mixing> {
     let flags = bench.flags;
     let (starts, noises) = (i64::from(flags.mixing_starts), i64::from(flags.mixing_noises));
     let (trained, beyond) = (bench.model.langevin.steps, bench.beyond);
@@ -52,7 +50,7 @@ pub fn diagnose(bench: &Bench<'_>) -> Result<Mixing> {
     steps.sort_unstable();
     steps.dedup();
     let logs = run(bench, (starts, noises), &steps)?;
-    let files = ["mixing.svg", "mixing.png"];
+    let [chart, picture] = ["mixing.svg", "mixing.png"];
     let (mut curve, mut at_k) = (Vec::new(), None);
     for (i, &step) in steps.iter().enumerate() {
         let blocks: Vec<&Tensor> = logs.iter().map(|log| &log.pictures()[i].1).collect();
@@ -61,12 +59,12 @@ pub fn diagnose(bench: &Bench<'_>) -> Result<Mixing> {
         curve.push(Point { step, parts });
         if step == trained {
             at_k = Some(parts);
-            write_grid(&flags.out.join(files[1]), &to_bytes(&x)?.view(), noises as usize, PADDING)?;
+            write_grid(&flags.out.join(picture), &to_bytes(&x)?.view(), noises as usize, PADDING)?;
         }
     }
-    let found =
-        Mixing { starts, noises, at_k, curve, picture: files[1], trained, files: files.map(str::to_owned).to_vec() };
-    found.chart().write(&flags.out.join(files[0]))?;
+    let found = Mixing { starts, noises, at_k, curve, picture, trained };
+    found.chart().write(&flags.out.join(chart))?;
+    files.extend([chart, picture].map(str::to_owned));
     Ok(found)
 }
 

@@ -21,7 +21,7 @@ use crate::{
 };
 use bench::Bench;
 use long::Long;
-use report::{FILE, Parts, Report};
+use report::{FILE, Notes, Parts, Report};
 
 /// Diagnose, write everything into the folder, and print the numbers.
 ///
@@ -45,12 +45,12 @@ pub fn run(flags: &ChainsFlags, session: &Session) -> Result<()> {
     session.watch_interrupts()?;
     let _guard = tch::no_grad_guard();
     let begun = Instant::now();
-    let mut left_out = Vec::new();
-    let parts = diagnose(&mut bench, &sha256, &mut left_out)?;
+    let mut notes = Notes { left_out: Vec::new(), files: vec![FILE.to_owned()] };
+    let parts = diagnose(&mut bench, &sha256, &mut notes)?;
     session.conclude(|| {
-        let report = Report::new(&bench, &sha256, parts, left_out, begun.elapsed().as_secs_f64());
+        let report = Report::new(&bench, &sha256, parts, notes, begun.elapsed().as_secs_f64());
         write_json(&file, &report)?;
-        for reason in &report.left_out {
+        for reason in &report.notes.left_out {
             tracing::info!("left out: {reason}");
         }
         match report.parts.short.none_reaches_k() {
@@ -66,8 +66,8 @@ pub fn run(flags: &ChainsFlags, session: &Session) -> Result<()> {
     })
 }
 
-/// Run each diagnostic that can be run; `left_out` is told why another is not.
-fn diagnose(bench: &mut Bench<'_>, sha256: &str, left_out: &mut Vec<String>) -> Result<Parts> {
+/// Run each diagnostic that can be run; the notes say why another is not.
+fn diagnose(bench: &mut Bench<'_>, sha256: &str, notes: &mut Notes) -> Result<Parts> {
     let flags = bench.flags;
     let open = |bench: &Bench<'_>, variant: Variant, steps: usize| match steps {
         0 => Ok(None),
@@ -76,20 +76,20 @@ fn diagnose(bench: &mut Bench<'_>, sha256: &str, left_out: &mut Vec<String>) -> 
     let long = open(bench, Variant::Langevin, flags.long_steps as usize)?;
     let metropolis = match flags.metropolis_steps.map_or(bench.beyond, |steps| steps as usize) {
         steps if steps > 0 && bench.model.langevin.noise_std() == 0.0 => {
-            left_out.push("Metropolis: langevin.noise_std is 0, so exp(f/T) has no temperature".to_owned());
+            notes.left_out.push("Metropolis: langevin.noise_std is 0, so exp(f/T) has no temperature".to_owned());
             None
         }
         steps => open(bench, Variant::Metropolis, steps)?,
     };
-    let training = training::diagnose(&flags.weights, flags.after, &flags.out)?;
-    let training = training.map_err(|reason| left_out.push(format!("training: {reason}"))).ok();
+    let training = training::diagnose(bench, &mut notes.files)?;
+    let training = training.map_err(|reason| notes.left_out.push(format!("training: {reason}"))).ok();
     bench.see_data()?;
-    let bench = &*bench;
+    let (bench, files) = (&*bench, &mut notes.files);
     Ok(Parts {
         training,
-        short: short::diagnose(bench)?,
-        mixing: (flags.mixing_starts > 0).then(|| mixing::diagnose(bench)).transpose()?,
-        long: long.map(|long| long.diagnose(bench)).transpose()?,
-        metropolis: metropolis.map(|long| long.diagnose(bench)).transpose()?,
+        short: short::diagnose(bench, files)?,
+        mixing: (flags.mixing_starts > 0).then(|| mixing::diagnose(bench, files)).transpose()?,
+        long: long.map(|long| long.diagnose(bench, files)).transpose()?,
+        metropolis: metropolis.map(|long| long.diagnose(bench, files)).transpose()?,
     })
 }

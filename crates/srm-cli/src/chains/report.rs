@@ -34,9 +34,8 @@ pub struct Report<'a> {
     data: Option<&'a DataNumbers>,
     #[serde(flatten)]
     pub parts: Parts,
-    /// Why parts were left out.
-    pub left_out: Vec<String>,
-    files: Vec<String>,
+    #[serde(flatten)]
+    pub notes: Notes,
     seconds: f64,
     #[serde(skip)]
     out: Shown<'a>,
@@ -52,23 +51,18 @@ pub struct Parts {
     pub metropolis: Option<LongChains>,
 }
 
-impl Parts {
-    fn files(&self) -> Vec<String> {
-        let Parts { training, short, mixing, long, metropolis } = self;
-        let parts = [
-            training.as_ref().map(|part| &part.files),
-            Some(&short.files),
-            mixing.as_ref().map(|part| &part.files),
-            long.as_ref().map(|part| &part.files),
-            metropolis.as_ref().map(|part| &part.files),
-        ];
-        [FILE.to_owned()].into_iter().chain(parts.into_iter().flatten().flatten().cloned()).collect()
-    }
+/// What the diagnostics tell besides.
+#[derive(Serialize)]
+pub struct Notes {
+    /// Why some were left out.
+    pub left_out: Vec<String>,
+    /// What was written into the folder.
+    pub files: Vec<String>,
 }
 
 impl<'a> Report<'a> {
     /// Of what was found on a bench; `sha256` is that of the weights.
-    pub fn new(bench: &'a Bench<'_>, sha256: &'a str, parts: Parts, left_out: Vec<String>, seconds: f64) -> Report<'a> {
+    pub fn new(bench: &'a Bench<'_>, sha256: &'a str, parts: Parts, notes: Notes, seconds: f64) -> Report<'a> {
         let (model, machine, langevin) = (bench.model, &bench.model.machine, &bench.model.langevin);
         Report {
             command: "diagnose chains",
@@ -83,9 +77,8 @@ impl<'a> Report<'a> {
             noise_std: langevin.noise_std(),
             temperature: langevin.temperature(),
             data: bench.numbers.as_ref(),
-            files: parts.files(),
             parts,
-            left_out,
+            notes,
             seconds,
             out: Shown(&bench.flags.out),
         }
@@ -105,7 +98,7 @@ impl fmt::Display for Report<'_> {
         for chains in [long, metropolis].into_iter().flatten() {
             writeln!(out, "{chains}")?;
         }
-        writeln!(out, "written    {} files in {}", self.files.len(), self.out)?;
+        writeln!(out, "written    {} files in {}", self.notes.files.len(), self.out)?;
         write!(out, "time       {}, T = {}", status::duration(self.seconds), number(self.temperature))
     }
 }

@@ -24,15 +24,13 @@ pub struct ShortChains {
     trained: usize,
     #[serde(skip)]
     data: Option<DataNumbers>,
-    #[serde(skip)]
-    pub files: Vec<String>,
 }
 
 /// Run the chains and draw their numbers.
 ///
 /// # Errors
 /// What the net returns, charts that cannot be written, Ctrl-C.
-pub fn diagnose(bench: &Bench<'_>) -> Result<ShortChains> {
+pub fn diagnose(bench: &Bench<'_>, files: &mut Vec<String>) -> Result<ShortChains> {
     let (chains, trained, beyond) = (bench.flags.chains as usize, bench.model.langevin.steps, bench.beyond);
     let logs = bench.logs(None, 0..chains as u64, Plan::every_step(beyond, &[]), "chains step by step")?;
     let table = ChainTable::new(&logs.iter().collect::<Vec<&ChainLog>>(), chains)?;
@@ -44,10 +42,10 @@ pub fn diagnose(bench: &Bench<'_>) -> Result<ShortChains> {
         logarithmic: false,
         data: bench.numbers.as_ref(),
     };
-    let files = charts.write(&statistics, trained)?;
+    files.extend(charts.write(&statistics, trained)?);
     let (blown_up, largest) = (BlownUp::of(&table), table.largest());
     let data = bench.numbers.clone();
-    Ok(ShortChains { chains, beyond, blown_up, largest, statistics, trained, data, files })
+    Ok(ShortChains { chains, beyond, blown_up, largest, statistics, trained, data })
 }
 
 impl ShortChains {

@@ -1,16 +1,13 @@
 //! Correlate gap and gradient norm over a run's updates.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{fmt, path::PathBuf};
 
 use anyhow::Result;
 use serde::Serialize;
 use srm_eval::{History, Logged, autocorrelation, cross_correlation};
 use srm_report::Chart;
 
-use super::charts::number;
+use super::{bench::Bench, charts::number};
 use crate::session::shown;
 
 /// Logged updates below which a correlation says nothing.
@@ -35,8 +32,6 @@ pub struct Training {
     white_noise_band: f64,
     autocorrelation: Autocorrelation,
     cross_correlation: CrossCorrelation,
-    #[serde(skip)]
-    pub files: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -56,7 +51,11 @@ struct CrossCorrelation {
 ///
 /// # Errors
 /// A log that cannot be read, charts that cannot be written.
-pub fn diagnose(run: &Path, after: u64, out: &Path) -> Result<std::result::Result<Training, String>> {
+pub fn diagnose(
+    Bench { flags, .. }: &Bench<'_>,
+    files: &mut Vec<String>,
+) -> Result<std::result::Result<Training, String>> {
+    let (run, after) = (&flags.weights, flags.after);
     let file = run.join("metrics.jsonl");
     if !file.is_file() {
         let reason = format!(
@@ -78,12 +77,12 @@ pub fn diagnose(run: &Path, after: u64, out: &Path) -> Result<std::result::Resul
             return Ok(Err(reason));
         }
     };
-    let mut found = Training::new(file, &history, spacing, stretch);
+    let found = Training::new(file, &history, spacing, stretch);
     let charts = [gap_chart(&history), gradient_chart(&history), found.chart()];
     for (chart, name) in charts.into_iter().zip(["gap", "gradient", "correlation"]) {
         let name = format!("training_{name}.svg");
-        chart.write(&out.join(&name))?;
-        found.files.push(name);
+        chart.write(&flags.out.join(&name))?;
+        files.push(name);
     }
     Ok(Ok(found))
 }
@@ -131,7 +130,6 @@ impl Training {
                 lags: (-(most as i64)..=most as i64).collect(),
                 gap_then_gradient_norm: cross_correlation(&gap, &norm, most),
             },
-            files: Vec::new(),
         }
     }
 

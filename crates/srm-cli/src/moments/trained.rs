@@ -6,9 +6,10 @@ use anyhow::Result;
 use serde::Serialize;
 use srm_data::ImageSet;
 use srm_eval::moment_matching::{GroupedMean, LayerMoments, RelativeError, relative_error};
-use srm_langevin::{ChainKey, Chains, Outcome, Samples};
+use srm_langevin::{Chains, Outcome, Samples};
 use srm_report::Chart;
 use srm_terminal::ProgressBar;
+use tch::Tensor;
 
 use super::subject::{About, Experiment, Subject, in_parts};
 use crate::{
@@ -116,9 +117,13 @@ impl Measured {
         let (begun, count) = (Instant::now(), experiment.flags.count as usize);
         let (half, reference) = sizes(experiment.flags, &experiment.images);
         let bar = experiment.session.bar((count + 2 * half) as u64, "images");
-        let gather = |skip: usize| of_data(experiment, &subject, skip..skip + half, &bar);
+        let (data, device) = (experiment.observed(&subject), subject.model.machine.device);
+        let gather = |skip: usize| {
+            moments(&subject, half, &bar, |first, count| Ok(data.batch(skip + first, count)?.f_to_device(device)?))
+        };
         let (one, other) = (gather(0)?, gather(half)?);
-        let samples = of_samples(experiment, &subject, count, &bar)?;
+        let seed = experiment.flags.common.seed;
+        let samples = moments(&subject, count, &bar, |first, count| drawn(&subject, seed, (first, count)))?;
         bar.finish_and_clear();
         let both = (reference > half).then(|| one.and(&other));
         let target = both.as_ref().unwrap_or(&one);
@@ -142,42 +147,32 @@ impl Measured {
     }
 }
 
-fn of_data(
-    experiment: &Experiment<'_>,
-    subject: &Subject,
-    images: std::ops::Range<usize>,
+/// Moments of `count` images, of which `batch` gives some: the first of them, how many.
+fn moments(
+    Subject { model, sampler, .. }: &Subject,
+    count: usize,
     bar: &ProgressBar,
+    batch: impl Fn(usize, usize) -> Result<Tensor>,
 ) -> Result<LayerMoments> {
-    let (data, device) = (experiment.observed(subject), subject.model.machine.device);
-    let mut moments = LayerMoments::new(&subject.model.net, images.len());
-    in_parts(images.len(), subject.sampler.block(), |first, count| {
-        let x = data.batch(images.start + first, count)?.f_to_device(device)?;
-        moments.add(subject.sampler.workers(), &x)?;
+    let mut moments = LayerMoments::new(&model.net, count);
+    in_parts(count, sampler.block(), |first, count| {
+        moments.add(sampler.workers(), &batch(first, count)?)?;
         bar.inc(count as u64);
         Ok(())
     })?;
     Ok(moments)
 }
 
-fn of_samples(
-    experiment: &Experiment<'_>,
-    Subject { model, sampler, .. }: &Subject,
-    count: usize,
-    bar: &ProgressBar,
-) -> Result<LayerMoments> {
-    let mut moments = LayerMoments::new(&model.net, count);
-    let key = ChainKey { seed: experiment.flags.common.seed, attempt: 0, update: 0 };
-    in_parts(count, sampler.block(), |first, count| {
-        let (outcome, _) = sampler.run(&Chains { key, ids: first as u64..(first + count) as u64 }, |_| ())?;
-        let Outcome::Finished(Samples { x }) = outcome else {
+/// Samples of a seed.
+fn drawn(Subject { model, sampler, .. }: &Subject, seed: u64, (first, count): (usize, usize)) -> Result<Tensor> {
+    let ids = first as u64..(first + count) as u64;
+    match sampler.run(&Chains { ids, ..Chains::samples(seed, 0) }, |_| ())?.0 {
+        Outcome::Finished(Samples { x }) => Ok(x),
+        Outcome::Diverged { .. } => {
             let text = format!("the chains of {} blew up; nothing was compared", model.file.display());
-            return Err(Failure::Diverged(text).into());
-        };
-        moments.add(sampler.workers(), &x)?;
-        bar.inc(count as u64);
-        Ok(())
-    })?;
-    Ok(moments)
+            Err(Failure::Diverged(text).into())
+        }
+    }
 }
 
 /// Errors over training; of a single file over the layers.
