@@ -23,7 +23,7 @@ impl dyn Ranks + '_ {
 }
 
 impl Turns<'_> {
-    /// The next part, at the rank that writes: by `make` where it is its turn, else flat, f32 `[n]`, as another has made it.
+    /// The next part, at the rank that writes: by `make` where it is its turn, else as another has made it, flat: f32 `[n]`.
     ///
     /// # Errors
     /// What `make` returns; [`RanksError::Talk`], [`RanksError::Torch`].

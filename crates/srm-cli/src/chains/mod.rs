@@ -56,8 +56,8 @@ pub fn run(flags: &ChainsFlags, session: &Session) -> Result<()> {
         match report.parts.short.none_reaches_k() {
             None => Ok(report),
             Some(step) => Err(Failure::Diverged(format!(
-                "every short chain blew up, the last at step {step} of {}: f is not finite there; take the Langevin settings the \
-                 weights were trained with, or an earlier checkpoint (what was seen is in {})",
+                "every short chain blew up, the last at step {step} of {}: f is not finite there; take the Langevin settings \
+                 the weights were trained with, or an earlier checkpoint (what was seen is in {})",
                 model.langevin.steps,
                 file.display()
             ))

@@ -241,8 +241,8 @@ impl fmt::Display for Report<'_> {
         let (RelativeError { relative, noise, .. }, Images { measured, learned_from, .. }) = (&self.floor, &self.data);
         writeln!(
             out,
-            "data       {:>15}, data against data, by chance about {} ({learned_from} images learned from, {measured} measured \
-             with)\nfactor     {:>15.1}\n",
+            "data       {:>15}, data against data, by chance about {} ({learned_from} images learned from, \
+             {measured} measured with)\nfactor     {:>15.1}\n",
             number(*relative),
             number(*noise),
             self.factor
