@@ -10,7 +10,10 @@ use super::{
     features::{Comparison, Reference},
     samples::{Copies, Reconstructed},
 };
-use crate::session::{Shown, status};
+use crate::session::{
+    Shown,
+    status::{self, number},
+};
 
 /// Everything that was scored.
 #[derive(Serialize)]
@@ -143,8 +146,4 @@ fn numbers(distances: &Comparison, inception: Option<f64>) -> [String; 5] {
         shares.map(|shares| shares.recall),
     ]
     .map(number)
-}
-
-fn number(value: Option<f64>) -> String {
-    value.filter(|value| value.is_finite()).map_or("-".to_owned(), |value| format!("{value:.4}"))
 }

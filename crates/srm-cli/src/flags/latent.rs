@@ -35,15 +35,8 @@ pub struct InterpolateFlags {
     /// A grid, a row per pair.
     #[arg(long, value_name = "X.png")]
     pub out: PathBuf,
-    /// The images, u8 [pairs · points, h, w, c].
-    #[arg(long, value_name = "X.npy")]
-    pub npy: Option<PathBuf>,
-    /// The chains from noise to the rows, as an animated PNG.
-    #[arg(long, value_name = "X.png")]
-    pub animate: Option<PathBuf>,
-    /// Print one JSON object on stdout and nothing else there.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub also: AlsoFlags,
 }
 
 #[derive(Debug, Args)]
@@ -99,10 +92,17 @@ pub struct ReconstructFlags {
     /// The figure: a row per image, up to 16: iterates, the best, the target.
     #[arg(long, value_name = "X.png")]
     pub out: PathBuf,
-    /// All reconstructions, u8 [n, h, w, c].
+    #[command(flatten)]
+    pub also: AlsoFlags,
+}
+
+/// What can be had of the images besides the picture.
+#[derive(Debug, Args)]
+pub struct AlsoFlags {
+    /// All images, u8 [n, h, w, c], in the order of the picture's rows.
     #[arg(long, value_name = "X.npy")]
     pub npy: Option<PathBuf>,
-    /// The iterates as an animated PNG.
+    /// The way to them as an animated PNG: the chains from noise, or the iterates.
     #[arg(long, value_name = "X.png")]
     pub animate: Option<PathBuf>,
     /// Print one JSON object on stdout and nothing else there.

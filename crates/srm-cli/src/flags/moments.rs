@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use srm_config::{is_not_negative_f32, is_positive_f32};
 
-use super::ModelFlags;
+use super::DiagnosisFlags;
 
 #[derive(Debug, Args)]
 #[command(after_help = r#"Examples:
@@ -60,14 +60,8 @@ pub struct MomentsFlags {
     /// The paper's Figure 1 for Gaussians on the plane; needs no weights.
     #[arg(long, conflicts_with = "frozen")]
     pub toy: bool,
-    /// Seed of samples, of the order of the observed images and their noise, and of the new top layer.
-    #[arg(long, default_value_t = 1, value_name = "S")]
-    pub seed: u64,
     #[command(flatten)]
-    pub model: ModelFlags,
-    /// Print one JSON object on stdout and nothing else there.
-    #[arg(long)]
-    pub json: bool,
+    pub common: DiagnosisFlags,
 }
 
 fn sigma(text: &str) -> Result<f64, String> {

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use srm_config::Config;
 use srm_run::layout::CONFIG;
 
-use super::is_synthetic;
+use super::synthetic::is_synthetic;
 
 /// The feature network that needs no file.
 const BUILT_IN: &str = "random-conv";

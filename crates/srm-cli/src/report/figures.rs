@@ -18,7 +18,7 @@ use crate::{
     model::{Choice, Model},
     pictures::in_rows,
     reconstruct::{mean_and_worst, shares},
-    session::{Failure, Machine, Session, failure, interrupt},
+    session::{Failure, Session, failure, interrupt},
 };
 
 /// Seed of start noise and chain noise: that of the commands where nobody gives one.
@@ -49,7 +49,7 @@ pub fn make(
     let Some(checkpoint) = &files.checkpoint else {
         return Ok(Err("Nothing could be drawn: there is no checkpoint that can be used.".to_owned()));
     };
-    let machine = Machine::open(&flags.compute)?;
+    let machine = flags.compute.open()?;
     tch::set_num_threads(1); // the workers do the work
     let model = match Model::load(checkpoint.path(), &Choice::default(), machine, session) {
         Ok(model) => model,

@@ -32,7 +32,7 @@ impl Plan {
     /// Bad config, a device that is not there, a change that no run can go on with.
     pub fn resolve(flags: &TrainFlags, ranks: usize) -> Result<Plan> {
         let named = flags.config.as_deref().map(|path| Config::load(path, &flags.overrides)).transpose()?;
-        let machine = Machine::open(&flags.compute)?;
+        let machine = flags.compute.open()?;
         let device = machine.device;
         let source = match &flags.config {
             Some(path) => path.clone(),
@@ -71,7 +71,7 @@ impl Plan {
     /// A device that is not there.
     pub fn following(settings: &str, flags: &TrainFlags) -> Result<Plan> {
         let config = Config::from_json(settings, &[])?;
-        let machine = Machine::open(&flags.compute)?;
+        let machine = flags.compute.open()?;
         let block = config.langevin.block.context("the block is resolved")?;
         Ok(Plan { source: PathBuf::new(), config, folder: PathBuf::new(), machine, block })
     }
