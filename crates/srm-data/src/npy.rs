@@ -38,7 +38,7 @@ pub fn npy<A: NpyNumber, D: Dimension>(mut out: impl Write, array: &ArrayView<'_
         [only] => format!("{only},"),
         axes => axes.iter().map(usize::to_string).collect::<Vec<_>>().join(", "),
     };
-    let mut header = format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({shape}), }}", A::KIND);
+    let mut header = format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({shape})}}", A::KIND);
     let length = (BEFORE + header.len() + 1).next_multiple_of(ALIGNMENT) - BEFORE;
     header.extend(std::iter::repeat_n(' ', length - 1 - header.len()));
     header.push('\n');
@@ -68,7 +68,8 @@ mod tests {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         npy(&mut ours, &array.view()).unwrap();
         array.write_npy(&mut theirs).unwrap();
-        assert!(ours == theirs, "{:?} {}", array.shape(), A::KIND);
+        let heads = [&ours, &theirs].map(|bytes| String::from_utf8_lossy(&bytes[..bytes.len().min(140)]).into_owned());
+        assert!(ours == theirs, "{heads:?}");
     }
 
     #[test]
