@@ -161,7 +161,7 @@ fn open_like(path: &Path, model: &Model) -> Result<ImageSet> {
 }
 
 /// Samples u8 `[n, h, w, c]`, and for the strip and the animation the states on the way, `[rows, h, w, c]` each.
-struct Drawn {
+struct Synthesis {
     samples: Array4<u8>,
     /// That the chains took.
     seconds: f64,
@@ -170,7 +170,7 @@ struct Drawn {
 }
 
 /// Run the chains, all ranks together.
-fn draw(flags: &SampleFlags, model: &Model, session: &Session) -> Result<Drawn> {
+fn draw(flags: &SampleFlags, model: &Model, session: &Session) -> Result<Synthesis> {
     let (ranks, count, steps) = (&**session.ranks(), flags.count as usize, model.langevin.steps);
     let (sampler, chains) = (model.sampler(), Chains::samples(flags.seed, count));
     let mine = shared::own(ranks, &chains, model.block);
@@ -179,13 +179,13 @@ fn draw(flags: &SampleFlags, model: &Model, session: &Session) -> Result<Drawn> 
     let keeps = |wanted: bool, parts: usize| wanted.then(|| steps.div_ceil(parts));
     let (strip_every, frame_every) =
         (keeps(flags.chain.is_some(), STRIP_PARTS), keeps(flags.animate.is_some(), FRAMES));
-    let observe = move |first: u64| Watch {
+    let observe = move |first: u64| Recorder {
         bar: seen.clone(),
         strip: strip_every.filter(|_| first < STRIP_ROWS as u64).map(States::new),
         frames: frame_every.filter(|_| first < MOVING as u64).map(States::new),
     };
     let begun = Instant::now();
-    let (samples, watches) = shared::chains(ranks, &sampler, &chains, observe)?;
+    let (samples, recorders) = shared::chains(ranks, &sampler, &chains, observe)?;
     let seconds = begun.elapsed().as_secs_f64();
     bar.finish_and_clear();
     let samples = samples.map_err(|step| {
@@ -195,11 +195,11 @@ fn draw(flags: &SampleFlags, model: &Model, session: &Session) -> Result<Drawn> 
         ))
     })?;
     let (own, shape) = ((&chains, model.block), model.shape());
-    let strip = watches.iter().filter_map(|watch| watch.strip.as_ref());
+    let strip = recorders.iter().filter_map(|recorder| recorder.strip.as_ref());
     let strip = shared::states(ranks, strip, own, count.min(STRIP_ROWS), shape)?;
-    let frames = watches.iter().filter_map(|watch| watch.frames.as_ref());
+    let frames = recorders.iter().filter_map(|recorder| recorder.frames.as_ref());
     let frames = shared::states(ranks, frames, own, count.min(MOVING), shape)?;
-    Ok(Drawn { samples, seconds, strip, frames })
+    Ok(Synthesis { samples, seconds, strip, frames })
 }
 
 /// Write the samples in the form of --out, below each its nearest image of the set where there is one.
@@ -227,13 +227,13 @@ fn write<'a>(
 }
 
 /// Moves the bar, and keeps the states of the chains that the strip and the animation show.
-struct Watch {
+struct Recorder {
     bar: ProgressBar,
     strip: Option<States>,
     frames: Option<States>,
 }
 
-impl Observer for Watch {
+impl Observer for Recorder {
     fn step(&mut self, step: usize, x: &Tensor, f: &Tensor, gradient: &Tensor) -> srm_langevin::Result<()> {
         self.bar.inc(1);
         let kept = [&mut self.strip, &mut self.frames].into_iter().flatten();

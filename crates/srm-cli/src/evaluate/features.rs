@@ -85,16 +85,16 @@ impl Reference {
     ///
     /// # Errors
     /// Features that are not finite, Ctrl-C.
-    pub fn real(&self, judge: &Judge<'_>, session: &Session) -> Result<Gathered<Real>> {
+    pub fn real(&self, judge: &Judge<'_>, session: &Session) -> Result<Gathered<RealFeatures>> {
         match self {
             Reference::Images(images) => {
                 let set = with_bar(session, (images.len(), "real images"), |seen| {
                     judge.features(images.len(), images.shape(), |i| images.image(i), seen)
                 })?;
-                Ok(Gathered(set.0.map(Real::from)))
+                Ok(Gathered(set.0.map(RealFeatures::from)))
             }
             Reference::Statistics(moments, _) => {
-                let real = || Real { moments: moments.shallow_clone(), set: None };
+                let real = || RealFeatures { moments: moments.shallow_clone(), set: None };
                 Ok(Gathered(judge.ranks.writes().then(real)))
             }
         }
@@ -125,19 +125,19 @@ impl<T> Gathered<T> {
 }
 
 /// The real side of every comparison.
-pub struct Real {
+pub struct RealFeatures {
     pub moments: Moments,
     /// Features of every image; a file of statistics has none.
     pub set: Option<FeatureSet>,
 }
 
-impl From<FeatureSet> for Real {
-    fn from(set: FeatureSet) -> Real {
-        Real { moments: set.moments.shallow_clone(), set: Some(set) }
+impl From<FeatureSet> for RealFeatures {
+    fn from(set: FeatureSet) -> RealFeatures {
+        RealFeatures { moments: set.moments.shallow_clone(), set: Some(set) }
     }
 }
 
-impl Real {
+impl RealFeatures {
     /// Distances of a set of samples; `seed` is that of the kernel distance's subsets.
     ///
     /// # Errors

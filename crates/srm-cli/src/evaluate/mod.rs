@@ -25,7 +25,7 @@ use crate::{
     model::{Choice, Model, weights},
     session::{Failure, Machine, Session, Shown, usage, write_json},
 };
-use features::{Gathered, Judge, Real, Reference, with_bar};
+use features::{Gathered, Judge, RealFeatures, Reference, with_bar};
 use report::{Data, Halves, Inception, Report, Scored};
 use samples::{copies, draw, given, reconstructed};
 
@@ -51,7 +51,7 @@ pub fn run(flags: &EvaluateFlags, session: &Session) -> Result<()> {
     tch::set_num_threads(threads as i32);
     session.watch_interrupts()?;
     let judge = Judge { net: &net, ranks: &**session.ranks() };
-    let side = RealSide::open(flags, &judge, session)?;
+    let side = RealImages::open(flags, &judge, session)?;
     let guessed = guessed_count(flags, &side.reference);
     let scoring = Scoring { flags, session, choice, machine, judge, side };
     let self_check = flags.self_check.then(|| scoring.halves()).transpose()?.flatten();
@@ -97,14 +97,14 @@ fn too_few(results: &[Scored<'_>]) -> Option<String> {
 }
 
 /// The real images of a command.
-struct RealSide {
+struct RealImages {
     reference: Reference,
-    real: Gathered<Real>,
+    real: Gathered<RealFeatures>,
 }
 
-impl RealSide {
+impl RealImages {
     /// Open the real images, see that they serve what is asked for, and compute their features.
-    fn open(flags: &EvaluateFlags, judge: &Judge<'_>, session: &Session) -> Result<RealSide> {
+    fn open(flags: &EvaluateFlags, judge: &Judge<'_>, session: &Session) -> Result<RealImages> {
         let reference = Reference::open(&flags.data, flags.data_count.map(|count| count as usize), judge.net)?;
         let asked = [(flags.self_check, "--self-check halves"), (flags.nearest.is_some(), "--nearest shows")];
         if let Some((_, what)) = asked.into_iter().find(|(asked, _)| *asked && reference.images().is_none()) {
@@ -119,7 +119,7 @@ impl RealSide {
             Some(path) => Ok(real.here()?.moments.save(path, judge.net.identity())?),
             None => Ok(()),
         })?;
-        Ok(RealSide { reference, real })
+        Ok(RealImages { reference, real })
     }
 }
 
@@ -139,7 +139,7 @@ struct Scoring<'a> {
     choice: Choice,
     machine: Machine,
     judge: Judge<'a>,
-    side: RealSide,
+    side: RealImages,
 }
 
 impl<'a> Scoring<'a> {
@@ -156,7 +156,7 @@ impl<'a> Scoring<'a> {
         };
         let (one, other) = (part(0)?, part(half)?);
         let (Some(one), Some(other)) = (one.into_inner(), other.get()) else { return Ok(None) };
-        Ok(Some(Halves { count: half, distances: Real::from(one).compare(other, flags.seed)? }))
+        Ok(Some(Halves { count: half, distances: RealFeatures::from(one).compare(other, flags.seed)? }))
     }
 
     /// One line of the table; where results are written.

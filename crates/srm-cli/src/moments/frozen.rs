@@ -236,7 +236,7 @@ impl fmt::Display for Report<'_> {
         let number = |value: f64| status::number(Some(value));
         writeln!(out, "{:<10} {:>26}", "update", "relative error of E[h]")?;
         for Look { error, update } in &self.errors {
-            writeln!(out, "{update} {:>16} ± {}", number(error.relative), number(error.standard_error))?;
+            writeln!(out, "{update:<10} {:>16} ± {}", number(error.relative), number(error.standard_error))?;
         }
         let (RelativeError { relative, noise, .. }, Images { measured, learned_from, .. }) = (&self.floor, &self.data);
         writeln!(
@@ -252,7 +252,7 @@ impl fmt::Display for Report<'_> {
         for Carried { step, relative, standard_error, mean_f, std, largest, .. } in &self.carried {
             let error = [*relative, *standard_error].map(status::number);
             let [f, std, largest] = [*mean_f, *std, *largest].map(number);
-            writeln!(out, "{step} {:>16} ± {} {f:>10} {std:>8} {largest:>8}", error[0], error[1])?;
+            writeln!(out, "{step:<10} {:>16} ± {} {f:>10} {std:>8} {largest:>8}", error[0], error[1])?;
         }
         write!(
             out,

@@ -211,7 +211,7 @@ impl fmt::Display for Report<'_> {
             let (name, Compared { error, floor, .. }) = (result.name(), &result.top);
             let error = format!("{} ± {}", number(error.relative), number(error.standard_error));
             let About { steps, data_noise, .. } = result.about;
-            write!(out, "\n{name:<26} {steps} {data_noise:>6.3}  {error:>16} {:>7}", number(*floor))?;
+            write!(out, "\n{name:<26} {steps:>5} {data_noise:>6.3}  {error:>16} {:>7}", number(*floor))?;
             for Layer { compared, .. } in &result.layers {
                 write!(out, " {:>7}", number(compared.error.relative))?;
             }

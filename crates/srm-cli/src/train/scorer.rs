@@ -12,7 +12,7 @@ use srm_train::{Evaluation, GRID_SEED, Score, TrainError};
 
 use crate::{
     evaluate::{
-        features::{Gathered, Judge, Real, Reference},
+        features::{Gathered, Judge, RealFeatures, Reference},
         samples::draw,
     },
     images,
@@ -24,7 +24,7 @@ pub struct Scorer {
     net: FeatureNetwork,
     reference: Reference,
     /// The real side, once it is prepared.
-    real: Option<Gathered<Real>>,
+    real: Option<Gathered<RealFeatures>>,
     langevin: LangevinConfig,
     spread: Spread,
     count: usize,

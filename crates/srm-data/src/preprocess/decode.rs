@@ -158,14 +158,15 @@ fn decode_upto_its_end(bytes: &[u8], format: ImageFormat) -> Result<(DynamicImag
 
 /// Lay pixels of N channels, the last of them alpha, over `ground`: (c a + ground (255 - a)) / 255, rounded.
 fn lay<const N: usize>(pixels: &[u8], ground: u32) -> Vec<u8> {
-    let over = |pixel: &[u8; N]| {
-        let alpha = u32::from(pixel[N - 1]);
-        let mut out = pixel.map(|colour| ((u32::from(colour) * alpha + ground * (255 - alpha) + 127) / 255) as u8);
-        out[N - 1] = 255;
-        out
-    };
     let (pixels, _) = pixels.as_chunks::<N>();
-    pixels.iter().map(over).flat_map(|pixel| pixel.into_iter().take(N - 1)).collect()
+    let mut laid = vec![0; pixels.len() * (N - 1)];
+    for (to, from) in laid.chunks_exact_mut(N - 1).zip(pixels) {
+        let alpha = u32::from(from[N - 1]);
+        for (to, &colour) in to.iter_mut().zip(from) {
+            *to = ((u32::from(colour) * alpha + ground * (255 - alpha) + 127) / 255) as u8;
+        }
+    }
+    laid
 }
 
 #[cfg(test)]

@@ -130,11 +130,19 @@ impl Scaler {
 
 /// Exchange the first two axes of `[rows, …, channels]`.
 fn turn(from: &[u8], rows: usize, channels: usize, to: &mut Vec<u8>) {
-    let columns = from.len() / (rows * channels);
-    to.clear();
-    for column in 0..columns {
-        for row in from.chunks_exact(columns * channels) {
-            to.extend_from_slice(&row[column * channels..][..channels]);
+    to.resize(from.len(), 0);
+    match channels {
+        1 => turn_pixels::<1>(from, rows, to),
+        _ => turn_pixels::<3>(from, rows, to),
+    }
+}
+
+fn turn_pixels<const N: usize>(from: &[u8], rows: usize, to: &mut [u8]) {
+    let (from, to) = (from.as_chunks::<N>().0, to.as_chunks_mut::<N>().0);
+    let columns = from.len() / rows;
+    for (column, to) in to.chunks_exact_mut(rows).enumerate() {
+        for (row, to) in to.iter_mut().enumerate() {
+            *to = from[row * columns + column];
         }
     }
 }
