@@ -83,7 +83,7 @@ def main():
     p.add_argument("--device", default="cpu", help="for --time")
     p.add_argument("--tf32", action="store_true", help="allow TF32 in convolutions, for --time on a GPU")
     p.add_argument("--n", type=int, default=64, help="features of the first layer")
-    p.add_argument("--m", type=int, default=64, help="images and chains an update")
+    p.add_argument("--m", type=int, default=64, help="images and chains per update")
     p.add_argument("--K", type=int, default=100, help="Langevin steps")
     p.add_argument("--lr", type=float, default=1e-4)
     p.add_argument("--flips", action="store_true", help="mirror every second image at random")

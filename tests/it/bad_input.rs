@@ -37,6 +37,27 @@ fn a_missing_or_broken_config_is_bad_usage() {
 }
 
 #[test]
+fn a_command_with_a_bad_config_makes_no_folder() {
+    let place = folder();
+    let (out, config) = (place.path().join("out"), place.path().join("bad.json"));
+    fs::write(&config, "{ \"data\": ").expect("a writable temporary folder");
+    for words in [
+        "sample --out OUT/x.png",
+        "interpolate --out OUT/x.png",
+        "reconstruct --images x.npy --out OUT/x.png",
+        "evaluate --data x.npy --out OUT/x.json",
+        "diagnose moments --data x.npy --out OUT",
+        "diagnose moments --frozen --data x.npy --out OUT",
+        "diagnose chains --out OUT",
+    ] {
+        let words = format!("{words} --weights none.pth --config {}", text(&config)).replace("OUT", text(&out));
+        let run = srm(&words.split(' ').collect::<Vec<_>>());
+        run.failed_with(2, &["bad.json is no valid JSON at line 1"]);
+        assert!(!out.exists(), "{words}");
+    }
+}
+
+#[test]
 fn wrong_flags_are_bad_usage() {
     for arguments in [
         &["train", "--nonsense"][..],

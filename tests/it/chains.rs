@@ -37,7 +37,7 @@ fn everything_is_in_the_folder_and_the_numbers_are_sane() {
     let steps = said["long"]["picture_steps"].as_array().expect("steps").len() as u32;
     assert_eq!(png_size(&out.join("long.png")), (steps * 34 + 2, 3 * 34 + 2));
 
-    let short = said["short"]["statistics"].as_array().expect("a row a step");
+    let short = said["short"]["statistics"].as_array().expect("a row per step");
     assert_eq!(short.len(), 16);
     // uniform on [-1, 1]: std √(1/3) = 0.577, four standard errors of 30,720 pixels are 0.006
     let std = short[0]["std"].as_f64().expect("a number");

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::common::{command, folder, srm, text};
 
 /// A small net on built-in images: an update takes milliseconds, and a checkpoint every fifth update takes as long.
-/// The rate is so low that thousands of updates stay healthy with three steps a chain.
+/// The rate is so low that thousands of updates stay healthy with three steps per chain.
 pub const SMALL: [&str; 21] = [
     "train",
     "--config",

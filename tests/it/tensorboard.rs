@@ -88,6 +88,6 @@ fn tensorboard_reads_scalars_grids_and_histograms_as_they_were_logged() {
     for tag in ["f_data", "f_sample", "chain_grad_norm"] {
         let histograms = read["histograms"][format!("images/{tag}")].as_array().expect("histograms");
         assert_eq!(histograms.len(), 70, "{tag}");
-        assert!(histograms.iter().all(|one| one[1] == 8.0), "{tag}: eight images a batch");
+        assert!(histograms.iter().all(|one| one[1] == 8.0), "{tag}: eight images per batch");
     }
 }

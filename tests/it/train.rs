@@ -19,7 +19,7 @@ fn the_smoke_config_trains_in_under_30_seconds_and_leaves_a_whole_run_folder() {
     assert_eq!(config.langevin.block, Some(8), "the block is resolved and written down");
     let metrics = fs::read_to_string(run.join("metrics.jsonl")).expect("metrics were written");
     let lines: Vec<Value> =
-        metrics.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect();
+        metrics.lines().map(|line| serde_json::from_str(line).expect("one object per line")).collect();
     let updates: Vec<u64> = lines.iter().filter_map(|line| line["update"].as_u64()).collect();
     assert_eq!(updates, [1, 5, 10, 15, 20, 25, 30]);
     for line in &lines {

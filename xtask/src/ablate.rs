@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use preset::{Preset, Sweep};
 use serde_json::{Value, json};
 use srm_files::write_whole;
-use srm_run::Metrics;
+use srm_run::{Metrics, layout::METRICS};
 use std::{
     fs,
     io::Write,
@@ -107,7 +107,7 @@ fn measure(srm: &Path, preset: &Preset, run: &Path, settings: &[String]) -> Resu
     let seconds = begun.elapsed().as_secs_f64();
     let outcome = trained.as_ref().map_or("diverged".into(), |said| said["outcome"].clone());
     let rollbacks = trained.as_ref().map_or(Value::Null, |said| said["rollbacks"].clone());
-    let r = late_gradient(&workspace::root().join(run).join("metrics.jsonl"));
+    let r = late_gradient(&workspace::root().join(run).join(METRICS));
     let count = preset.count.to_string();
     let real = preset.real.to_string();
     let arguments = ["evaluate", "--weights", &folder, "--newest", "--data", preset.data, "--json"];
@@ -123,9 +123,10 @@ fn measure(srm: &Path, preset: &Preset, run: &Path, settings: &[String]) -> Resu
 }
 
 /// r, the mean ‖f'‖ along the chains: the median over the last tenth of a run's logged updates. What a rollback took
-/// back is none of them.
+/// back does not count.
 fn late_gradient(metrics: &Path) -> Option<f64> {
-    let all: Vec<f64> = Metrics::read(metrics).ok()?.kept().map(|step| step.chain_grad_norm).collect();
+    let all: Vec<f64> =
+        Metrics::read(metrics).ok()?.kept().map(|step| step.chain_grad_norm).filter(|r| !r.is_nan()).collect();
     let mut late = all[all.len() - all.len().div_ceil(10)..].to_vec();
     late.sort_by(f64::total_cmp);
     late.get(late.len() / 2).copied()
@@ -174,7 +175,7 @@ mod tests {
     #[test]
     fn the_late_gradient_is_the_median_of_the_last_tenth() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("metrics.jsonl");
+        let file = folder.path().join(METRICS);
         let line = |update: usize, attempt: u32, r: f64| {
             format!("{{\"update\":{update},\"gap\":0,\"chain_grad_norm\":{r},\"attempt\":{attempt}}}\n")
         };

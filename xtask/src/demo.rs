@@ -1,9 +1,11 @@
 //! Show the whole way on Fashion-MNIST: set-up, data, training, and garments out of noise.
 
 use crate::{forward, setup, workspace};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use std::{
     fs,
+    process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -20,9 +22,9 @@ const RUN: &str = "runs/demo";
 /// Run every stage and say at the end where to look and what each stage took.
 pub fn run(args: Args) -> Result<()> {
     let mut times = Vec::from_iter(since_typed().map(|time| ("xtask itself", time)));
-    stage("set-up", &mut times, setup::ensure_done)?;
-    stage("data", &mut times, || forward::run("fetch-fashion-mnist", []))?;
-    let program = stage("build", &mut times, workspace::build_srm)?;
+    let (tools, ()) = stage("set-up", &mut times, || beside(forward::prepare, setup::ensure_done))?;
+    let data = || workspace::run_quietly(Command::new(tools).arg("fetch-fashion-mnist"));
+    let ((), program) = stage("data and build", &mut times, || beside(data, workspace::build_srm))?;
     let srm = |arguments: &[&str]| workspace::srm(&program, arguments);
     stage("training", &mut times, || srm(&["train", "--config", &args.config, "--run", RUN, "--overwrite"]))?;
     let (samples, chain) = (format!("{RUN}/samples.png"), format!("{RUN}/chain.png"));
@@ -44,6 +46,20 @@ pub fn run(args: Args) -> Result<()> {
     }
     println!("  {:<12} {:>12}", "together", workspace::duration(total));
     Ok(())
+}
+
+/// Do `work` while `other` runs: what waits for the network beside what keeps the processor busy. `other` says nothing before
+/// its end, since its words would stand between those of `work`.
+fn beside<A: Send, B>(other: impl FnOnce() -> Result<A> + Send, work: impl FnOnce() -> Result<B>) -> Result<(A, B)> {
+    thread::scope(|scope| {
+        let other = scope.spawn(other);
+        let done = work();
+        if done.is_ok() && !other.is_finished() {
+            eprintln!("one moment: what fetches and prepares images is still at work");
+        }
+        let ended = other.join().map_err(|_| anyhow!("a part of this stage broke off"))?;
+        done.and_then(|done| Ok((ended?, done)))
+    })
 }
 
 /// How long ago the command was typed, as the kernel tells: `cargo run` builds this program and then becomes it.

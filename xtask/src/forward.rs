@@ -2,7 +2,7 @@
 
 use crate::workspace;
 use anyhow::Result;
-use std::{ffi::OsString, process::Command};
+use std::{ffi::OsString, path::PathBuf, process::Command};
 
 /// Run a task of the build with everything, in the workspace root.
 ///
@@ -10,6 +10,15 @@ use std::{ffi::OsString, process::Command};
 /// It does not build, or the task fails.
 pub fn run(task: &str, words: impl IntoIterator<Item = OsString>) -> Result<()> {
     workspace::run(&mut build(task, words))
+}
+
+/// Compile the build with everything, which wants no libtorch, while something else has the terminal; where it lies then.
+///
+/// # Errors
+/// It does not build.
+pub fn prepare() -> Result<PathBuf> {
+    let build = ["build", "--quiet", "--package", "xtask", "--features", "data"];
+    workspace::build(&mut workspace::cargo(build), &[], "xtask")
 }
 
 fn build(task: &str, words: impl IntoIterator<Item = OsString>) -> Command {

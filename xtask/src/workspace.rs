@@ -107,6 +107,19 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Run `command` to its end and show its output then, in one piece.
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_quietly(command: &mut Command) -> Result<()> {
+    let line = described(command);
+    let ended = command.stdin(Stdio::null()).output().with_context(|| format!("`{line}` did not start"))?;
+    let words = [ended.stderr, ended.stdout].concat();
+    eprintln!("$ {line}\n{}", String::from_utf8_lossy(&words).trim_end());
+    ensure!(ended.status.success(), "`{line}` failed ({}); its own message stands above", ended.status);
+    Ok(())
+}
+
 /// Run `command` to its end with `input` on its stdin.
 ///
 /// # Errors

@@ -206,7 +206,6 @@ impl std::fmt::Display for Report {
 }
 
 fn text(report: &Report) -> String {
-    let shown = |path: &Option<PathBuf>| path.as_ref().map_or("unknown".to_owned(), |path| path.display().to_string());
     let mut lines = vec![
         format!("srm        {}", report.srm),
         format!(
@@ -226,15 +225,7 @@ fn text(report: &Report) -> String {
         report.cpu.features.join(" "),
         report.cpu.kernels
     ));
-    match &report.cuda.problem {
-        None => {
-            let number = |version: Option<i64>| version.map_or("none".to_owned(), |version| version.to_string());
-            let (runtime, cudnn) = (number(report.cuda.cudart), number(report.cuda.cudnn));
-            lines.push(format!("CUDA       {} (runtime {runtime}, cuDNN {cudnn})", shown(&report.cuda.library)));
-            lines.extend(report.cuda.devices.iter().map(|device| format!("           {device}")));
-        }
-        Some(problem) => lines.push(format!("CUDA       none: {problem}")),
-    }
+    lines.extend(cuda_lines(&report.cuda));
     let without = "not built in; cargo build -p srm-cli --features mpi shares work among processes";
     lines.push(format!("MPI        {}", report.mpi.as_deref().unwrap_or(without)));
     if report.mpi.as_ref().is_some_and(|mpi| mpi.contains("Open MPI")) && environment::is_root() {
@@ -258,6 +249,20 @@ fn text(report: &Report) -> String {
         lines.push(format!("config     {}  {state}", config.file.display()));
     }
     lines.join("\n")
+}
+
+fn cuda_lines(cuda: &CudaFound) -> Vec<String> {
+    if let Some(problem) = &cuda.problem {
+        return vec![format!("CUDA       none: {problem}")];
+    }
+    let number = |version: Option<i64>| version.map_or("none".to_owned(), |version| version.to_string());
+    let (runtime, cudnn) = (number(cuda.cudart), number(cuda.cudnn));
+    let found = format!("CUDA       {} (runtime {runtime}, cuDNN {cudnn})", shown(&cuda.library));
+    [found].into_iter().chain(cuda.devices.iter().map(|device| format!("           {device}"))).collect()
+}
+
+fn shown(path: &Option<PathBuf>) -> String {
+    path.as_ref().map_or("unknown".to_owned(), |path| path.display().to_string())
 }
 
 fn yes(there: bool) -> &'static str {

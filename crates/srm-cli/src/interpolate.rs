@@ -13,7 +13,7 @@ use tch::Tensor;
 
 use crate::{
     flags::InterpolateFlags,
-    model::Model,
+    model::{Choice, Model},
     pictures::{FRAMES, PADDING, animation},
     session::{Session, Shown, status, usage},
 };
@@ -26,27 +26,28 @@ pub fn run(flags: &InterpolateFlags, session: &Session) -> Result<()> {
     if flags.points < 2 {
         return Err(usage("--points must be at least 2: the two ends"));
     }
-    let outputs = [Some(&flags.out), flags.npy.as_ref(), flags.animate.as_ref()];
+    let choice = Choice::of(&flags.model)?;
+    let outputs = [Some(&flags.out), flags.also.npy.as_ref(), flags.also.animate.as_ref()];
     session.prepare(outputs.into_iter().flatten().map(|path| &**path))?;
-    let model = Model::open(&flags.weights, &flags.model, session)?;
+    let model = Model::open(&flags.weights, &choice, &flags.model.compute, session)?;
     let noise = flags.generator.noise;
     let run = model.generator(noise.seeded(flags.seed), flags.generator.checkpoint_every as usize);
     let _guard = tch::no_grad_guard();
     let begun = Instant::now();
     let (pairs, points) = (usize::from(flags.pairs), usize::from(flags.points));
     model.check_chains(pairs * points, "--pairs or --points")?;
-    let parts = pairs * if flags.animate.is_some() { 2 } else { 1 };
+    let parts = pairs * if flags.also.animate.is_some() { 2 } else { 1 };
     let bar = session.bar(parts as u64, "rows");
     let rows = Rows::draw(&run, &model.net.image(), flags.seed, (pairs, &rhos(points)), &bar)?;
-    let states = flags.animate.as_ref().map(|_| rows.states(&run, &bar)).transpose()?;
+    let states = flags.also.animate.as_ref().map(|_| rows.states(&run, &bar)).transpose()?;
     bar.finish_and_clear();
     session.conclude(|| {
         let images = to_bytes(&Tensor::f_cat(&rows.x, 0)?)?;
         write_grid(&flags.out, &images.view(), points, PADDING)?;
-        if let Some(path) = &flags.npy {
+        if let Some(path) = &flags.also.npy {
             write_npy(path, &images.view())?;
         }
-        if let (Some(path), Some(states)) = (&flags.animate, &states) {
+        if let (Some(path), Some(states)) = (&flags.also.animate, &states) {
             animation::write(path, &animation::side_by_side(states)?, points)?;
         }
         Ok(Report {
@@ -61,8 +62,8 @@ pub fn run(flags: &InterpolateFlags, session: &Session) -> Result<()> {
             device: model.machine.device_name(),
             seconds: begun.elapsed().as_secs_f64(),
             out: Shown(&flags.out),
-            npy: Shown::maybe(&flags.npy),
-            animate: Shown::maybe(&flags.animate),
+            npy: Shown::maybe(&flags.also.npy),
+            animate: Shown::maybe(&flags.also.animate),
             shape: images.shape().to_vec(),
             smoothness: Smoothness::of(rows.steps, rows.ends),
         })

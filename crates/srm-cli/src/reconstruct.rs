@@ -14,7 +14,7 @@ use tch::Tensor;
 use crate::{
     flags::ReconstructFlags,
     images::{digest, gallery},
-    model::{Model, shared},
+    model::{Choice, Model, shared},
     pictures::{FRAMES, animation, square, write_rows},
     session::{Failure, Session, Shown, failure, interrupt, status, usage},
 };
@@ -29,10 +29,11 @@ const FIGURE_ROWS: usize = 16;
 /// # Errors
 /// Bad usage, images or weights that cannot be used, chains that blow up, outputs that cannot be written.
 pub fn run(flags: &ReconstructFlags, session: &Session) -> Result<()> {
-    let outputs = [Some(&flags.out), flags.npy.as_ref(), flags.animate.as_ref()];
-    session.prepare(outputs.into_iter().flatten().map(|path| &**path))?;
     check(flags)?;
-    let model = Model::open(&flags.weights, &flags.model, session)?;
+    let choice = Choice::of(&flags.model)?;
+    let outputs = [Some(&flags.out), flags.also.npy.as_ref(), flags.also.animate.as_ref()];
+    session.prepare(outputs.into_iter().flatten().map(|path| &**path))?;
+    let model = Model::open(&flags.weights, &choice, &flags.model.compute, session)?;
     let run = model.generator(flags.generator.noise.seeded(flags.seed), flags.generator.checkpoint_every as usize);
     let options = options(flags, run.has_curvature());
     let [size, _, channels] = model.shape();
@@ -83,16 +84,16 @@ fn check(flags: &ReconstructFlags) -> Result<()> {
 
 fn options(flags: &ReconstructFlags, net_has_curvature: bool) -> ReconstructOptions {
     let iterations = flags.iterations as usize;
-    let mut keep = shares(&SHOWN, iterations);
-    if flags.animate.is_some() {
-        keep = (0..=iterations).step_by(iterations.div_ceil(FRAMES)).collect();
+    let mut snapshots = shares(&SHOWN, iterations);
+    if flags.also.animate.is_some() {
+        snapshots = (0..=iterations).step_by(iterations.div_ceil(FRAMES)).collect();
     }
     let method = flags.method.unwrap_or_else(|| Method::best_for(net_has_curvature));
     let mut options = ReconstructOptions {
         latent: flags.latent,
         starts: usize::from(flags.starts),
-        enough: flags.observed_noise.map(|sigma| sigma * sigma),
-        keep,
+        target_mse: flags.observed_noise.map(|sigma| sigma * sigma),
+        snapshots,
         ..ReconstructOptions::new(method, iterations, flags.seed)
     };
     options.step = flags.step.unwrap_or(options.step);
@@ -113,7 +114,7 @@ fn open_mask(path: &Path, count: usize, [c, h, _]: [i64; 3]) -> Result<Tensor> {
     let found = masks.names.len();
     if found != 1 && found != count {
         return Err(usage(format!(
-            "{} holds {found} masks for {count} images; give one, or one an image",
+            "{} holds {found} masks for {count} images; give one, or one per image",
             path.display()
         )));
     }
@@ -126,10 +127,10 @@ fn open_mask(path: &Path, count: usize, [c, h, _]: [i64; 3]) -> Result<Tensor> {
 fn write(flags: &ReconstructFlags, gallery: &Gallery, mask: Option<&Tensor>, found: &Reconstruction) -> Result<()> {
     let x = to_bytes(&found.x)?;
     write_figure(&flags.out, gallery, mask, found, &x)?;
-    if let Some(path) = &flags.npy {
+    if let Some(path) = &flags.also.npy {
         write_npy(path, &x.view())?;
     }
-    if let Some(path) = &flags.animate {
+    if let Some(path) = &flags.also.animate {
         let shown = found.kept.iter().map(|(_, state)| state.shallow_clone()).collect();
         animation::write(path, &animation::side_by_side(&[shown])?, square(gallery.names.len()))?;
     }
@@ -219,13 +220,13 @@ impl<'a> Report<'a> {
             device: model.machine.device_name(),
             seconds,
             out: Shown(&flags.out),
-            npy: Shown::maybe(&flags.npy),
-            animate: Shown::maybe(&flags.animate),
+            npy: Shown::maybe(&flags.also.npy),
+            animate: Shown::maybe(&flags.also.animate),
             mse: &found.mse,
             mean_mse,
             best_iteration: &found.iteration,
             curve: found.curve(),
-            moved: found.mean_moved(),
+            moved: found.mean_displacement(),
             names,
             worst_mse,
         }

@@ -2,19 +2,25 @@
 
 mod figures;
 
-use std::{io::Write, path::Path, time::Instant};
+use std::{
+    fmt,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use anyhow::{Context, Result, bail};
-use serde_json::json;
+use serde::Serialize;
 use srm_data::ImageSet;
 use srm_files::write_whole;
-use srm_report::{Grid, Report, RunFiles};
+use srm_report::{Grid, Report as Contents, RunFiles};
+use srm_run::layout::{CONFIG, REPORT};
 use srm_train::{GRID_COUNT, GRID_SEED};
 
 use crate::{
     flags::ReportFlags,
     images::{self, places},
-    session::{Session, Shown, failure, status, usage},
+    session::{Session, Shown, failure, shown, status, usage},
 };
 
 /// Read the run, draw its figures, and write the page.
@@ -24,7 +30,7 @@ use crate::{
 /// damaged in the folder is no error: the page says so.
 pub fn run(flags: &ReportFlags, session: &Session) -> Result<()> {
     let begun = Instant::now();
-    let out = flags.out.clone().unwrap_or_else(|| flags.run.join("report.html"));
+    let out = flags.out.clone().unwrap_or_else(|| flags.run.join(REPORT));
     if !out.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("html") || kind.eq_ignore_ascii_case("htm")) {
         return Err(usage(format!("--out {}: the report is a page; give X.html", out.display())));
     }
@@ -40,7 +46,7 @@ pub fn run(flags: &ReportFlags, session: &Session) -> Result<()> {
         false => Some(figures::make(flags, &files, data.as_ref(), session)?),
     };
     let fetched = files.config.as_ref().filter(|config| !images::is_synthetic(config));
-    let page = Report {
+    let page = Contents {
         files: &files,
         grid: Grid { seed: GRID_SEED, count: GRID_COUNT },
         images: data.as_ref().ok(),
@@ -53,27 +59,50 @@ pub fn run(flags: &ReportFlags, session: &Session) -> Result<()> {
         tracing::warn!("{note}");
     }
 
-    let seconds = begun.elapsed().as_secs_f64();
-    let drawn = figures.as_ref().and_then(|figures| figures.as_ref().ok());
-    let object = json!({
-        "command": "report", "run": Shown(&flags.run), "out": Shown(&out), "bytes": page.html.len(), "sections": page.sections,
-        "weights": drawn.map(|figures| Shown(&figures.file)), "iterations": drawn.map(|figures| figures.iterations), "seconds": seconds, "notes": files.notes,
-    });
-    let text = format!(
-        "{} sections of {} in {}\npage  {} ({:.1} MB, opens without network)",
-        page.sections.len(),
-        flags.run.display(),
-        status::duration(seconds),
-        out.display(),
-        page.html.len() as f64 / 1e6
-    );
-    session.output().result(&object, &text)
+    session.conclude(|| {
+        let drawn = figures.and_then(Result::ok);
+        Ok(Report {
+            command: "report",
+            run: Shown(&flags.run),
+            out: Shown(&out),
+            bytes: page.html.len(),
+            sections: page.sections,
+            iterations: drawn.as_ref().map(|figures| figures.iterations),
+            weights: drawn.map(|figures| figures.file),
+            seconds: begun.elapsed().as_secs_f64(),
+            notes: &files.notes,
+        })
+    })
+}
+
+/// What was written.
+#[derive(Serialize)]
+struct Report<'a> {
+    command: &'static str,
+    run: Shown<'a>,
+    out: Shown<'a>,
+    bytes: usize,
+    sections: Vec<&'static str>,
+    /// What the figures were drawn with, where some were.
+    #[serde(serialize_with = "shown::optional")]
+    weights: Option<PathBuf>,
+    iterations: Option<usize>,
+    seconds: f64,
+    notes: &'a [String],
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = status::duration(self.seconds);
+        writeln!(out, "{} sections of {} in {seconds}", self.sections.len(), self.run)?;
+        write!(out, "page  {} ({:.1} MB, opens without network)", self.out, self.bytes as f64 / 1e6)
+    }
 }
 
 /// The run's own images; the error says why they cannot be had.
 fn open_data(files: &RunFiles) -> Result<ImageSet, String> {
     let mut config = files.config.clone().ok_or("config.json cannot be read, so nothing names the images")?;
-    let source = files.folder.join("config.json");
+    let source = files.folder.join(CONFIG);
     places::resolve(&mut config, &source, &files.folder)
         .and_then(|()| images::check(&config, &source))
         .and_then(|()| images::open(&config))

@@ -12,7 +12,7 @@ use tch::Tensor;
 
 use crate::{
     flags::SampleFlags,
-    model::{Model, shared},
+    model::{Choice, Model, shared},
     pictures::{FRAMES, PADDING, animation, square, with_neighbours, write_rows},
     session::{Failure, Session, Shown, status, usage},
 };
@@ -30,11 +30,12 @@ const MOVING: usize = 64;
 /// Bad usage, weights that cannot be used, chains that blow up, outputs that cannot be written.
 pub fn run(flags: &SampleFlags, session: &Session) -> Result<()> {
     let form = Form::of(flags)?;
+    let choice = Choice::of(&flags.model)?;
     let probe = if form == Form::Folder { flags.out.join("0.png") } else { flags.out.clone() };
     session.prepare(
         [Some(&probe), flags.chain.as_ref(), flags.animate.as_ref()].into_iter().flatten().map(|path| &**path),
     )?;
-    let model = Model::open(&flags.weights, &flags.model, session)?;
+    let model = Model::open(&flags.weights, &choice, &flags.model.compute, session)?;
     model.mention_start();
     let mut set = None;
     session.write(|| {
@@ -155,7 +156,7 @@ fn extension(path: &Path) -> Option<String> {
 /// Open an image set like the net's images.
 fn open_like(path: &Path, model: &Model) -> Result<ImageSet> {
     let set = ImageSet::open(path).with_context(|| format!("cannot use --nearest {}", path.display()))?;
-    model.require(&set, &format!("--nearest {}", path.display()))?;
+    model.require(&set)?;
     Ok(set)
 }
 

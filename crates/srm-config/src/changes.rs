@@ -1,13 +1,15 @@
 //! Tell what differs between the settings of a run and those it shall go on with.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Config;
 
 /// One setting that differs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// Dotted path, such as `train.learning_rate`.
+    #[serde(rename = "key")]
     pub path: String,
     /// The value before; null where there was none.
     pub from: Value,
@@ -16,6 +18,13 @@ pub struct Change {
 }
 
 impl Change {
+    /// What differs between two trees of settings, in the order of their sections.
+    pub fn all(before: &Value, after: &Value) -> Vec<Change> {
+        let mut changes = Vec::new();
+        compare("", before, after, &mut changes);
+        changes
+    }
+
     /// Why a run cannot go on with this change; `None` where it can.
     pub fn refusal(&self) -> Option<&'static str> {
         self.path.starts_with("energy.").then_some(
@@ -35,11 +44,10 @@ impl Config {
     pub fn changes(&self, other: &Config) -> Vec<Change> {
         let tree =
             |config: &Config| serde_json::to_value(config).expect("a config is made of numbers, strings and lists");
-        let (mut changes, mut before, mut after) = (Vec::new(), tree(self), tree(other));
+        let (mut before, mut after) = (tree(self), tree(other));
         before["about"] = Value::Null;
         after["about"] = Value::Null;
-        compare("", &before, &after, &mut changes);
-        changes
+        Change::all(&before, &after)
     }
 }
 

@@ -143,6 +143,21 @@ pub enum DataError {
         /// Channels that came.
         got: usize,
     },
+    /// Images do not fit a net.
+    #[error(
+        "{}: its images are {}, the net's are {}; give the set it was trained on",
+        path.display(),
+        sides(got),
+        sides(expected)
+    )]
+    ImageShape {
+        /// The set.
+        path: PathBuf,
+        /// Height, width and channels of the net's images.
+        expected: [usize; 3],
+        /// Height, width and channels of the set.
+        got: [usize; 3],
+    },
     /// Samples cannot be compared with images of another shape.
     #[error("the samples have [h, w, c] = {got:?}, the image set has {expected:?}; take the set they were trained on")]
     SampleShape {
@@ -157,6 +172,10 @@ pub enum DataError {
         /// The file or folder.
         path: PathBuf,
     },
+}
+
+fn sides([h, w, c]: &[usize; 3]) -> String {
+    format!("{h}×{w}×{c}")
 }
 
 fn no_images(path: &std::path::Path, left_out: &[LeftOut]) -> String {

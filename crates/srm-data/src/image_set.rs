@@ -106,6 +106,22 @@ impl ImageSet {
         self.shape[3]
     }
 
+    /// `[h, w, c]` of each image.
+    pub fn shape(&self) -> [usize; 3] {
+        [self.shape[1], self.shape[2], self.shape[3]]
+    }
+
+    /// Refuse images of another shape than a net's `[h, w, c]`.
+    ///
+    /// # Errors
+    /// [`DataError::ImageShape`].
+    pub fn require(&self, expected: [usize; 3]) -> Result<(), DataError> {
+        match self.shape() == expected {
+            true => Ok(()),
+            false => Err(DataError::ImageShape { path: self.path.clone(), expected, got: self.shape() }),
+        }
+    }
+
     /// The file, or the name of images in memory.
     pub fn path(&self) -> &Path {
         &self.path
@@ -155,6 +171,12 @@ mod tests {
         write_npy(&path, &array.view()).unwrap();
         let mut set = ImageSet::open(&path).unwrap();
         assert_eq!((set.len(), set.height(), set.width(), set.channels()), (5, 2, 3, 1));
+        assert!(set.require([2, 3, 1]).is_ok());
+        let error = set.require([3, 2, 1]).unwrap_err().to_string();
+        assert!(
+            error.ends_with("x.npy: its images are 2×3×1, the net's are 3×2×1; give the set it was trained on"),
+            "{error}"
+        );
         assert_eq!(set.image(4), [40, 41, 42, 43, 44, 45]);
         let whole = set.fingerprint();
         set.truncate(3);

@@ -4,7 +4,7 @@
 //!   update, and [`fill_batch`] turns them into planar numbers in [-1, 1].
 //! - [`preprocess()`] makes such a set of a folder or archive of pictures, CIFAR-10 or IDX files.
 //! - [`read_gallery`] reads a few pictures of any form and size.
-//! - [`write_grid`], [`write_npy`] and [`write_pngs`] write what [`to_u8`] gives back.
+//! - [`write_grid`], [`write_npy`] and [`write_pngs`] write what [`to_u8`] gives back; [`npy()`] any array.
 //! - [`nearest`] finds the training image that a sample is closest to.
 //! - [`synthetic`] makes images that need no download.
 //!
@@ -29,6 +29,7 @@ mod gallery;
 mod image_set;
 mod map;
 mod nearest;
+mod npy;
 mod npy_header;
 mod picture;
 mod preprocess;
@@ -39,6 +40,7 @@ pub use error::DataError;
 pub use gallery::{Gallery, read_gallery};
 pub use image_set::ImageSet;
 pub use nearest::{Neighbour, nearest};
+pub use npy::{NpyNumber, npy};
 pub use picture::{grid, to_u8, write_grid, write_npy, write_pngs};
 pub use preprocess::{
     Background, Crop, Filter, LeftOut, Manifest, Origin, PreprocessOptions, Refused, Split, Survey, preprocess,

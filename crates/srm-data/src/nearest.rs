@@ -23,7 +23,7 @@ pub struct Neighbour {
 /// # Errors
 /// [`DataError::SampleShape`] where the shapes differ.
 pub fn nearest(set: &ImageSet, samples: &ArrayView4<'_, u8>) -> Result<Vec<Neighbour>, DataError> {
-    let (expected, (_, h, w, c)) = ([set.height(), set.width(), set.channels()], samples.dim());
+    let (expected, (_, h, w, c)) = (set.shape(), samples.dim());
     if [h, w, c] != expected {
         return Err(DataError::SampleShape { expected, got: [h, w, c] });
     }

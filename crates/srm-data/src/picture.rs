@@ -1,13 +1,12 @@
 //! Write images: `.npy`, PNG grids, folders of PNGs; each file whole or not at all.
 
-use crate::DataError;
+use crate::{DataError, NpyNumber, npy::npy};
 use image::{ExtendedColorType, ImageFormat};
 use ndarray::{Array3, Array4, ArrayView, ArrayView3, ArrayView4, Axis, Dimension, s};
-use ndarray_npy::{WritableElement, WriteNpyError, WriteNpyExt};
 use rayon::prelude::*;
 use srm_files::{remove_leftovers, write_whole};
 use std::fs;
-use std::io::{self, Cursor, Write};
+use std::io::{Cursor, Write};
 use std::path::Path;
 
 /// Pixels in [-1, 1] as bytes: clamped, (x + 1) · 127.5 rounded.
@@ -32,10 +31,10 @@ pub fn to_u8(planar: &[f32], [b, c, h, w]: [usize; 4]) -> Array4<u8> {
 /// [`DataError::Io`].
 pub fn write_npy<A, D>(path: &Path, array: &ArrayView<'_, A, D>) -> Result<(), DataError>
 where
-    A: WritableElement,
+    A: NpyNumber,
     D: Dimension,
 {
-    write_whole(path, |file| array.write_npy(file).map_err(npy_error)).map_err(DataError::io("write", path))
+    write_whole(path, |file| npy(file, array)).map_err(DataError::io("write", path))
 }
 
 /// Write a PNG of all images in rows of `columns`, with `padding` black pixels around each.
@@ -95,14 +94,6 @@ fn write_png(path: &Path, image: &ArrayView3<'_, u8>) -> Result<(), DataError> {
     image::write_buffer_with_format(&mut encoded, &pixels, w as u32, h as u32, colour, ImageFormat::Png)
         .map_err(|source| DataError::Picture { path: path.to_owned(), source })?;
     write_whole(path, |file| file.write_all(encoded.get_ref())).map_err(DataError::io("write", path))
-}
-
-/// The system's error where there is one: a full disk is to be told from an array that has no form in a file.
-fn npy_error(error: WriteNpyError) -> io::Error {
-    match error {
-        WriteNpyError::Io(source) => source,
-        other => io::Error::other(other),
-    }
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ fn png_equals_pillow_to_a_rounding() {
         ("box", 160, "bicubic", true),
     ] {
         let (mean, largest) = difference(crop, size, filter, "png", grey);
-        // both round to 8 bits after each of the two passes, so a level may fall to either side, once a pass
+        // both round to 8 bits after each of the two passes, so a level may fall to either side, once per pass
         assert!(mean <= 0.1 && largest <= 2, "{crop} {size} {filter}: mean {mean:.3}, largest {largest}");
     }
 }

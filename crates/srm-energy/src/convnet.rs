@@ -12,7 +12,7 @@
 use crate::activation::{apply, is_piecewise_linear, times_first, times_second};
 use crate::fast_path::FastPath;
 use crate::pass::{Layer, Pass};
-use crate::precision::{Lowered, Precision};
+use crate::precision::{Bf16Weights, Precision};
 use crate::{Curved, Energy, EnergyError, Replicate, Result, StateDict, Trainable, fresh_weights};
 use serde_json::{Value as Json, json};
 use srm_config::{Activation, EnergyConfig};
@@ -30,7 +30,7 @@ pub struct ConvNet {
     /// Kernels of our own, where they serve this net.
     fast: Option<FastPath>,
     precision: Precision,
-    lowered: Lowered,
+    bf16: Bf16Weights,
 }
 
 /// Shape `[out, in, k, k]`, stride and padding of each convolution of the net.
@@ -85,8 +85,8 @@ impl ConvNet {
             layers.push(Layer { weight, bias, stride: *stride, padding: *padding });
         }
         let fast = FastPath::new(config, &layers);
-        let (precision, lowered) = (Precision::default(), Lowered::default());
-        Ok(Self { config: config.clone(), layers, fast, precision, lowered })
+        let (precision, bf16) = (Precision::default(), Bf16Weights::default());
+        Ok(Self { config: config.clone(), layers, fast, precision, bf16 })
     }
 
     /// The same net computing in other numbers. On a GPU the weights of all but f32 lie channels-last, as tensor cores like
@@ -189,7 +189,7 @@ impl ConvNet {
         match self.precision {
             Precision::F32 | Precision::Tf32 => compute(&self.pass(), &x),
             Precision::Bf16 => self
-                .lowered
+                .bf16
                 .with(&self.layers, |layers| compute(&Pass { layers, activation }, &x.f_to_kind(Kind::BFloat16)?)),
         }
     }
@@ -271,8 +271,8 @@ impl Replicate for ConvNet {
         };
         let layers: Vec<Layer> = self.layers.iter().map(share).collect();
         let fast = self.fast.as_ref().map(FastPath::replica);
-        let lowered = Lowered::default();
-        Self { config: self.config.clone(), layers, fast, precision: self.precision, lowered }
+        let bf16 = Bf16Weights::default();
+        Self { config: self.config.clone(), layers, fast, precision: self.precision, bf16 }
     }
 
     fn device(&self) -> Device {

@@ -40,9 +40,9 @@ impl std::str::FromStr for Precision {
 
 /// A bf16 copy of the weights, made anew when one of them changes.
 #[derive(Default)]
-pub(crate) struct Lowered(RefCell<(Vec<i64>, Vec<Layer>)>);
+pub(crate) struct Bf16Weights(RefCell<(Vec<i64>, Vec<Layer>)>);
 
-impl Lowered {
+impl Bf16Weights {
     /// Call `use_them` with the copy of `layers`.
     pub(crate) fn with<T>(&self, layers: &[Layer], use_them: impl FnOnce(&[Layer]) -> Result<T>) -> Result<T> {
         let versions = versions(layers)?;

@@ -15,7 +15,7 @@ pub struct KernelDistance {
     pub mean: f64,
     /// Their standard deviation.
     pub std: f64,
-    /// Images a subset.
+    /// Images per subset.
     pub subset: usize,
     /// Subsets.
     pub subsets: usize,

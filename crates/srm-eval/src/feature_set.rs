@@ -4,7 +4,7 @@ use crate::{EvalError, FeatureNetwork, MomentSums, Moments, Output, Result, Rows
 use std::ops::Range;
 use tch::{Kind, Tensor};
 
-/// Images a batch.
+/// Images per batch.
 const BATCH: usize = 64;
 
 /// The batches in which a set of `count` images is run.

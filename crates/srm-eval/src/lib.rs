@@ -8,7 +8,7 @@
 //! - [`History`], [`autocorrelation`], [`ChainLog`], [`LongRun`], [`Metropolis`] and [`variance_components`] look at chains:
 //!   over training, step by step, very long, corrected, and from one start with many noises.
 //!
-//! Letters: n images, d features an image.
+//! Letters: n images, d features per image.
 //!
 //! ```
 //! use srm_eval::{FeatureNetwork, FeatureSet, batches, frechet_distance};
@@ -36,7 +36,7 @@
 //! about 100 steps, f rises to 30,509 at step 100,000, the largest |x| is 7,570, none of 8 blows up. Metropolis's test takes 2.1 % of
 //! the training steps over the first 60 from noise and then none; of steps a tenth as long 26.7 % over 10,000.
 //!
-//! `cargo xtask ablate`, 900 updates a run, one run each, 38 minutes in all:
+//! `cargo xtask ablate`, 900 updates per run, one run each, 38 minutes in all:
 //!
 //! ```text
 //! K         5     10     20     30     50     sigma  0.01   0.03   0.06   0.12   0.24     n      4      8     16     32

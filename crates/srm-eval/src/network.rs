@@ -22,7 +22,7 @@ pub struct Manifest {
     /// Arguments after the images, booleans, as NVIDIA's net takes `return_features`.
     #[serde(default)]
     pub arguments: Vec<bool>,
-    /// d, the numbers an image. Another number than the net gives is an error.
+    /// d, the numbers per image. Another number than the net gives is an error.
     pub dimension: usize,
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct RandomConv {
 }
 
 impl RandomConv {
-    /// d: two numbers a channel of the last two layers.
+    /// d: two numbers per channel of the last two layers.
     pub(crate) const DIMENSION: usize = 2 * (WIDTHS[2] + WIDTHS[3]) as usize;
 
     pub(crate) fn new(device: Device) -> Result<Self> {

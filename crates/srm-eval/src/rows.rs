@@ -36,7 +36,7 @@ impl Rows {
         self.count == 0
     }
 
-    /// Numbers a row.
+    /// Numbers per row.
     pub fn dimension(&self) -> usize {
         self.dimension
     }

@@ -6,11 +6,12 @@ use std::{
     path::Path,
 };
 
-use ndarray::{Array0, Array1, Array2};
-use ndarray_npy::{NpzWriter, WriteNpzError};
+use ndarray::{ArrayViewD, IxDyn, ShapeError};
 use serde_json::{Value, json};
+use srm_data::{NpyNumber, npy};
 use srm_files::write_whole;
 use tch::{Kind, Tensor};
+use zip::{ZipWriter, write::SimpleFileOptions};
 
 use crate::{
     EvalError, Identity, Moments, Result,
@@ -39,21 +40,19 @@ impl Moments {
     pub fn save(&self, path: &Path, network: &Identity) -> Result<()> {
         let wrong = |reason: String| EvalError::File { path: path.to_owned(), reason };
         let d = self.dimension();
-        let mu = Array1::from_vec(numbers(&self.mean)?);
-        let sigma = Array2::from_shape_vec((d, d), numbers(&self.covariance)?).map_err(|e| wrong(e.to_string()))?;
-        let features = Array1::from_vec(essence(network).to_string().into_bytes());
-        let write = |file: &mut BufWriter<&File>| -> std::result::Result<(), WriteNpzError> {
-            let mut file = NpzWriter::new_compressed(file);
-            file.add_array("mu", &mu)?;
-            file.add_array("sigma", &sigma)?;
+        let (mu, sigma) = (numbers(&self.mean)?, numbers(&self.covariance)?);
+        let features = essence(network).to_string().into_bytes();
+        let write = |file: &mut BufWriter<&File>| {
+            let mut file = ZipWriter::new(file);
+            add(&mut file, "mu", &[d], &mu)?;
+            add(&mut file, "sigma", &[d, d], &sigma)?;
             if let Some(count) = self.count {
-                file.add_array("count", &Array0::from_elem((), count as u64))?;
+                add(&mut file, "count", &[], &[count as u64])?;
             }
-            file.add_array("features", &features)?;
-            file.finish().map(drop)
+            add(&mut file, "features", &[features.len()], &features)?;
+            Ok(file.finish().map(drop)?)
         };
-        write_whole(path, |file| write(file).map_err(io::Error::other))
-            .map_err(|error| wrong(format!("cannot write: {error}")))
+        write_whole(path, write).map_err(|error| wrong(format!("cannot write: {error}")))
     }
 
     /// Read a `.npz` of statistics: the mean as `mu`, `m` or `mean`, `[d]` or `[1, d]`; the covariance as `sigma`, `C`, `cov`,
@@ -111,6 +110,18 @@ impl Moments {
             None => Ok(Self { mean: Tensor::f_from_slice(&mu.values)?, covariance: raw, count }),
         }
     }
+}
+
+/// Add an array to a `.npz`, compressed.
+fn add<A: NpyNumber>(
+    file: &mut ZipWriter<&mut BufWriter<&File>>,
+    name: &str,
+    shape: &[usize],
+    numbers: &[A],
+) -> io::Result<()> {
+    file.start_file(format!("{name}.npy"), SimpleFileOptions::default())?;
+    let array = ArrayViewD::from_shape(IxDyn(shape), numbers).map_err(|e: ShapeError| io::Error::other(e))?;
+    npy(file, &array)
 }
 
 /// The count of images that a file gives.

@@ -22,7 +22,7 @@ impl Noise for NoNoise {
     }
 }
 
-/// Noise that was recorded elsewhere: one tensor a step.
+/// Noise that was recorded elsewhere: one tensor per step.
 pub struct RecordedNoise(pub Vec<Tensor>);
 
 impl Noise for RecordedNoise {

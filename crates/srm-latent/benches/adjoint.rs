@@ -7,7 +7,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use srm_config::{Activation, EnergyConfig};
 use srm_energy::{ConvNet, Energy};
 use srm_langevin::{Dynamics, Kernel, Spread, Start};
-use srm_latent::{Noise, ShortRun, ShortRunOptions};
+use srm_latent::{ChainNoise, ShortRun, ShortRunOptions};
 use tch::{Device, Tensor};
 
 const STEPS: usize = 20;
@@ -20,7 +20,7 @@ fn adjoint(criterion: &mut Criterion) {
         let net = ConvNet::new(&energy, 1, Device::Cpu).expect("the CPU holds a small net");
         let dynamics = Dynamics { kernel: Kernel::default(), steps: STEPS, start: Start::Uniform };
         let spread = Spread { threads: 1, block: BLOCK };
-        let run = ShortRun::new(&net, dynamics, ShortRunOptions { noise: Noise::Off, spread, keep_every: 1 });
+        let run = ShortRun::new(&net, dynamics, ShortRunOptions { noise: ChainNoise::Off, spread, keep_every: 1 });
         let ids: Vec<u64> = (0..BLOCK as u64).collect();
         let z = run.start(1, &ids, &[3, 32, 32]).expect("start");
         let mut group =

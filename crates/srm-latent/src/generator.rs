@@ -10,7 +10,7 @@ use tch::{Device, Tensor};
 
 /// The noise u of the chains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Noise {
+pub enum ChainNoise {
     /// None: M(z) is deterministic in z alone.
     Off,
     /// The noise of this seed: M(z, u) with u fixed by the noise id of a chain.
@@ -21,8 +21,8 @@ pub enum Noise {
 #[derive(Clone, Copy, Debug)]
 pub struct ShortRunOptions {
     /// The chains' noise.
-    pub noise: Noise,
-    /// Threads and chains a block.
+    pub noise: ChainNoise,
+    /// Threads and chains per block.
     pub spread: Spread,
     /// Of the states of a chain the adjoint keeps every `keep_every`-th, at least 1, and computes the others again.
     pub keep_every: usize,
@@ -169,9 +169,9 @@ impl<E: Curved + Replicate> ShortRun<E> {
 }
 
 /// The noise source of a block: with the seed and the ids of `srm sample` the generator draws the same images.
-fn source(noise: Noise, ids: Vec<u64>) -> Box<dyn langevin::Noise> {
+fn source(noise: ChainNoise, ids: Vec<u64>) -> Box<dyn langevin::Noise> {
     match noise {
-        Noise::Off => Box::new(NoNoise),
-        Noise::Fixed(seed) => Box::new(KeyedNoise::shared(ChainKey { seed, attempt: 0, update: 0 }, ids)),
+        ChainNoise::Off => Box::new(NoNoise),
+        ChainNoise::Fixed(seed) => Box::new(KeyedNoise::shared(ChainKey { seed, attempt: 0, update: 0 }, ids)),
     }
 }

@@ -29,7 +29,7 @@ pub fn rhos(points: usize) -> Vec<f64> {
 }
 
 /// One way from z₁ to z₂.
-pub struct Row {
+pub struct Interpolation {
     /// M(z_ρ), `[points, …]`.
     pub x: Tensor,
     /// Root mean square distance per pixel between neighbours on the way, `points − 1` numbers on the [-1, 1] scale.
@@ -46,7 +46,7 @@ impl<E: Curved + Replicate> ShortRun<E> {
     ///
     /// # Errors
     /// What [`ShortRun::generate`] returns.
-    pub fn interpolate(&self, z1: &Tensor, z2: &Tensor, rhos: &[f64], noise_id: u64) -> Result<Row> {
+    pub fn interpolate(&self, z1: &Tensor, z2: &Tensor, rhos: &[f64], noise_id: u64) -> Result<Interpolation> {
         let points = rhos.iter().map(|&rho| mix(z1, z2, rho)).collect::<Result<Vec<_>>>()?;
         let x = self.generate(&Tensor::f_stack(&points, 0)?, &vec![noise_id; rhos.len()])?;
         let count = rhos.len() as i64;
@@ -55,6 +55,6 @@ impl<E: Curved + Replicate> ShortRun<E> {
         };
         let steps = (1..count).map(|i| distance(i - 1, i)).collect::<Result<Vec<_>>>()?;
         let ends = if count > 0 { distance(0, count - 1)? } else { 0.0 };
-        Ok(Row { x, steps, ends })
+        Ok(Interpolation { x, steps, ends })
     }
 }

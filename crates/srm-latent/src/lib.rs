@@ -10,13 +10,13 @@
 //! ```
 //! use srm_energy::Quadratic;
 //! use srm_langevin::{Dynamics, Kernel, Spread, Start};
-//! use srm_latent::{Noise, ShortRun, ShortRunOptions, mix};
+//! use srm_latent::{ChainNoise, ShortRun, ShortRunOptions, mix};
 //! use tch::Tensor;
 //!
 //! let energy = Quadratic::new(Tensor::from(0.5f32), 1.0);
 //! let dynamics = Dynamics { kernel: Kernel::eq4(0.1), steps: 10, start: Start::Gaussian };
 //! let spread = Spread { threads: 2, block: 4 };
-//! let run = ShortRun::new(&energy, dynamics, ShortRunOptions { noise: Noise::Off, spread, keep_every: 1 });
+//! let run = ShortRun::new(&energy, dynamics, ShortRunOptions { noise: ChainNoise::Off, spread, keep_every: 1 });
 //! // M(z) halfway between two codes of the plane, and the derivative of M there, transposed, times z
 //! let codes = run.start(1, &[0, 1], &[2])?;
 //! let z = mix(&codes.narrow(0, 0, 1), &codes.narrow(0, 1, 1), 0.7)?;
@@ -35,8 +35,8 @@ mod reconstruct;
 mod step_size;
 
 pub use error::LatentError;
-pub use generator::{Noise, ShortRun, ShortRunOptions};
-pub use interpolate::{Row, mix, rhos};
+pub use generator::{ChainNoise, ShortRun, ShortRunOptions};
+pub use interpolate::{Interpolation, mix, rhos};
 pub use reconstruct::{Latent, Method, Progress, ReconstructOptions, Reconstruction};
 
 /// The result of everything here.

@@ -40,18 +40,18 @@ pub struct ReconstructOptions {
     pub step: f64,
     /// Where z may go.
     pub latent: Latent,
-    /// Starts z₀ ~ p_0 an image, at least 1; the best is kept.
+    /// Starts z₀ ~ p_0 per image, at least 1; the best is kept.
     pub starts: usize,
-    /// Seed of the starts. They are none of those of `srm sample`: whose samples would else be found at once.
+    /// Seed of the starts. They are not those of `srm sample`, whose samples would else be found at once.
     pub seed: u64,
     /// An image is done, and stays as it is, where its mean squared error per observed pixel falls to this: to fit images with
     /// noise of standard deviation σ beyond σ² is to fit the noise (Morozov's discrepancy principle).
-    pub enough: Option<f64>,
+    pub target_mse: Option<f64>,
     /// Iterations whose images are kept for the figure; those beyond T are left out.
-    pub keep: Vec<usize>,
+    pub snapshots: Vec<usize>,
     /// Images of a larger set that come before these. Starts and noise go by an image's number in the whole set, so a part that
     /// begins at a whole block gives the bits of the whole.
-    pub first: usize,
+    pub offset: usize,
 }
 
 impl Latent {
@@ -102,9 +102,9 @@ impl ReconstructOptions {
             latent: Latent::Free,
             starts: 1,
             seed,
-            enough: None,
-            keep: Vec::new(),
-            first: 0,
+            target_mse: None,
+            snapshots: Vec::new(),
+            offset: 0,
         }
     }
 }
@@ -133,7 +133,7 @@ pub struct Reconstruction {
     /// Each image's error at iterations 0 to the last, of its best start; once it is done, the error that it was done with.
     pub errors: Vec<Vec<f64>>,
     /// Root mean square of M(z) − z per pixel, of each image: 0 for a generator that does nothing.
-    pub moved: Vec<f64>,
+    pub displacement: Vec<f64>,
 }
 
 impl Reconstruction {
@@ -144,9 +144,9 @@ impl Reconstruction {
         (0..iterations).map(at).collect()
     }
 
-    /// Mean of [`Reconstruction::moved`].
-    pub fn mean_moved(&self) -> f64 {
-        mean(self.moved.iter().copied())
+    /// Mean of [`Reconstruction::displacement`].
+    pub fn mean_displacement(&self) -> f64 {
+        mean(self.displacement.iter().copied())
     }
 }
 
@@ -191,21 +191,21 @@ impl<E: Curved + Replicate> ShortRun<E> {
             }
             None => images.f_ones_like()?,
         };
-        let observed = numbers(&weight.f_sum_dim_intlist(axes.as_slice(), false, Kind::Double)?)?;
+        let observed = to_f64s(&weight.f_sum_dim_intlist(axes.as_slice(), false, Kind::Double)?)?;
         if let Some(image) = observed.iter().position(|&pixels| pixels == 0.0) {
-            return Err(LatentError::EmptyMask { image: options.first + image });
+            return Err(LatentError::EmptyMask { image: options.offset + image });
         }
-        let sums = numbers(&images.f_sum_dim_intlist(axes.as_slice(), false, Kind::Double)?)?;
+        let sums = to_f64s(&images.f_sum_dim_intlist(axes.as_slice(), false, Kind::Double)?)?;
         if let Some(image) = sums.iter().position(|sum| !sum.is_finite()) {
-            return Err(LatentError::NotFinite { image: options.first + image });
+            return Err(LatentError::NotFinite { image: options.offset + image });
         }
         let starts = options.starts.max(1);
         let rows = n as usize * starts; // row r is image r / starts
-        let (target, weight) = (each(images, starts)?, each(&weight, starts)?);
+        let (target, weight) = (repeat_rows(images, starts)?, repeat_rows(&weight, starts)?);
         let observed: Vec<f64> = (0..rows).map(|row| observed[row / starts]).collect();
-        let ids: Vec<u64> = (0..rows).map(|row| (options.first + row / starts) as u64).collect();
+        let ids: Vec<u64> = (0..rows).map(|row| (options.offset + row / starts) as u64).collect();
         let fresh = ChainKey { seed: options.seed, attempt: STARTS, update: 0 };
-        let all: Vec<u64> = (0..rows).map(|row| (options.first * starts + row) as u64).collect();
+        let all: Vec<u64> = (0..rows).map(|row| (options.offset * starts + row) as u64).collect();
         // on the CPU: a GPU draws all rows by one seed, so that a part of a set would start elsewhere
         let z = start(self.dynamics().start, &fresh, &all, sample, Device::Cpu)?;
         let mut z = z.f_to_device(self.device())?.f_to_kind(images.kind())?;
@@ -225,13 +225,13 @@ impl<E: Curved + Replicate> ShortRun<E> {
                 found => found?,
             };
             let squares = x.f_sub(&target)?.f_mul(&weight)?.f_square()?;
-            let sums = numbers(&squares.f_sum_dim_intlist(axes.as_slice(), false, Kind::Double)?)?;
+            let sums = to_f64s(&squares.f_sum_dim_intlist(axes.as_slice(), false, Kind::Double)?)?;
             let errors: Vec<f64> = sums.iter().zip(&observed).map(|(sum, pixels)| sum / pixels).collect();
             search.see(iteration, &errors, &z, &x, options)?;
             let mse =
                 search.best.chunks(starts).map(|all| all.iter().copied().fold(f64::INFINITY, f64::min)).sum::<f64>();
             let go_on = seen(&Progress { iteration, mse: mse / n as f64 });
-            if iteration == options.iterations || search.finish_images(starts, options.enough) || !go_on {
+            if iteration == options.iterations || search.finish_images(starts, options.target_mse) || !go_on {
                 break;
             }
             z = search.step(&z, &lambda, &errors, iteration, options)?;
@@ -249,20 +249,20 @@ fn residual(x: &Tensor, target: &Tensor, weight: &Tensor) -> Result<Tensor> {
 }
 
 /// Each row `times` times in a row.
-fn each(tensor: &Tensor, times: usize) -> Result<Tensor> {
+fn repeat_rows(tensor: &Tensor, times: usize) -> Result<Tensor> {
     Ok(tensor.f_repeat_interleave_self_int(times as i64, 0, None)?)
 }
 
-/// A value a row, to go with images on the device of `like`, `[n, 1, …]`.
+/// A value per row, to go with images on the device of `like`, `[n, 1, …]`.
 fn column<T: Element>(values: &[T], like: &Tensor) -> Result<Tensor> {
     Ok(per_sample(&Tensor::f_from_slice(values)?.f_to_device(like.device())?, like)?)
 }
 
-fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
+fn to_f64s(tensor: &Tensor) -> Result<Vec<f64>> {
     Ok(Vec::try_from(tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?.f_contiguous()?)?)
 }
 
-/// The state of the descents, one a row.
+/// The state of the descents, one per row.
 struct Search {
     best: Vec<f64>,
     best_at: Vec<usize>,
@@ -300,7 +300,7 @@ impl Search {
         let better = column(&better, z)?;
         self.best_z = z.f_where_self(&better, &self.best_z)?;
         self.best_x = x.f_where_self(&better, &self.best_x)?;
-        if options.keep.contains(&t) {
+        if options.snapshots.contains(&t) {
             self.kept.push((t, self.best_x.f_where_self(&column(&self.done, z)?, x)?));
         }
         self.errors
@@ -309,10 +309,10 @@ impl Search {
     }
 
     /// Mark the images that are good enough; whether all are.
-    fn finish_images(&mut self, starts: usize, enough: Option<f64>) -> bool {
-        let Some(enough) = enough else { return false };
+    fn finish_images(&mut self, starts: usize, target_mse: Option<f64>) -> bool {
+        let Some(target_mse) = target_mse else { return false };
         for (done, best) in self.done.chunks_mut(starts).zip(self.best.chunks(starts)) {
-            done.fill(best.iter().any(|&error| error <= enough));
+            done.fill(best.iter().any(|&error| error <= target_mse));
         }
         self.done.iter().all(|&done| done)
     }
@@ -361,7 +361,7 @@ impl Search {
             iteration: chosen.iter().map(|&row| self.best_at[row]).collect(),
             kept: self.kept.iter().map(|(t, x)| Ok((*t, pick(x)?))).collect::<Result<Vec<_>>>()?,
             errors: chosen.iter().map(|&row| self.errors.iter().map(|errors| errors[row]).collect()).collect(),
-            moved: numbers(&distance)?,
+            displacement: to_f64s(&distance)?,
             x,
             z,
         })

@@ -1,6 +1,6 @@
 //! Check the generator's derivative against autograd and finite differences, and what it is used for.
 
-use crate::{Latent, LatentError, Method, Noise, ReconstructOptions, ShortRun, ShortRunOptions, mix, rhos};
+use crate::{ChainNoise, Latent, LatentError, Method, ReconstructOptions, ShortRun, ShortRunOptions, mix, rhos};
 use srm_config::{Activation, EnergyConfig};
 use srm_energy::{ConvNet, Curved, Energy, Quadratic, Replicate, Trainable};
 use srm_langevin::{ChainKey, Dynamics, Kernel, KeyedNoise, Noise as _, Spread, Start};
@@ -13,7 +13,7 @@ fn config(steps: usize) -> Dynamics {
     Dynamics { kernel, steps, start: Start::Uniform }
 }
 
-fn options(noise: Noise, block: usize) -> ShortRunOptions {
+fn options(noise: ChainNoise, block: usize) -> ShortRunOptions {
     ShortRunOptions { noise, spread: Spread { threads: 2, block }, keep_every: 1 }
 }
 
@@ -30,13 +30,13 @@ fn close(a: &Tensor, b: &Tensor) -> f64 {
 }
 
 /// x_K by autograd through the whole chain, with the same noise.
-fn through_the_chain(net: &ConvNet, config: &Dynamics, z: &Tensor, noise: Noise, ids: &[u64]) -> Tensor {
+fn through_the_chain(net: &ConvNet, config: &Dynamics, z: &Tensor, noise: ChainNoise, ids: &[u64]) -> Tensor {
     let mut x = z.shallow_clone();
     for step in 0..config.steps {
         let inner = net.f(&x).unwrap().sum(x.kind());
         let gradient = Tensor::run_backward(&[inner], &[&x], true, true).remove(0);
         x = &x + gradient * config.kernel.gradient_scale;
-        if let Noise::Fixed(seed) = noise {
+        if let ChainNoise::Fixed(seed) = noise {
             let key = ChainKey { seed, attempt: 0, update: 0 };
             let u = KeyedNoise::new(key, ids.to_vec()).draw(step, &x).unwrap().unwrap();
             x += u * config.kernel.noise_std;
@@ -49,7 +49,7 @@ fn through_the_chain(net: &ConvNet, config: &Dynamics, z: &Tensor, noise: Noise,
 fn the_adjoint_is_what_autograd_gives_through_the_chain() {
     for activation in [Activation::Silu, Activation::Softplus, Activation::LeakyRelu(0.2)] {
         let (net, config) = (net(activation, Kind::Float), config(10));
-        for noise in [Noise::Off, Noise::Fixed(5)] {
+        for noise in [ChainNoise::Off, ChainNoise::Fixed(5)] {
             let ids = [0, 1, 2];
             let run = ShortRun::new(&net, config, options(noise, 3));
             let z = run.start(1, &ids, &[1, 32, 32]).unwrap();
@@ -74,7 +74,7 @@ fn the_adjoint_is_what_autograd_gives_through_the_chain() {
 fn the_adjoint_is_what_finite_differences_give() {
     for activation in [Activation::Silu, Activation::Softplus] {
         let (net, config) = (net(activation, Kind::Double), config(10));
-        let run = ShortRun::new(&net, config, options(Noise::Fixed(2), 2));
+        let run = ShortRun::new(&net, config, options(ChainNoise::Fixed(2), 2));
         let ids = [4, 9];
         let z = run.start(1, &ids, &[1, 32, 32]).unwrap().to_kind(Kind::Double);
         let (v, direction) = (Tensor::randn_like(&z), Tensor::randn_like(&z));
@@ -93,9 +93,9 @@ fn a_clip_along_the_chain_is_part_of_the_derivative() {
     let net = net(Activation::Silu, Kind::Double);
     let mut clipped = config(6);
     clipped.kernel.clip = Some(0.5);
-    let run = ShortRun::new(&net, clipped, options(Noise::Off, 1));
+    let run = ShortRun::new(&net, clipped, options(ChainNoise::Off, 1));
     let z = run.start(1, &[0], &[1, 32, 32]).unwrap().to_kind(Kind::Double);
-    let free = ShortRun::new(&net, config(6), options(Noise::Off, 1));
+    let free = ShortRun::new(&net, config(6), options(ChainNoise::Off, 1));
     assert!(close(&run.generate(&z, &[0]).unwrap(), &free.generate(&z, &[0]).unwrap()) > 1e-3, "the clip binds");
     let (v, direction) = (Tensor::randn_like(&z), Tensor::randn_like(&z));
     let (_, pulled) = run.vjp(&z, &v, &[0]).unwrap();
@@ -114,7 +114,7 @@ fn keeping_every_third_state_gives_the_same_bits() {
     let all: Vec<Tensor> = [1, 3, 4, 10, 99]
         .into_iter()
         .map(|keep_every| {
-            let run = ShortRun::new(&net, config, ShortRunOptions { keep_every, ..options(Noise::Fixed(1), 2) });
+            let run = ShortRun::new(&net, config, ShortRunOptions { keep_every, ..options(ChainNoise::Fixed(1), 2) });
             let z = run.start(1, &ids, &[1, 32, 32]).unwrap();
             run.vjp(&z, &z, &ids).unwrap().1
         })
@@ -169,7 +169,7 @@ fn a_piecewise_linear_net_costs_k_gradients_and_no_product() {
         let (gradients, counted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let energy =
             Counted { inner: net(activation, Kind::Float), gradients: gradients.clone(), products: counted.clone() };
-        let run = ShortRun::new(&energy, config(10), options(Noise::Off, 2));
+        let run = ShortRun::new(&energy, config(10), options(ChainNoise::Off, 2));
         let z = run.start(1, &[0, 1], &[1, 32, 32]).unwrap();
         let _ = run.vjp(&z, &z, &[0, 1]).unwrap();
         assert_eq!(
@@ -183,7 +183,7 @@ fn a_piecewise_linear_net_costs_k_gradients_and_no_product() {
 #[test]
 fn the_ends_of_a_row_are_the_images_of_its_codes_bit_for_bit() {
     let net = net(Activation::LeakyRelu(0.2), Kind::Float);
-    let run = ShortRun::new(&net, config(12), options(Noise::Fixed(1), 4));
+    let run = ShortRun::new(&net, config(12), options(ChainNoise::Fixed(1), 4));
     let z = run.start(1, &[0, 1], &[1, 32, 32]).unwrap();
     let row = run.interpolate(&z.get(0), &z.get(1), &rhos(7), 0).unwrap();
     assert_eq!(row.x.get(0), run.generate(&z.narrow(0, 0, 1), &[0]).unwrap().get(0));
@@ -215,9 +215,9 @@ fn search(method: Method, step: f64) -> ReconstructOptions {
         latent: Latent::Free,
         starts: 1,
         seed: 7,
-        enough: None,
-        first: 0,
-        keep: vec![0, 200],
+        target_mse: None,
+        offset: 0,
+        snapshots: vec![0, 200],
     }
 }
 
@@ -227,7 +227,7 @@ fn a_quadratic_is_reconstructed_by_every_method() {
     let (mean, steps) = (0.2, 4);
     let m = Tensor::full([1, 6, 6], mean, (Kind::Double, Device::Cpu));
     let energy = Quadratic::new(m, 2.0);
-    let run = ShortRun::new(&energy, config(steps), options(Noise::Off, 4));
+    let run = ShortRun::new(&energy, config(steps), options(ChainNoise::Off, 4));
     let x = (Tensor::rand([3, 1, 6, 6], (Kind::Double, Device::Cpu)) - 0.5) * 0.5;
     let shrink = (1.0 - 0.7 / 4.0f64).powi(steps as i32);
     let code = mean + (&x - mean) / shrink;
@@ -243,7 +243,7 @@ fn a_quadratic_is_reconstructed_by_every_method() {
 fn only_observed_pixels_count_and_bad_images_are_refused() {
     let m = Tensor::zeros([1, 6, 6], (Kind::Double, Device::Cpu));
     let energy = Quadratic::new(m, 2.0);
-    let run = ShortRun::new(&energy, config(3), options(Noise::Off, 2));
+    let run = ShortRun::new(&energy, config(3), options(ChainNoise::Off, 2));
     let x = Tensor::rand([2, 1, 6, 6], (Kind::Double, Device::Cpu)) - 0.5;
     let mask = Tensor::ones([2, 1, 6, 6], (Kind::Double, Device::Cpu));
     let _ = mask.narrow(3, 3, 3).fill_(0.0);
@@ -267,7 +267,7 @@ fn only_observed_pixels_count_and_bad_images_are_refused() {
 #[test]
 fn support_bounds_the_code_and_more_starts_are_no_worse() {
     let net = net(Activation::LeakyRelu(0.2), Kind::Float);
-    let run = ShortRun::new(&net, config(6), options(Noise::Fixed(1), 4));
+    let run = ShortRun::new(&net, config(6), options(ChainNoise::Fixed(1), 4));
     let x = Tensor::rand([2, 1, 32, 32], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
     let short = ReconstructOptions { iterations: 20, step: 0.1, ..search(Method::Gradient, 0.1) };
     let bound = ReconstructOptions { latent: Latent::Support, ..short.clone() };
@@ -285,7 +285,7 @@ fn support_bounds_the_code_and_more_starts_are_no_worse() {
     })
     .unwrap();
     assert_eq!(calls, 3);
-    let enough = ReconstructOptions { enough: Some(0.1), ..short };
+    let enough = ReconstructOptions { target_mse: Some(0.1), ..short };
     let early = run.reconstruct(&x, None, &enough, &mut |_| true).unwrap();
     assert!(early.curve().len() < 21 && early.mse.iter().all(|&mse| mse <= 0.1), "{:?}", early.curve());
 }
@@ -293,25 +293,25 @@ fn support_bounds_the_code_and_more_starts_are_no_worse() {
 #[test]
 fn a_part_of_a_set_has_the_bits_of_the_whole_and_a_finished_image_stays() {
     let net = net(Activation::LeakyRelu(0.2), Kind::Float);
-    let run = ShortRun::new(&net, config(6), options(Noise::Fixed(1), 2));
+    let run = ShortRun::new(&net, config(6), options(ChainNoise::Fixed(1), 2));
     let x = Tensor::rand([5, 1, 32, 32], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
-    let short = ReconstructOptions { iterations: 8, keep: vec![0, 3, 8], ..search(Method::Adam, 0.02) };
+    let short = ReconstructOptions { iterations: 8, snapshots: vec![0, 3, 8], ..search(Method::Adam, 0.02) };
     // images that are done after different numbers of iterations
     let errors = run.reconstruct(&x, None, &short, &mut |_| true).unwrap().errors;
-    let enough = Some(0.5 * (errors[0][2] + errors[0][3]));
+    let target_mse = Some(0.5 * (errors[0][2] + errors[0][3]));
     // a fault is named by the number in the whole set
     let mask = x.ones_like();
     let _ = mask.narrow(0, 3, 1).fill_(0.0);
-    let part = ReconstructOptions { first: 2, ..short.clone() };
+    let part = ReconstructOptions { offset: 2, ..short.clone() };
     let error = run.reconstruct(&x.narrow(0, 2, 3), Some(&mask.narrow(0, 2, 3)), &part, &mut |_| true).err().unwrap();
     assert!(matches!(error, LatentError::EmptyMask { image: 3 }), "{error}");
     for options in
-        [short.clone(), ReconstructOptions { enough, ..short.clone() }, ReconstructOptions { starts: 2, ..short }]
+        [short.clone(), ReconstructOptions { target_mse, ..short.clone() }, ReconstructOptions { starts: 2, ..short }]
     {
         let whole = run.reconstruct(&x, None, &options, &mut |_| true).unwrap();
         for part in [0..2i64, 2..5, 4..5, 5..5] {
             let length = part.end - part.start;
-            let options = ReconstructOptions { first: part.start as usize, ..options.clone() };
+            let options = ReconstructOptions { offset: part.start as usize, ..options.clone() };
             let images = x.narrow(0, part.start, length);
             let found = run.reconstruct(&images, None, &options, &mut |_| true).unwrap();
             assert_eq!(found.x, whole.x.narrow(0, part.start, length), "{part:?}");

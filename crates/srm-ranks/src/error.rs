@@ -40,6 +40,14 @@ pub enum RanksError {
     /// What rank 0 has decided cannot be sent or read.
     #[error(transparent)]
     Decision(#[from] serde_json::Error),
+    /// A block that the tree of a sum has no place for, or has had.
+    #[error("block {block} of a sum over {blocks} blocks {}", if block < blocks { "is there already" } else { "is beyond the last" })]
+    Block {
+        /// The block's number, from 0.
+        block: usize,
+        /// Blocks of the sum.
+        blocks: usize,
+    },
     /// libtorch refused.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),

@@ -10,7 +10,7 @@ impl dyn Ranks + '_ {
     /// The sum over all blocks of all ranks, at every rank, in the tree's order.
     ///
     /// # Shapes
-    /// One f32 `[parameters]` a block; out: the same, on `device`.
+    /// One f32 `[parameters]` per block; out: the same, on `device`.
     ///
     /// # Errors
     /// [`RanksError::Talk`] where a block is missing or a message cannot be read, [`RanksError::Torch`].

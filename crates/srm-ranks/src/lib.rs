@@ -5,6 +5,7 @@
 //! - Work is cut into fixed blocks of rows; `ranks.own_rows(count, block)` says which rows are this rank's.
 //! - `ranks.sum(…)` adds up what all blocks gave, a [`PartialSum`] from each rank, in the order of one fixed tree; `gather_rows`,
 //!   `gather_images` and `gather_numbers` bring together what each rank has of its own.
+//! - `ranks.turns()` gives one rank, that which `writes()`, the parts that all make in turn: [`Turns`].
 //! - [`agree`] tells all what rank 0 decides, [`same`] refuses ranks that were given different things.
 //! - [`launched`], [`local_rank`] and [`neighbours`] read what the launcher says of this process.
 //!
@@ -41,6 +42,7 @@ mod process;
 mod ranks;
 mod threads;
 mod tree;
+mod turns;
 
 pub use agree::{agree, agree_on_file, agree_on_files, same};
 pub use error::{RanksError, Reason};
@@ -49,6 +51,7 @@ pub use process::{end_job, join, leave, library};
 pub use ranks::{Ranks, SingleProcess};
 pub use threads::{ThreadRank, threads};
 pub use tree::PartialSum;
+pub use turns::Turns;
 
 /// The result of everything here.
 pub type Result<T> = std::result::Result<T, RanksError>;

@@ -11,7 +11,7 @@ use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, CommunicatorCollectives, Destination, Root, Source};
 
-/// Seconds without a word from a rank after which it, or the link to it, is taken for gone: `SRM_PATIENCE` changes it.
+/// Seconds without a word from a rank after which it, or the link to it, is given up; `SRM_PATIENCE` changes it.
 const PATIENCE: u64 = 45;
 /// Bytes of a message at most: MPI counts in 32 bits.
 const PIECE: usize = 1 << 30;

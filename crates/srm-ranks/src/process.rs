@@ -6,6 +6,17 @@ use crate::{Ranks, RanksError, Result, SingleProcess, launched};
 
 /// The ranks that this process is one of: those of MPI where a launcher has started several.
 ///
+/// Whoever joins must [`leave`] on the same thread, at the end of what all ranks do together. A thread that ends without
+/// that, by a return or a panic, ends the whole job with exit code 1, whatever has been done: the others may wait for this
+/// rank for ever. A failure that is this rank's alone says so itself, by [`end_job`].
+///
+/// ```
+/// let ranks = srm_ranks::join()?;
+/// assert!(ranks.rank() < ranks.size());
+/// srm_ranks::leave();
+/// # Ok::<(), srm_ranks::RanksError>(())
+/// ```
+///
 /// # Errors
 /// [`RanksError::WithoutMpi`] without the feature `mpi`, [`RanksError::MpiDoesNotStart`] with it.
 pub fn join() -> Result<Box<dyn Ranks>> {
@@ -29,7 +40,7 @@ pub fn library() -> Option<String> {
     None
 }
 
-/// Part from the others, all at the same point.
+/// Part from the others, all at the same point; no rank talks after it. Does nothing in a single process.
 pub fn leave() {
     #[cfg(feature = "mpi")]
     mpi_ranks::leave();

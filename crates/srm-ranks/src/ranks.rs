@@ -102,7 +102,11 @@ impl dyn Ranks + '_ {
     }
 
     /// The rows that are this rank's, of `count` in blocks of `block`: whole blocks, but for the last row's.
+    ///
+    /// # Panics
+    /// Where `block` is 0.
     pub fn own_rows(&self, count: usize, block: usize) -> Range<usize> {
+        assert!(block > 0, "rows in blocks of 0; take 1 or more");
         let blocks = self.own_blocks(count.div_ceil(block));
         (blocks.start * block).min(count)..(blocks.end * block).min(count)
     }
@@ -169,6 +173,12 @@ mod tests {
             let blocks = |rows: &Range<usize>| rows.len().div_ceil(block);
             assert!(rows.iter().all(|other| blocks(other) <= blocks(&rows[0])), "{rows:?}");
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "rows in blocks of 0; take 1 or more")]
+    fn blocks_of_no_rows_are_a_mistake_of_the_program() {
+        (&SingleProcess as &dyn Ranks).own_rows(10, 0);
     }
 
     #[test]

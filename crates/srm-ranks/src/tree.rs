@@ -5,7 +5,7 @@
 //! holds some blocks adds up the nodes that lie wholly in them, and what two hold together gives the nodes above. The root is
 //! the same bits for any number of holders.
 
-use crate::Result;
+use crate::{RanksError, Result};
 use std::collections::BTreeMap;
 use tch::Tensor;
 
@@ -36,14 +36,23 @@ impl PartialSum {
         self.blocks.next_power_of_two().trailing_zeros()
     }
 
-    /// Add what a block gave.
+    /// Whether a node holds this block.
+    fn holds(&self, block: u64) -> bool {
+        (0..=self.root_level()).any(|level| self.nodes.contains_key(&(block >> level << level, level)))
+    }
+
+    /// Add what a block gave, once.
     ///
     /// # Shapes
     /// The same of every block.
     ///
     /// # Errors
-    /// [`crate::RanksError::Torch`].
+    /// [`RanksError::Block`] where the tree has no such block or holds it already: either would give a wrong sum.
+    /// [`RanksError::Torch`].
     pub fn add_block(&mut self, block: usize, terms: Tensor) -> Result<()> {
+        if block as u64 >= self.blocks || self.holds(block as u64) {
+            return Err(RanksError::Block { block, blocks: self.blocks as usize });
+        }
         self.add((block as u64, 0), terms)
     }
 
@@ -137,5 +146,21 @@ mod tests {
         sum.add_block(1, Tensor::from_slice(&[2.0f32])).unwrap();
         assert_eq!(bits(&sum.into_root().unwrap()), [6.0f32.to_bits()]);
         assert!(PartialSum::new(2).into_root().is_none());
+    }
+
+    #[test]
+    fn a_block_beyond_the_last_or_a_second_time_is_refused_and_changes_nothing() {
+        let one = || Tensor::from_slice(&[1.0f32]);
+        let refused = |sum: &mut PartialSum, block| sum.add_block(block, one()).unwrap_err().to_string();
+        let mut sum = PartialSum::new(3);
+        for block in [3, 4, 8, usize::MAX] {
+            assert_eq!(refused(&mut sum, block), format!("block {block} of a sum over 3 blocks is beyond the last"));
+        }
+        for block in [1, 0, 2] {
+            sum.add_block(block, one()).unwrap();
+            // alone, then as part of the nodes above
+            assert_eq!(refused(&mut sum, block), format!("block {block} of a sum over 3 blocks is there already"));
+        }
+        assert_eq!(bits(&sum.into_root().unwrap()), [3.0f32.to_bits()]);
     }
 }

@@ -53,7 +53,7 @@ impl Chart {
         Self { title: title.to_owned(), labels, logarithmic: [false; 2], size: SIZE, series: Vec::new() }
     }
 
-    /// In so many pixels, for charts side by side: letters keep their size.
+    /// Its size in pixels, for charts side by side: letters keep theirs.
     #[must_use]
     pub fn sized(mut self, width: u32, height: u32) -> Self {
         self.size = (width, height);

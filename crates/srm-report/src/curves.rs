@@ -1,7 +1,7 @@
 //! Draw the numbers of a run over its updates, with its rollbacks marked.
 
 use maud::{Markup, html};
-use serde_json::Value;
+use srm_run::{Metrics, StepRecord};
 
 use crate::{
     Chart, RunFiles,
@@ -16,22 +16,22 @@ const POINTS: usize = 1200;
 
 /// One curve of the section.
 struct Curve {
-    key: &'static str,
+    of: fn(&StepRecord) -> f64,
     title: &'static str,
     label: &'static str,
     logarithmic: bool,
     /// The height of a dashed line to compare with.
     beside: Option<f64>,
-    caption: Markup,
+    caption: &'static str,
 }
 
 /// The curves; `data_std` is the pixels' standard deviation in the run's data.
 pub fn section(files: &RunFiles, data_std: Option<f64>) -> Section {
-    let body = match files.metrics.len() {
-        0 => missing("metrics.jsonl holds no line yet: there is no curve to draw."),
-        _ => html! {
+    let body = match files.metrics.steps.is_empty() {
+        true => missing("metrics.jsonl holds no line yet: there is no curve to draw."),
+        false => html! {
             div.charts { @for curve in curves(data_std) { (draw(files, &curve)) } }
-            @if !files.rollbacks.is_empty() {
+            @if !files.metrics.rollbacks.is_empty() {
                 p.remark {
                     "Upright green lines mark refused updates, after which the run was rolled back. Dashed in orange: what that \
                     took back, but for what lies far outside of what remained."
@@ -43,61 +43,30 @@ pub fn section(files: &RunFiles, data_std: Option<f64>) -> Section {
 }
 
 fn curves(data_std: Option<f64>) -> [Curve; 6] {
-    let plain = |key, title, label, caption| Curve { key, title, label, logarithmic: false, beside: None, caption };
+    let plain = |of, title, label, caption| Curve { of, title, label, logarithmic: false, beside: None, caption };
+    let spread = match data_std {
+        None => "Standard deviation of the samples' pixels on the [-1, 1] scale.",
+        Some(_) => {
+            "Standard deviation of the samples' pixels on the [-1, 1] scale. Dashed: that of the data without noise."
+        }
+    };
+    let gap = "d = mean f(data) − mean f(samples). Healthy where it stays bounded and swings about a level near 0.";
+    let r = "r = mean over chains and steps of ‖f'(x)‖₂ per image.";
+    let norm = "‖∇θ d‖₂ over all weights, before any clip.";
+    let rate = "ADAM's rate, rollbacks included.";
+    let sigma = "Standard deviation σ of the noise on the data.";
     [
-        Curve {
-            beside: Some(0.0),
-            ..plain(
-                "gap",
-                "Energy gap d",
-                "d",
-                html! {
-                    "d = mean f(data) − mean f(samples). Healthy where it stays bounded and swings about a level near 0."
-                },
-            )
-        },
-        plain(
-            "chain_grad_norm",
-            "Gradient along the chain",
-            "r",
-            html! {
-                "r = mean over chains and steps of ‖f'(x)‖₂ an image."
-            },
-        ),
-        Curve {
-            logarithmic: true,
-            ..plain(
-                "theta_grad_norm",
-                "Gradient of the weights",
-                "norm",
-                html! {
-                    "‖∇θ d‖₂ over all weights, before any clip."
-                },
-            )
-        },
-        Curve {
-            beside: data_std,
-            ..plain(
-                "sample_std",
-                "Spread of the samples",
-                "std",
-                html! {
-                    "Standard deviation of the samples' pixels on the [-1, 1] scale"
-                    @if data_std.is_some() { ". Dashed: that of the data without noise" } "."
-                },
-            )
-        },
-        Curve {
-            logarithmic: true,
-            ..plain("lr", "Learning rate", "rate", html! { "ADAM's rate, rollbacks included." })
-        },
-        plain("data_noise", "Noise on the data", "σ", html! { "Standard deviation σ of the noise on the data." }),
+        Curve { beside: Some(0.0), ..plain(|step| step.gap, "Energy gap d", "d", gap) },
+        plain(|step| step.chain_grad_norm, "Gradient along the chain", "r", r),
+        Curve { logarithmic: true, ..plain(|step| step.theta_grad_norm, "Gradient of the weights", "norm", norm) },
+        Curve { beside: data_std, ..plain(|step| step.sample_std, "Spread of the samples", "std", spread) },
+        Curve { logarithmic: true, ..plain(|step| step.lr, "Learning rate", "rate", rate) },
+        plain(|step| step.data_noise, "Noise on the data", "σ", sigma),
     ]
 }
 
 fn draw(files: &RunFiles, curve: &Curve) -> Markup {
-    let point = |line: &Value| Some((line["update"].as_u64()? as f64, line[curve.key].as_f64()?));
-    let kept: Vec<(f64, f64)> = files.metrics.iter().filter(|line| files.survives(line)).filter_map(point).collect();
+    let kept = kept(&files.metrics, curve.of);
     let positive = kept.iter().all(|point| point.1 > 0.0);
     let mut drawn = Chart::new(curve.title, "update", curve.label).sized(SIZE.0, SIZE.1);
     if curve.logarithmic && positive {
@@ -109,8 +78,8 @@ fn draw(files: &RunFiles, curve: &Curve) -> Markup {
         1 => drawn.dots("", kept.clone()),
         _ => drawn.line("", thinned(&kept, POINTS)),
     };
-    drawn = drawn.dashed("", taken_back(files, curve.key, bounds(&kept)));
-    drawn = drawn.line("", marks(files, bounds(&kept)));
+    drawn = drawn.dashed("", taken_back(&files.metrics, curve.of, bounds(&kept)));
+    drawn = drawn.line("", marks(&files.metrics, bounds(&kept)));
     if let (Some(height), Some(first), Some(last)) = (curve.beside, kept.first(), kept.last()) {
         drawn = drawn.dashed("", [(first.0, height), (last.0, height)]);
     }
@@ -120,7 +89,13 @@ fn draw(files: &RunFiles, curve: &Curve) -> Markup {
         }
         _ => format!("{}: no numbers", curve.title),
     };
-    figure(Ok(chart(&drawn, &alt)), curve.caption.clone())
+    figure(Ok(chart(&drawn, &alt)), html! { (curve.caption) })
+}
+
+/// A number of the run as it is now over its updates, where it was logged.
+fn kept(metrics: &Metrics, of: fn(&StepRecord) -> f64) -> Vec<(f64, f64)> {
+    let points = metrics.kept().map(|step| (step.update as f64, of(step)));
+    points.filter(|point| point.1.is_finite()).collect()
 }
 
 /// Least and most of a curve; 0 to 1 where it has no point.
@@ -132,24 +107,25 @@ fn bounds(points: &[(f64, f64)]) -> (f64, f64) {
 
 /// What rollbacks took back, a piece an attempt. Numbers far outside the surviving ones would press those flat: a run that
 /// blows up has gone to thousands.
-fn taken_back(files: &RunFiles, key: &str, (low, high): (f64, f64)) -> Vec<(f64, f64)> {
+fn taken_back(metrics: &Metrics, of: fn(&StepRecord) -> f64, (low, high): (f64, f64)) -> Vec<(f64, f64)> {
     let room = (high - low).max(0.1 * high.abs());
     let mut pieces = Vec::new();
     let mut attempt = None;
-    for line in files.metrics.iter().filter(|line| !files.survives(line)) {
-        if attempt.replace(&line["attempt"]).is_some_and(|before| *before != line["attempt"]) {
+    for step in metrics.steps.iter().filter(|step| !metrics.counts(step.update, step.attempt)) {
+        if attempt.replace(step.attempt).is_some_and(|before| before != step.attempt) {
             pieces.push((f64::NAN, f64::NAN));
         }
-        let value = line[key].as_f64().filter(|value| (low - room..=high + room).contains(value));
-        pieces.push((line["update"].as_u64().map_or(f64::NAN, |update| update as f64), value.unwrap_or(f64::NAN)));
+        let value = of(step);
+        let near = (low - room..=high + room).contains(&value);
+        pieces.push((step.update as f64, if near { value } else { f64::NAN }));
     }
     pieces
 }
 
 /// An upright line at each refused update, parted by gaps.
-fn marks(files: &RunFiles, (low, high): (f64, f64)) -> Vec<(f64, f64)> {
-    let updates = files.rollbacks.iter().filter_map(|line| line["update"].as_u64());
-    updates.flat_map(|update| [(update as f64, low), (update as f64, high), (f64::NAN, f64::NAN)]).collect()
+fn marks(metrics: &Metrics, (low, high): (f64, f64)) -> Vec<(f64, f64)> {
+    let updates = metrics.rollbacks.iter().map(|rollback| rollback.update as f64);
+    updates.flat_map(|update| [(update, low), (update, high), (f64::NAN, f64::NAN)]).collect()
 }
 
 /// At most about `most` points of a curve, the least and the most of each stretch: a spike stays.
@@ -175,6 +151,27 @@ fn thinned(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use srm_run::layout::METRICS;
+
+    #[test]
+    fn what_is_damaged_missing_or_taken_back_leaves_the_rest_of_the_curves() {
+        let line = |update: u64, attempt: u32, rate: &str| {
+            format!(r#"{{"update":{update},"attempt":{attempt},"gap":0.5,"chain_grad_norm":{update}.5,"lr":{rate}}}"#)
+        };
+        let rollback = r#"{"event":"rollback","update":40,"to":20,"reason":"gap","attempt":1}"#;
+        let without = line(20, 0, "0.1").replace(r#","lr":0.1"#, "");
+        let lines = [&*line(10, 0, "0.1"), &without, &line(30, 0, "0.1"), "{\"upd", rollback, &line(25, 1, "0.05")];
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(METRICS), lines.join("\n")).unwrap();
+        let files = RunFiles::read(folder.path()).unwrap();
+        let of_metrics: Vec<&String> = files.notes.iter().filter(|note| note.contains(METRICS)).collect();
+        assert_eq!(of_metrics, ["1 line of metrics.jsonl is damaged or half-written and was left out"]);
+        let r = |step: &StepRecord| step.chain_grad_norm;
+        assert_eq!(kept(&files.metrics, r), [(10.0, 10.5), (20.0, 20.5), (25.0, 25.5)]);
+        assert_eq!(kept(&files.metrics, |step| step.lr), [(10.0, 0.1), (25.0, 0.05)]);
+        assert_eq!(taken_back(&files.metrics, r, (0.0, 50.0)), [(30.0, 30.5)]);
+        assert_eq!(marks(&files.metrics, (0.0, 50.0))[..2], [(40.0, 0.0), (40.0, 50.0)]);
+    }
 
     #[test]
     fn thinning_keeps_the_spikes_and_the_order() {

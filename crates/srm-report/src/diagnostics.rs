@@ -4,11 +4,11 @@ use std::path::Path;
 
 use maud::{Markup, html};
 use serde_json::Value;
+use srm_run::layout::DIAGNOSTICS;
 
 use crate::{
-    RunFiles,
-    facts::number,
-    folder,
+    RunFiles, facts,
+    folder::reason,
     page::Section,
     pictures::{Picture, figure, missing, svg_file},
 };
@@ -23,7 +23,7 @@ pub fn section(files: &RunFiles) -> Option<Section> {
     if files.diagnostics.is_empty() {
         return None;
     }
-    let root = files.folder.join("diagnostics");
+    let root = files.folder.join(DIAGNOSTICS);
     let kind = |path: &Path, kind: &str| path.extension().is_some_and(|found| found == kind);
     let of = |name: &'static str| files.diagnostics.iter().filter(move |path| kind(path, name));
     let body = html! {
@@ -50,8 +50,10 @@ fn title(path: &Path, root: &Path) -> String {
 
 /// The numbers of a JSON file as a folded table.
 fn numbers(path: &Path, root: &Path) -> Markup {
-    let mut problems = Vec::new();
-    let Some(object) = folder::json(path, &mut problems) else { return missing(&problems.join("; ")) };
+    let object: Value = match srm_run::json(path) {
+        Ok(object) => object,
+        Err(error) => return missing(&reason(error)),
+    };
     let mut rows = Vec::new();
     flatten("", &object, &mut rows);
     html! {
@@ -69,7 +71,7 @@ fn numbers(path: &Path, root: &Path) -> Markup {
 /// A row for each number, text or short list of the tree, under its dotted path; of a long list its length.
 fn flatten(key: &str, value: &Value, rows: &mut Vec<(String, String)>) {
     let plain = |value: &Value| match value {
-        Value::Number(_) => Some(number(value)),
+        Value::Number(_) => Some(facts::value(value)),
         Value::String(text) => Some(text.clone()),
         Value::Bool(flag) => Some(flag.to_string()),
         _ => None,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use maud::{Markup, html};
-use serde_json::Value;
+use srm_run::{Evidence, Rollback, layout::DIVERGENCE};
 
 use crate::{
     RunFiles,
@@ -19,22 +19,21 @@ const SHOWN: usize = 8;
 
 /// The section; none where nothing went wrong.
 pub fn section(files: &RunFiles) -> Option<Section> {
-    let events = files.rollback_events();
-    if events.is_empty() && files.troubles.is_empty() {
+    let taken = files.rollbacks();
+    if taken.is_empty() && files.troubles.is_empty() {
         return None;
     }
     let body = html! {
-        @if !events.is_empty() { (rollbacks(&events)) }
-        div.grids { @for (path, trouble) in files.troubles.iter().take(SHOWN) { (evidence(path, trouble)) } }
+        @if !taken.is_empty() { (rollbacks(&taken)) }
+        div.grids { @for (path, seen) in files.troubles.iter().take(SHOWN) { (evidence(path, seen)) } }
         @if files.troubles.len() > SHOWN {
-            p.remark { (SHOWN) " of " (files.troubles.len()) " refused updates; the others are in divergence/." }
+            p.remark { (SHOWN) " of " (files.troubles.len()) " refused updates; the others are in " (DIVERGENCE) "/." }
         }
     };
     Some(Section { id: "divergence", title: "Divergence", body })
 }
 
-fn rollbacks(lines: &[&Value]) -> Markup {
-    let update = |value: &Value| value.as_u64().map_or("–".to_owned(), thousands);
+fn rollbacks(taken: &[&Rollback]) -> Markup {
     html! {
         div.scroll {
             table {
@@ -42,13 +41,13 @@ fn rollbacks(lines: &[&Value]) -> Markup {
                     tr { @for head in ["refused", "back to", "rate ×", "σ +", "why"] { th scope="col" { (head) } } }
                 }
                 tbody {
-                    @for line in lines {
+                    @for one in taken {
                         tr {
-                            th scope="row" { "update " (update(&line["update"])) }
-                            td { (update(&line["to"])) }
-                            td { (number(&line["rate_factor"])) }
-                            td { (number(&line["extra_noise"])) }
-                            td.text { (line["reason"].as_str().unwrap_or("not recorded")) }
+                            th scope="row" { "update " (thousands(one.update)) }
+                            td { (thousands(one.to)) }
+                            td { (number(one.rate_factor)) }
+                            td { (number(one.extra_noise)) }
+                            td.text { (one.reason) }
                         }
                     }
                 }
@@ -59,16 +58,13 @@ fn rollbacks(lines: &[&Value]) -> Markup {
 }
 
 /// The samples of a refused update, and why it was refused.
-fn evidence(path: &Path, trouble: &Value) -> Markup {
-    let update = trouble["update"].as_u64().map_or("unknown".to_owned(), thousands);
+fn evidence(path: &Path, seen: &Evidence) -> Markup {
+    let update = thousands(seen.update);
     let alt = format!("Samples of the refused update {update}");
     let caption = html! {
-        "Refused update " (update) ", attempt " (number(&trouble["attempt"])) ": "
-        (trouble["text"].as_str().unwrap_or("no reason recorded")) "."
-        @let refused = &trouble["refused"];
-        @if refused.is_object() {
-            " Gap " (number(&refused["gap"])) ", r " (number(&refused["chain_grad_norm"])) ", std "
-            (number(&refused["sample_std"])) "."
+        "Refused update " (update) ", attempt " (seen.attempt) ": " (seen.text) "."
+        @if let Some(refused) = &seen.refused {
+            " Gap " (number(refused.gap)) ", r " (number(refused.chain_grad_norm)) ", std " (number(refused.sample_std)) "."
         }
     };
     figure(Picture::read(&path.with_extension("png")).map(|picture| picture.show(&alt, WIDTH)), caption)

@@ -14,7 +14,7 @@ pub enum ReportError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A folder is none of a run.
+    /// A folder is not that of a run.
     #[error(transparent)]
     Run(#[from] srm_run::RunError),
     /// A picture cannot be made.

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 use serde_json::Value;
 use srm_config::{Activation, Config, Init};
+use srm_run::layout::EMA;
 use srm_terminal::duration;
 
 use crate::RunFiles;
@@ -46,20 +47,20 @@ pub fn table(files: &RunFiles) -> Markup {
     facts.push(("Updates", updates(files)));
     facts.push(("Outcome", outcome(files).to_owned()));
     if let Some(last) = files.last() {
-        let number = |key: &str| number(&last[key]);
-        let text = format!("gap {}, r {}, std {}", number("gap"), number("chain_grad_norm"), number("sample_std"));
-        facts.push(("Last numbers", text));
+        let [gap, r, std] = [last.gap, last.chain_grad_norm, last.sample_std].map(number);
+        facts.push(("Last numbers", format!("gap {gap}, r {r}, std {std}")));
     }
     facts.push((
         "Rollbacks",
-        match files.rollback_events().len() {
+        match files.rollbacks().len() {
             0 => "none".to_owned(),
             count => count.to_string(),
         },
     ));
-    if let Some(update) = files.checkpoint_update() {
-        let averaged = files.checkpoint.as_ref().is_some_and(|path| path.join("ema.safetensors").is_file());
-        let which = if averaged { ", averaged weights" } else { "" };
+    if let Some(checkpoint) = &files.checkpoint
+        && let Some(update) = checkpoint.update()
+    {
+        let which = if checkpoint.weights().ends_with(EMA) { ", averaged weights" } else { "" };
         facts.push(("Newest checkpoint", format!("update {}{which}", thousands(update))));
     }
     list(facts)
@@ -82,7 +83,7 @@ fn breakable(text: &str) -> Markup {
 
 /// How the run ended, by its history.
 pub fn outcome(files: &RunFiles) -> &'static str {
-    match files.history.last().and_then(|event| event["event"].as_str()) {
+    match files.history.last().map(|event| &*event.event) {
         Some("finished") => "finished",
         Some("interrupted") => "interrupted",
         Some("diverged") => "stopped on divergence",
@@ -92,14 +93,13 @@ pub fn outcome(files: &RunFiles) -> &'static str {
 
 /// The last update that the logs or the newest checkpoint know of.
 fn last_update(files: &RunFiles) -> Option<u64> {
-    let logged = files.last().and_then(|line| line["update"].as_u64());
-    logged.max(files.checkpoint_update())
+    files.last().map(|step| step.update).max(files.checkpoint_update())
 }
 
 /// Seconds of training so far.
 fn seconds(files: &RunFiles) -> Option<f64> {
-    let logged = files.last().and_then(|line| line["seconds"].as_f64());
-    let saved = files.state.as_ref().and_then(|state| state["seconds"].as_f64());
+    let logged = files.last().map(|step| step.seconds).filter(|seconds| seconds.is_finite());
+    let saved = files.state.as_ref().map(|file| file.state.seconds);
     logged.into_iter().chain(saved).reduce(f64::max)
 }
 
@@ -174,16 +174,21 @@ pub fn thousands(number: u64) -> String {
 }
 
 /// A number in about four digits; a dash where there is none.
-pub fn number(value: &Value) -> String {
+pub fn number(number: f64) -> String {
+    match number.abs() {
+        size if size.is_nan() => "–".to_owned(),
+        0.0 => "0".to_owned(),
+        size if !(1e-3..1e5).contains(&size) => format!("{number:.2e}"),
+        size if size >= 100.0 => format!("{number:.1}"),
+        _ => format!("{number:.4}"),
+    }
+}
+
+/// The number in a JSON value; a whole one in all its digits.
+pub fn value(value: &Value) -> String {
     match value.as_f64() {
-        None => "–".to_owned(),
-        Some(0.0) => "0".to_owned(),
-        Some(number) if value.is_u64() || value.is_i64() => format!("{number}"),
-        Some(number) => match number.abs() {
-            size if !(1e-3..1e5).contains(&size) => format!("{number:.2e}"),
-            size if size >= 100.0 => format!("{number:.1}"),
-            _ => format!("{number:.4}"),
-        },
+        Some(whole) if value.is_u64() || value.is_i64() => format!("{whole}"),
+        other => number(other.unwrap_or(f64::NAN)),
     }
 }
 
@@ -204,8 +209,8 @@ mod tests {
             (json!(null), "–"),
             (json!("text"), "–"),
         ];
-        for (value, text) in cases {
-            assert_eq!(number(&value), text);
+        for (number, text) in cases {
+            assert_eq!(value(&number), text);
         }
     }
 }

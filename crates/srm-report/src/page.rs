@@ -19,7 +19,7 @@ pub struct Section {
 
 /// The whole page.
 pub fn page(files: &RunFiles, sections: &[Section]) -> String {
-    let name = files.name();
+    let name = &files.name;
     let page = html! {
         (DOCTYPE)
         html lang="en" {

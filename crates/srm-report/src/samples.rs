@@ -96,9 +96,9 @@ fn interpolation(figures: &Figures, weights: &Markup) -> Markup {
     let content = as_shown(&figures.interpolation, |found| found.picture.show(alt, LARGE));
     let caption = html! {
         @if let Ok(found) = &figures.interpolation { (found.rows) " pairs of start noises" } @else { "Pairs of start noises" }
-        ", one a row: M(ρ z₁ + √(1−ρ²) z₂) with ρ from 1 on the left to 0 on the right, and one chain noise a row. "
+        ", one per row: M(ρ z₁ + √(1−ρ²) z₂) with ρ from 1 on the left to 0 on the right, and one chain noise per row. "
         @if let Ok(found) = &figures.interpolation {
-            "Neighbours differ by " (format!("{:.3}", found.mean)) " a pixel (root mean square; at most "
+            "Neighbours differ by " (format!("{:.3}", found.mean)) " per pixel (root mean square; at most "
             (format!("{:.3}", found.largest)) ") on the [-1, 1] scale. "
         }
         (weights)
@@ -113,7 +113,7 @@ fn reconstruction(figures: &Figures, weights: &Markup) -> Markup {
     let caption = html! {
         @if let Ok(found) = &figures.reconstruction {
             "The first " (found.count) " images of "
-            (found.given.as_ref().map_or("the run's data".to_owned(), |path| path.display().to_string())) ", one a row: M(z) after "
+            (found.given.as_ref().map_or("the run's data".to_owned(), |path| path.display().to_string())) ", one per row: M(z) after "
             @for (i, iteration) in found.shown.iter().enumerate() {
                 @if i > 0 { ", " }
                 (iteration)

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use serde_json::Value;
+use srm_run::ScoreRecord;
 
 use crate::{
     Chart, RunFiles,
     curves::SIZE,
-    facts::{number, thousands},
+    facts::{thousands, value},
     page::Section,
     pictures::{chart, figure},
 };
@@ -31,22 +32,17 @@ fn evaluated(object: &Value) -> Markup {
     let name = features["name"].as_str().unwrap_or("unknown features");
     let distance = if features["is_fid"] == true { "FID".to_owned() } else { format!("Fréchet ({name})") };
     let results: &[Value] = object["results"].as_array().map_or(&[], Vec::as_slice);
-    let pair = |value: &Value| match value["std"].is_number() {
-        true => format!("{} ± {}", number(&value["mean"]), number(&value["std"])),
-        false => number(&value["mean"]),
+    let pair = |pair: &Value| match pair["std"].is_number() {
+        true => format!("{} ± {}", value(&pair["mean"]), value(&pair["std"])),
+        false => value(&pair["mean"]),
     };
     let row = |what: &str, line: &Value| {
         html! {
             tr {
                 th scope="row" { (what) }
-                td { (number(&line["count"])) }
-                td { (number(&line["steps"])) }
-                td { (number(&line["seed"])) }
-                td { (number(&line["frechet"])) }
-                td { (pair(&line["kernel"])) }
-                td { (pair(&line["inception_score"])) }
-                td { (number(&line["precision"])) }
-                td { (number(&line["recall"])) }
+                @for key in ["count", "steps", "seed", "frechet"] { td { (value(&line[key])) } }
+                @for key in ["kernel", "inception_score"] { td { (pair(&line[key])) } }
+                @for key in ["precision", "recall"] { td { (value(&line[key])) } }
             }
         }
     };
@@ -83,7 +79,7 @@ fn evaluated(object: &Value) -> Markup {
             code { (data["file"].as_str().unwrap_or("unknown")) }
             " (crop " (said("crop")) ", filter " (said("filter")) "). Features: " (name)
             @if let Some(sum) = features["sha256"].as_str() { ", sha256 " code { (sum.get(..12).unwrap_or(sum)) } }
-            ". The less, the better, but for inception score, precision and recall."
+            ". Lower is better, except for inception score, precision and recall."
         }
         @for warning in object["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             p.warning { (warning) "." }
@@ -93,30 +89,30 @@ fn evaluated(object: &Value) -> Markup {
 
 /// Scores made during training, a chart a name.
 fn trained(files: &RunFiles) -> Markup {
-    let mut by_name: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
-    for line in files.scores.iter().filter(|line| files.survives(line)) {
-        by_name.entry(line["name"].as_str().unwrap_or("score")).or_default().push(line);
+    let mut by_name: BTreeMap<&str, Vec<&ScoreRecord>> = BTreeMap::new();
+    for score in files.scores.iter().filter(|score| files.metrics.counts(score.update, score.attempt)) {
+        by_name.entry(&score.name).or_default().push(score);
     }
-    html! { div.charts { @for (name, lines) in &by_name { (over_updates(name, lines)) } } }
+    html! { div.charts { @for (name, scores) in &by_name { (over_updates(name, scores)) } } }
 }
 
-fn over_updates(name: &str, lines: &[&Value]) -> Markup {
-    let point = |line: &&Value| Some((line["update"].as_u64()? as f64, line["score"].as_f64()?));
-    let points: Vec<(f64, f64)> = lines.iter().filter_map(point).collect();
+fn over_updates(name: &str, scores: &[&ScoreRecord]) -> Markup {
+    let point = |made: &&ScoreRecord| Some((made.update as f64, made.score?));
+    let points: Vec<(f64, f64)> = scores.iter().filter_map(point).collect();
     let best = points.iter().copied().reduce(|best, other| if other.1 < best.1 { other } else { best });
     let drawn = Chart::new(name, "update", "score")
         .sized(SIZE.0, SIZE.1)
         .line("", points.iter().copied())
         .dots("", points.iter().copied())
         .dots("", best);
-    let newest = lines.last().copied().unwrap_or(&Value::Null);
-    let weights = if newest["averaged"] == true { "averaged weights" } else { "the weights themselves" };
+    let (count, averaged) = scores.last().map_or((0, false), |newest| (newest.count, newest.averaged));
+    let weights = if averaged { "averaged weights" } else { "the weights themselves" };
     let caption = html! {
-        "During training: " (name) " of " (number(&newest["count"])) " samples, " (weights) "; the less, the better."
+        "During training: " (name) " of " (count) " samples, " (weights) "; lower is better."
         @if let Some((update, score)) = best {
             " Best, in green: " (format!("{score:.4}")) " at update " (thousands(update as u64)) "."
         }
-        @if points.len() < lines.len() { " Missing points: the chains blew up." }
+        @if points.len() < scores.len() { " Missing points: the chains blew up." }
     };
     figure(Ok(chart(&drawn, &format!("{name} over updates"))), caption)
 }

@@ -7,6 +7,10 @@ use std::{
 
 use maud::{Markup, html};
 use serde_json::Value;
+use srm_run::{
+    Environment, Event,
+    layout::{CONFIG, DIAGNOSTICS},
+};
 
 use crate::{
     Grid, Report, RunFiles,
@@ -28,17 +32,20 @@ pub fn settings(files: &RunFiles) -> Section {
 
 /// Versions and machine: of the newest checkpoint, else of the last start.
 pub fn machine(files: &RunFiles) -> Option<Section> {
-    let saved = files.state.as_ref().map(|state| &state["environment"]);
-    let noted = files.history.iter().rev().map(|event| &event["environment"]).find(|found| found.is_object());
-    let found = saved.filter(|found| found.is_object()).or(noted)?.as_object()?;
-    let name = |key: &str| match key {
-        "cpu" => "CPU".to_owned(),
-        "block" => "chains a block".to_owned(),
-        "precision" => "numbers in the net".to_owned(),
-        other => other.to_owned(),
-    };
+    let noted = || files.history.iter().rev().find_map(|event| event.environment.as_ref());
+    let found = files.state.as_ref().map(|file| &file.environment).or_else(noted)?.clone();
+    let Environment { srm, libtorch, cpu, device, precision, threads, ranks, block } = found;
     let body = html! {
-        (facts::list(found.iter().map(|(key, value)| (name(key), plain(value)))))
+        (facts::list([
+            ("srm", srm),
+            ("libtorch", libtorch.unwrap_or_else(|| "unknown".to_owned())),
+            ("CPU", cpu),
+            ("device", device),
+            ("numbers in the net", precision),
+            ("threads", threads.to_string()),
+            ("ranks", ranks.to_string()),
+            ("chains per block", block.to_string()),
+        ]))
         p.remark { "What can change a bit of the result. Threads change none." }
     };
     Some(Section { id: "machine", title: "Versions and machine", body })
@@ -60,11 +67,10 @@ pub fn history(files: &RunFiles) -> Section {
             ol.history {
                 @for event in &files.history {
                     li {
-                        (time(&event["time"]))
-                        " " strong { (event["event"].as_str().unwrap_or("event")) }
-                        @if let Some(update) = event["update"].as_u64() { " at update " (thousands(update)) }
-                        @if let Some(to) = event["to"].as_u64() { ", back to " (thousands(to)) }
-                        @if let Some(reason) = event["reason"].as_str() { ": " (reason) }
+                        (time(event.time))
+                        " " strong { (event.event) }
+                        @if let Some(update) = event.update { " at update " (thousands(update)) }
+                        @if let Some(taken) = &event.rollback { ", back to " (thousands(taken.to)) ": " (taken.reason) }
                         (listed(event))
                     }
                 }
@@ -75,25 +81,20 @@ pub fn history(files: &RunFiles) -> Section {
 }
 
 /// What a resume changed.
-fn listed(event: &Value) -> Markup {
-    let changes = event["changes"].as_array().into_iter().flatten();
-    let differences = event["differences"].as_array().into_iter().flatten().filter_map(Value::as_str);
+fn listed(event: &Event) -> Markup {
     html! {
         ul {
-            @for change in changes {
-                li {
-                    code { (change["key"].as_str().unwrap_or("setting")) } ": " (plain(&change["from"])) " → "
-                    (plain(&change["to"]))
-                }
+            @for change in &event.changes {
+                li { code { (change.path) } ": " (plain(&change.from)) " → " (plain(&change.to)) }
             }
-            @for difference in differences { li { (difference) } }
+            @for difference in &event.differences { li { (difference) } }
         }
     }
 }
 
 /// A moment in UTC.
-fn time(value: &Value) -> Markup {
-    let moment = value.as_u64().and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+fn time(seconds: Option<u64>) -> Markup {
+    let moment = seconds.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
     // beyond the year 9999 the crate has no text
     let text = moment.and_then(|moment| {
         use std::fmt::Write;
@@ -113,7 +114,7 @@ pub fn again(report: &Report<'_>) -> Section {
     let data = files.config.as_ref().filter(|_| report.remedy.is_some()).map(|config| &config.data.images);
     let mut lines = Vec::new();
     lines.extend(report.remedy.iter().map(|remedy| format!("# the images: {remedy}")));
-    lines.push(format!("srm train --config {} --run {run}-again", word(&files.folder.join("config.json"))));
+    lines.push(format!("srm train --config {} --run {run}-again", word(&files.folder.join(CONFIG))));
     lines.push(format!("srm sample --weights {run} --seed {seed} --count {count} --out x.png --chain chain.png"));
     if let Some(Ok(drawn)) = report.figures {
         let pairs = drawn.interpolation.as_ref().map_or(0, |found| found.rows);
@@ -136,10 +137,10 @@ pub fn again(report: &Report<'_>) -> Section {
         lines.push(format!("srm evaluate --weights {run} --data {}", word(data)));
     }
     if files.diagnostics.is_empty() {
-        lines.push(format!("srm diagnose chains --weights {run} --out {run}/diagnostics"));
+        lines.push(format!("srm diagnose chains --weights {run} --out {run}/{DIAGNOSTICS}"));
     }
     lines.push(format!("srm report {run}"));
-    let changed = files.history.iter().any(|event| event["changes"].as_array().is_some_and(|all| !all.is_empty()));
+    let changed = files.history.iter().any(|event| !event.changes.is_empty());
     let body = html! {
         pre { (lines.join("\n")) }
         p.remark {
@@ -169,7 +170,6 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn words_survive_a_shell() {
@@ -178,9 +178,9 @@ mod tests {
 
     #[test]
     fn moments_are_utc_and_odd_ones_do_not_stop_the_page() {
-        assert!(time(&json!(1_795_523_067)).into_string().contains("2026-11-24 12:24:27 UTC"));
-        for odd in [json!(u64::MAX), json!(1e300), json!("x"), json!(999_999_999_999_999u64)] {
-            assert_eq!(time(&odd).into_string(), "at an unknown time");
+        assert!(time(Some(1_795_523_067)).into_string().contains("2026-11-24 12:24:27 UTC"));
+        for odd in [Some(u64::MAX), None, Some(999_999_999_999_999)] {
+            assert_eq!(time(odd).into_string(), "at an unknown time");
         }
     }
 }

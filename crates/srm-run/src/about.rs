@@ -13,8 +13,13 @@ use srm_config::{Change, CheckpointConfig, Config, LogConfig};
 pub enum Description {
     /// The settings of `srm train`: what changes is named by its key, and some of it is refused.
     Config(Box<Config>),
-    /// Whatever another program says of its run; null too.
-    Own(Value),
+    /// Another program's run.
+    Own {
+        /// Whatever it says of the run; null too. What has changed of it is warned about.
+        said: Value,
+        /// Its settings, in sections, which a run that goes on must keep, see [`Resumable::find`]; null: nothing is compared.
+        settings: Value,
+    },
 }
 
 impl Description {
@@ -22,14 +27,22 @@ impl Description {
     pub(crate) fn text(&self) -> String {
         match self {
             Description::Config(config) => config.to_json(),
-            Description::Own(said) => format!("{said:#}\n"),
+            Description::Own { said, .. } => format!("{said:#}\n"),
         }
     }
 
     pub(crate) fn json(&self) -> serde_json::Result<Value> {
         match self {
             Description::Config(config) => serde_json::to_value(config),
-            Description::Own(said) => Ok(said.clone()),
+            Description::Own { said, .. } => Ok(said.clone()),
+        }
+    }
+
+    /// Settings that are not in the description itself.
+    pub(crate) fn own_settings(&self) -> Option<&Value> {
+        match self {
+            Description::Config(_) => None,
+            Description::Own { settings, .. } => Some(settings),
         }
     }
 }
@@ -65,6 +78,11 @@ impl About {
     }
 }
 
+/// Sections of settings that enter no update.
+const FREE: [&str; 3] = ["log.", "checkpoint.", "evaluate."];
+const KEEPS_ITS_SETTINGS: &str = "the updates before it were made with the other; take that, or give the new run a folder of \
+                                  its own, with the weights of the last checkpoint if need be";
+
 /// Refuse a run of `srm train` to another program: its settings, logs and checkpoints would be lost.
 fn ours(lock: &Lock, description: &str) -> Result<()> {
     match Config::from_json(description, &[]) {
@@ -94,6 +112,9 @@ impl Resumable {
     /// somebody means: what rollbacks have done to it is forgotten, and the watch has all its rollbacks again. Scores
     /// made in another way do not compare: then the best is forgotten.
     ///
+    /// The run of another program keeps its settings, but for `train.updates` and the sections `log`, `checkpoint` and
+    /// `evaluate`, which enter no update. A checkpoint from before they were kept goes on with any.
+    ///
     /// # Errors
     /// [`RunError::CannotChange`], [`RunError::AllDamaged`], [`RunError::StateFile`], [`RunError::NotOurs`],
     /// [`RunError::Io`].
@@ -108,11 +129,13 @@ impl Resumable {
         if let Some((checkpoint, mut file)) = checkpoint {
             match &about.description {
                 Description::Config(config) => found.compare(&checkpoint, &mut file, config)?,
-                Description::Own(said) if *said != file.config => {
-                    ours(lock, &file.config.to_string())?;
-                    found.differences.push(format!("description: {} -> {said}", file.config));
+                Description::Own { said, settings } => {
+                    if *said != file.config {
+                        ours(lock, &file.config.to_string())?;
+                        found.differences.push(format!("description: {} -> {said}", file.config));
+                    }
+                    found.compare_own(&mut file, settings)?;
                 }
-                Description::Own(_) => {}
             }
             found.differences.extend(about.environment.differences(&file.environment));
             let moved = found.changes.iter().any(|change| ["data.images", "data.count"].contains(&&*change.path));
@@ -121,7 +144,8 @@ impl Resumable {
                 found.differences.push(format!("other images: fingerprint {before} -> {now}"));
             }
             found.checkpoint = Some((checkpoint, file));
-        } else if let (Description::Own(said), Ok(text)) = (&about.description, text(&lock.folder().join(CONFIG)))
+        } else if let (Description::Own { said, .. }, Ok(text)) =
+            (&about.description, text(&lock.folder().join(CONFIG)))
             && serde_json::from_str::<Value>(&text).ok().as_ref() != Some(said)
         {
             ours(lock, &text)?;
@@ -145,6 +169,28 @@ impl Resumable {
                 return Err(RunError::CannotChange { change: change.to_string(), why });
             }
         }
+        self.forget(file);
+        Ok(())
+    }
+
+    /// [`Resumable::compare`] of the settings of another program's run.
+    fn compare_own(&mut self, file: &mut StateFile, settings: &Value) -> Result<()> {
+        if file.settings.is_null() || settings.is_null() {
+            return Ok(());
+        }
+        let may_change = |path: &str| path == "train.updates" || FREE.iter().any(|section| path.starts_with(section));
+        self.changes = Change::all(&file.settings, settings);
+        match self.changes.iter().find(|change| !may_change(&change.path)) {
+            Some(change) => Err(RunError::CannotChange { change: change.to_string(), why: KEEPS_ITS_SETTINGS }),
+            None => {
+                self.forget(file);
+                Ok(())
+            }
+        }
+    }
+
+    /// Forget what the changes make void.
+    fn forget(&self, file: &mut StateFile) {
         let state = &mut file.state;
         for change in &self.changes {
             match &*change.path {
@@ -155,6 +201,5 @@ impl Resumable {
                 _ => {}
             }
         }
-        Ok(())
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::keep::remove_if_there;
 use crate::layout::{BEST, CHECKPOINTS, CONFIG, EMA, OPTIMIZER, STATE, SUMS, WEIGHTS, checkpoint as name};
-use crate::{Environment, Result, RunError, State};
+use crate::{Environment, Result, RunError, RunState};
 use rustix::fs::{CWD, RenameFlags};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,7 +28,7 @@ pub struct StateFile {
     format: u32,
     /// The scalars that the next update reads.
     #[serde(flatten)]
-    pub state: State,
+    pub state: RunState,
     /// Whether it was this checkpoint's turn, so that a rollback may go to it, or an interrupt or a best score wrote
     /// it.
     pub regular: bool,
@@ -40,15 +40,18 @@ pub struct StateFile {
     pub data: DataFile,
     /// What it was computed on.
     pub environment: Environment,
-    /// The settings it was written under.
+    /// The settings it was written under, or another program's description.
     pub config: Value,
+    /// The settings beside that description; null where they are in `config`, and of runs before they were kept.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub settings: Value,
 }
 
 impl StateFile {
     /// The file of a state that is neither regular nor calm, before any log.
-    pub(crate) fn new(state: State, data: DataFile, environment: Environment, config: Value) -> Self {
-        let logs = BTreeMap::new();
-        Self { format: FORMAT, state, regular: false, calm: false, logs, data, environment, config }
+    pub(crate) fn new(state: RunState, data: DataFile, environment: Environment, config: Value) -> Self {
+        let (logs, settings) = (BTreeMap::new(), Value::Null);
+        Self { format: FORMAT, state, regular: false, calm: false, logs, data, environment, config, settings }
     }
 }
 

@@ -21,7 +21,7 @@ pub struct Environment {
     /// Processes; they change no bit.
     #[serde(default = "one")]
     pub ranks: usize,
-    /// Chains a block.
+    /// Chains per block.
     pub block: usize,
 }
 

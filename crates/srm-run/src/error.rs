@@ -18,7 +18,7 @@ pub enum RunError {
         /// Whether there is something else of that name.
         exists: bool,
     },
-    /// The folder is none of a run.
+    /// The folder is not that of a run.
     #[error(
         "{} is no run folder: it holds no config.json, metrics.jsonl or history.jsonl; give the folder of a run of \
          `srm train`, for example runs/demo", path.display()

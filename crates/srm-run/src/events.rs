@@ -5,7 +5,7 @@
 //! as they are needed.
 
 use crate::log_file::LogFile;
-use crate::{Details, Result, ScoreRecord, StepRecord};
+use crate::{PerImage, Result, ScoreRecord, StepRecord};
 use prost::Message;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -106,7 +106,7 @@ impl Events {
     }
 
     /// The numbers of a logged update, under their names in `metrics.jsonl`, with histograms of those behind the means.
-    pub(crate) fn record(&mut self, record: &StepRecord, details: &Details) -> Result<()> {
+    pub(crate) fn record(&mut self, record: &StepRecord, per_image: &PerImage) -> Result<()> {
         let scalars = [
             ("f_data", record.f_data),
             ("f_sample", record.f_sample),
@@ -125,9 +125,9 @@ impl Events {
             ..Value::default()
         });
         let behind = [
-            ("f_data", &details.f_data),
-            ("f_sample", &details.f_sample),
-            ("chain_grad_norm", &details.chain_grad_norm),
+            ("f_data", &per_image.f_data),
+            ("f_sample", &per_image.f_sample),
+            ("chain_grad_norm", &per_image.chain_grad_norm),
         ];
         let histograms = behind.into_iter().filter(|(_, values)| !values.is_empty()).map(|(tag, values)| Value {
             tag: format!("images/{tag}"),
@@ -261,7 +261,7 @@ mod tests {
         let mut events = Events::new(folder.path(), "events.out.tfevents.1.srm", 0);
         events.clock = || NOW.fetch_sub(100, Ordering::Relaxed) as f64;
         for update in 1..4 {
-            events.record(&StepRecord { update, ..StepRecord::default() }, &Details::default()).unwrap();
+            events.record(&StepRecord { update, ..StepRecord::default() }, &PerImage::default()).unwrap();
         }
         let found = read(&std::fs::read(events.log.path()).unwrap());
         assert_eq!(found.iter().map(|event| event.step).collect::<Vec<_>>(), [0, 1, 2, 3]);

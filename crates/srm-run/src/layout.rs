@@ -17,7 +17,8 @@
 //! 000100/weights.safetensors      the net, a weights file like any other
 //!        optimizer.safetensors    ADAM's moments; the tensors of the spectral norm
 //!        ema.safetensors          the averaged net, where train.ema is on; bank.safetensors likewise
-//!        state.json               every scalar that the next update reads, lengths of the logs, config, environment
+//!        state.json               every scalar that the next update reads, lengths of the logs, config (and
+//!                                 the settings of an own net), environment
 //!        SHA256SUMS               of the files above; `sha256sum -c SHA256SUMS` checks them too
 //! best/                           like the others: the state that was scored best
 //! latest                          the name of the newest
@@ -37,6 +38,8 @@ pub const SAMPLES: &str = "samples";
 pub const CHECKPOINTS: &str = "checkpoints";
 /// Folder with the evidence of trouble.
 pub const DIVERGENCE: &str = "divergence";
+/// Folder that `srm report` looks in for what `srm diagnose` leaves.
+pub const DIAGNOSTICS: &str = "diagnostics";
 /// What `srm evaluate` leaves.
 pub const EVALUATION: &str = "evaluation.json";
 /// What `srm report` leaves.

@@ -6,14 +6,17 @@
 //!   [`Metrics`] knows what rollbacks took back.
 //! - [`RunWriter`] writes one under a [`Lock`]; [`Resumable`] is what it finds there to go on from, and [`About`] is
 //!   what it is told of the run: a config, or whatever another program says of its own.
-//! - [`Checkpoint`] is the folder of one state: whole, damaged, or not there. [`State`] is what of it is no tensor.
+//! - [`Checkpoint`] is the folder of one state: whole, damaged, or not there. [`RunState`] is what of it is no tensor.
 //!
 //! ```
-//! use srm_run::{About, DataFile, Description, Details, Environment, Lock, Run, RunError, RunWriter, StepRecord};
+//! use srm_run::{About, DataFile, Description, PerImage, Environment, Lock, Run, RunError, RunWriter, StepRecord};
 //!
 //! let folder = std::env::temp_dir().join(format!("srm-run-{}", std::process::id()));
 //! let about = About {
-//!     description: Description::Own(serde_json::json!({ "what": "an example" })),
+//!     description: Description::Own {
+//!         said: serde_json::json!({ "what": "an example" }),
+//!         settings: serde_json::json!({ "train": { "batch": 16 } }),
+//!     },
 //!     log: srm_config::LogConfig { tensorboard: false, ..Default::default() },
 //!     checkpoint: Default::default(),
 //!     scored: false,
@@ -21,7 +24,7 @@
 //!     data: DataFile::default(),
 //! };
 //! let mut writer = RunWriter::create(Lock::take(&folder)?, about)?;
-//! writer.record(&StepRecord { update: 1, gap: 0.5, ..StepRecord::default() }, &Details::default())?;
+//! writer.record(&StepRecord { update: 1, gap: 0.5, ..StepRecord::default() }, &PerImage::default())?;
 //! writer.end("finished", 1)?;
 //!
 //! let run = Run::open(&folder)?;
@@ -56,10 +59,10 @@ pub use checkpoint::{Checkpoint, Damaged, DataFile, StateFile, checkpoints, newe
 pub use environment::Environment;
 pub use error::RunError;
 pub use lock::Lock;
-pub use log::{Event, Fault, Log, Metrics};
-pub use record::{Best, Details, Rollback, ScoreRecord, StepRecord};
-pub use run::Run;
-pub use state::{Due, State, WatchStatistics};
+pub use log::{Fault, Log, Metrics};
+pub use record::{Best, Event, Evidence, PerImage, Rollback, ScoreRecord, StepRecord};
+pub use run::{Run, json};
+pub use state::{Due, RunState, WatchStatistics};
 pub use writer::{Kept, RunWriter, clear, is_run, is_used};
 
 /// The result of everything here.

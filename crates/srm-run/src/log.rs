@@ -1,6 +1,6 @@
 //! Read a run's logs: what each line says, which lines say nothing, and what rollbacks took back.
 
-use crate::{Result, Rollback, RunError, ScoreRecord, StepRecord};
+use crate::{Event, Result, Rollback, RunError, ScoreRecord, StepRecord};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use srm_config::decode;
@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
-/// A line of a log that is none of a run.
+/// A line of a log that no run writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Its number, from 1.
@@ -27,15 +27,6 @@ pub struct Log<T> {
     pub faults: Vec<Fault>,
 }
 
-/// A line of `history.jsonl`: a start, a resume, a rollback or an end.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Event {
-    /// `start`, `resume`, `rollback`, `finished`, `interrupted`, `diverged`.
-    pub event: String,
-    /// All that the line says, that included: `time` in seconds since 1970, `update`, `environment`, ….
-    pub what: Map<String, Value>,
-}
-
 /// `metrics.jsonl`: the updates and rollbacks of a run, and what the rollbacks took back.
 ///
 /// There is one answer to that. A logged update counts where it is part of the run as it is now: an update that a
@@ -50,16 +41,16 @@ pub struct Metrics {
     pub faults: Vec<Fault>,
     /// The line of each step.
     lines: Vec<usize>,
-    /// Whether the last line has no line feed and is none of a run: it is being written, or was when a kill came.
+    /// Whether the last line has no line feed and says nothing: it is being written, or was when a kill came.
     half: bool,
 }
 
 /// The lines of a text that are not empty, with their numbers, as objects.
 fn objects(text: &str) -> impl Iterator<Item = (usize, std::result::Result<Map<String, Value>, String>)> {
-    (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).map(|(number, line)| {
-        let object = serde_json::from_str::<Value>(line).map_err(|error| error.to_string());
-        (number, object.and_then(|value| serde_json::from_value(value).map_err(|error| error.to_string())))
-    })
+    (1..)
+        .zip(text.lines())
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(number, line)| (number, serde_json::from_str(line).map_err(|error| error.to_string())))
 }
 
 fn parsed<T: DeserializeOwned>(object: Map<String, Value>) -> std::result::Result<T, String> {
@@ -95,9 +86,10 @@ impl Log<Event> {
     /// # Errors
     /// [`RunError::Io`].
     pub fn history(path: &Path) -> Result<Self> {
-        Ok(Self::parse(&text(path)?, |what| match what.get("event").and_then(Value::as_str) {
-            Some(event) => Ok(Event { event: event.to_owned(), what }),
-            None => Err("missing field `event`".to_owned()),
+        Ok(Self::parse(&text(path)?, |what| {
+            let event: Event = parsed(what.clone())?;
+            let rollback = if event.event == "rollback" { Some(parsed(what)?) } else { None };
+            Ok(Event { rollback, ..event })
         }))
     }
 }
@@ -133,6 +125,9 @@ impl Metrics {
         attempt: &mut u32,
         mut object: Map<String, Value>,
     ) -> std::result::Result<(), String> {
+        if object.get("attempt").is_some_and(Value::is_null) {
+            object.remove("attempt");
+        }
         match object.get("event").and_then(Value::as_str) {
             None => {
                 // a line that does not say which attempt it belongs to belongs to that of the rollback above it
@@ -161,7 +156,7 @@ impl Metrics {
         self.steps.iter().filter(|step| self.counts(step.update, step.attempt))
     }
 
-    /// The first line that is none of a run as training leaves it, but for a last line that is half there: one that
+    /// The first line that is not as training leaves it, but for a last line that is half there: one that
     /// says nothing, or an update that stands after a later one.
     pub fn first_fault(&self) -> Option<Fault> {
         let faults = &self.faults[..self.faults.len().saturating_sub(usize::from(self.half))];
@@ -229,6 +224,35 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_is_null_is_missing_and_damages_no_line() {
+        let rollback = r#"{"event":"rollback","update":3,"to":1,"reason":null,"attempt":null,"rate_factor":null,"extra_noise":null}"#;
+        let nulls = r#"{"update":2,"gap":null,"chain_grad_norm":null,"lr":null,"images_seen":null,"attempt":null}"#;
+        let metrics = Metrics::parse(&format!("{}{rollback}\n{nulls}\n", line(1)));
+        assert_eq!((metrics.first_fault(), updates(metrics.kept())), (None, vec![1, 2]));
+        let step = &metrics.steps[1];
+        assert!([step.gap, step.chain_grad_norm, step.lr, step.f_data].iter().all(|number| number.is_nan()));
+        assert_eq!((step.images_seen, step.attempt, metrics.rollbacks[0].attempt), (0, 1, 1));
+        assert!(metrics.rollbacks[0].rate_factor.is_nan());
+        // what cannot be said of a record in JSON comes back
+        let unknown = StepRecord { update: 4, gap: f64::NAN, sample_std: f64::INFINITY, ..StepRecord::default() };
+        let metrics = Metrics::parse(&serde_json::to_string(&unknown).unwrap());
+        assert!(metrics.faults.is_empty() && metrics.steps[0].gap.is_nan() && metrics.steps[0].sample_std.is_nan());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("scores.jsonl");
+        let text = r#"{"update":2,"name":"a","score":null,"recall":null,"kernel":0.5,"count":null,"averaged":null,
+            "best":null,"seconds":null,"attempt":null}"#;
+        fs::write(&path, text.replace('\n', "")).unwrap();
+        let scores = Log::scores(&path).unwrap();
+        let score = &scores.records[0];
+        assert_eq!((score.score, &score.details), (None, &[("kernel".to_owned(), 0.5)].into()));
+        assert!(scores.faults.is_empty() && score.count == 0 && !score.best && score.seconds.is_nan());
+        // without an update, or without a place to go back to, a line says nothing
+        let text =
+            r#"{"update":null,"gap":0,"chain_grad_norm":0}"#.to_owned() + "\n" + r#"{"event":"rollback","to":null}"#;
+        assert_eq!(Metrics::parse(&text).faults.len(), 2);
+    }
+
+    #[test]
     fn scores_and_events_are_read_line_by_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
@@ -239,7 +263,7 @@ mod tests {
         fs::write(&path, "{\"event\":\"start\",\"update\":0}\n{\"time\":1}\n").unwrap();
         let history = Log::history(&path).unwrap();
         assert_eq!((&*history.records[0].event, history.faults.len()), ("start", 1));
-        assert_eq!(history.records[0].what["update"], 0);
+        assert_eq!(history.records[0].update, Some(0));
         assert!(matches!(Log::history(&folder.path().join("none")), Err(RunError::Io { .. })));
     }
 }

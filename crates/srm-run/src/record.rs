@@ -1,41 +1,45 @@
 //! Name the numbers and events of a run.
 
-use serde::{Deserialize, Serialize};
+use crate::Environment;
+use serde::{Deserialize, Deserializer, Serialize};
+use srm_config::Change;
 use std::collections::BTreeMap;
 
 /// The numbers of one logged update: one line of `metrics.jsonl`. Of a line that is read, update, gap and r must be
-/// there; other numbers that it lacks are NaN.
+/// there; other numbers that it lacks are NaN. A number that JSON cannot say is null there, and NaN again when it is read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// Update t, from 1.
     pub update: u64,
     /// Mean f(x⁺) over the noisy data batch.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", deserialize_with = "number")]
     pub f_data: f64,
     /// Mean f(x⁻) over the samples.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", deserialize_with = "number")]
     pub f_sample: f64,
     /// d = `f_data − f_sample`; healthy when it oscillates about 0 ("Anatomy", AAAI 2020).
+    #[serde(deserialize_with = "number")]
     pub gap: f64,
     /// r: mean over chains and steps of ‖f'(x)‖₂ per image.
+    #[serde(deserialize_with = "number")]
     pub chain_grad_norm: f64,
     /// ‖∇θ(f_data − f_sample)‖₂ over all weights, before any clip.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", deserialize_with = "number")]
     pub theta_grad_norm: f64,
     /// Standard deviation of all pixels of the samples; the data's is about 0.5.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", deserialize_with = "number")]
     pub sample_std: f64,
     /// ADAM's rate at this update.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", deserialize_with = "number")]
     pub lr: f64,
     /// σ at this update.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", deserialize_with = "number")]
     pub data_noise: f64,
     /// Wall-clock seconds of training so far, of all processes of the run.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", deserialize_with = "number")]
     pub seconds: f64,
     /// Data images used so far.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub images_seen: u64,
     /// Rollbacks before this update: after one, updates count on from where it went.
     pub attempt: u32,
@@ -45,9 +49,25 @@ fn unknown() -> f64 {
     f64::NAN
 }
 
-/// The numbers behind a record's means, one an image.
+/// A number; null as NaN, which is written like that.
+fn number<'de, D: Deserializer<'de>>(value: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(value)?.unwrap_or(f64::NAN))
+}
+
+/// A value; null as one that is not there.
+fn or_default<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(value: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(value)?.unwrap_or_default())
+}
+
+/// Those of some numbers that are not null.
+fn known<'de, D: Deserializer<'de>>(value: D) -> Result<BTreeMap<String, f64>, D::Error> {
+    let all = BTreeMap::<String, Option<f64>>::deserialize(value)?;
+    Ok(all.into_iter().filter_map(|(name, number)| Some((name, number?))).collect())
+}
+
+/// The numbers behind a record's means, one per image.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Details {
+pub struct PerImage {
     /// f(x⁺).
     pub f_data: Vec<f32>,
     /// f(x⁻).
@@ -60,20 +80,20 @@ pub struct Details {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rollback {
     /// The update that was refused.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub update: u64,
     /// The update whose state holds again; 0: the fresh net.
     pub to: u64,
     /// Why, in words.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub reason: String,
     /// The random stream from here on, which counts the rollbacks.
     pub attempt: u32,
     /// Factor on the learning rate from here on.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", deserialize_with = "number")]
     pub rate_factor: f64,
     /// Added to the data noise from here on.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", deserialize_with = "number")]
     pub extra_noise: f64,
 }
 
@@ -84,6 +104,41 @@ impl Rollback {
     }
 }
 
+/// A line of `history.jsonl`: a start, a resume, a rollback or an end.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Event {
+    /// `start`, `resume`, `rollback`, `finished`, `interrupted`, `diverged`.
+    pub event: String,
+    /// When, in seconds since 1970.
+    pub time: Option<u64>,
+    /// The last update before it; of a rollback the one that was refused.
+    pub update: Option<u64>,
+    /// What a start or a resume computes on.
+    pub environment: Option<Environment>,
+    /// Settings that a resume changed.
+    #[serde(default)]
+    pub changes: Vec<Change>,
+    /// What else was different at a resume, a line each.
+    #[serde(default)]
+    pub differences: Vec<String>,
+    /// The rollback, of which all stands in the line.
+    #[serde(skip)]
+    pub rollback: Option<Rollback>,
+}
+
+/// What was seen at a refused update: a JSON file in `divergence`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Evidence {
+    /// The update.
+    pub update: u64,
+    /// Rollbacks before it.
+    pub attempt: u32,
+    /// Why it was refused, in words.
+    pub text: String,
+    /// Its numbers; `None` where they were not finite.
+    pub refused: Option<StepRecord>,
+}
+
 /// A score in the history of a run: one line of `scores.jsonl`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ScoreRecord {
@@ -91,25 +146,25 @@ pub struct ScoreRecord {
     pub update: u64,
     /// What was measured.
     pub name: String,
-    /// The less, the better; null where the chains blew up.
+    /// Lower is better; null where the chains blew up.
     pub score: Option<f64>,
     /// What stands beside it.
-    #[serde(flatten)]
+    #[serde(flatten, deserialize_with = "known")]
     pub details: BTreeMap<String, f64>,
     /// Samples it was made from.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub count: usize,
     /// Whether the averaged weights were scored.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub averaged: bool,
     /// Whether no score before was as good.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub best: bool,
     /// Wall-clock seconds that scoring took.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", deserialize_with = "number")]
     pub seconds: f64,
     /// Rollbacks before this update.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub attempt: u32,
 }
 

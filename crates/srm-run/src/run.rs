@@ -2,7 +2,10 @@
 
 use crate::layout::{CHECKPOINTS, CONFIG, DIVERGENCE, EVALUATION, HISTORY, METRICS, SAMPLES, SCORES};
 use crate::log::text;
-use crate::{Checkpoint, Event, Log, Metrics, Result, RunError, ScoreRecord, checkpoints, is_run, newest_weights};
+use crate::{
+    Checkpoint, Event, Evidence, Log, Metrics, Result, RunError, ScoreRecord, checkpoints, is_run, newest_weights,
+};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use srm_config::{Config, ConfigError};
 use std::ffi::OsStr;
@@ -119,17 +122,19 @@ impl Run {
         found
     }
 
-    /// Evidence of trouble: the JSON files in `divergence`, in the order of names.
-    pub fn troubles(&self) -> Vec<PathBuf> {
-        files(&self.folder.join(DIVERGENCE), &["json"])
+    /// Evidence of trouble: the JSON files in `divergence`, in the order of names; in place of one that cannot be read
+    /// what is wrong with it.
+    pub fn troubles(&self) -> Vec<(PathBuf, Result<Evidence>)> {
+        let files = files(&self.folder.join(DIVERGENCE), &["json"]);
+        files.into_iter().map(|path| (path.clone(), json(&path))).collect()
     }
 }
 
 /// A JSON file.
 ///
 /// # Errors
-/// [`RunError::Io`] where it cannot be read or is no JSON.
-fn json(path: &Path) -> Result<Value> {
+/// [`RunError::Io`] where it cannot be read, is no JSON, or holds something else.
+pub fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs::read_to_string(path).map_err(RunError::io(path))?;
     serde_json::from_str(&text).map_err(RunError::io(path))
 }

@@ -38,7 +38,7 @@ pub struct WatchStatistics {
 
 /// The scalars of a run in progress. With the tensors of the checkpoint they are all that the next update depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct State {
+pub struct RunState {
     /// Last update done; 0 before the first.
     pub update: u64,
     /// Data images used so far.
@@ -69,7 +69,7 @@ pub struct State {
     pub watch: WatchStatistics,
 }
 
-impl Default for State {
+impl Default for RunState {
     fn default() -> Self {
         Self {
             update: 0,
@@ -93,7 +93,7 @@ impl Default for State {
 /// here.
 const LARGEST_COUNT: u64 = 1 << 53;
 
-impl State {
+impl RunState {
     /// What in a state that was read can be of no run: a file is whatever somebody made of it.
     pub fn problem(&self) -> Option<String> {
         let counts = [
@@ -122,19 +122,19 @@ mod tests {
 
     #[test]
     fn a_state_that_no_run_can_be_in_is_named() {
-        assert_eq!(State::default().problem(), None);
-        let far = State { update: LARGEST_COUNT, attempt: 3, rollbacks: 2, ..State::default() };
+        assert_eq!(RunState::default().problem(), None);
+        let far = RunState { update: LARGEST_COUNT, attempt: 3, rollbacks: 2, ..RunState::default() };
         assert_eq!(far.problem(), None);
         let watch = WatchStatistics { updates: u64::MAX, ..WatchStatistics::default() };
         for (state, named) in [
-            (State { images_seen: u64::MAX, ..State::default() }, "images_seen is 18446744073709551615"),
-            (State { optimizer_step: LARGEST_COUNT + 1, ..State::default() }, "optimizer_step"),
-            (State { last_rollback: Some((u64::MAX, 0)), ..State::default() }, "last_rollback"),
-            (State { watch, ..State::default() }, "watch.updates"),
-            (State { attempt: u32::MAX, ..State::default() }, "attempt is 4294967295"),
-            (State { rollbacks: 1, ..State::default() }, "after 1 rollbacks"),
-            (State { rate_factor: -0.5, ..State::default() }, "rate_factor is -0.5"),
-            (State { extra_noise: f64::INFINITY, ..State::default() }, "extra_noise is inf"),
+            (RunState { images_seen: u64::MAX, ..RunState::default() }, "images_seen is 18446744073709551615"),
+            (RunState { optimizer_step: LARGEST_COUNT + 1, ..RunState::default() }, "optimizer_step"),
+            (RunState { last_rollback: Some((u64::MAX, 0)), ..RunState::default() }, "last_rollback"),
+            (RunState { watch, ..RunState::default() }, "watch.updates"),
+            (RunState { attempt: u32::MAX, ..RunState::default() }, "attempt is 4294967295"),
+            (RunState { rollbacks: 1, ..RunState::default() }, "after 1 rollbacks"),
+            (RunState { rate_factor: -0.5, ..RunState::default() }, "rate_factor is -0.5"),
+            (RunState { extra_noise: f64::INFINITY, ..RunState::default() }, "extra_noise is inf"),
         ] {
             let problem = state.problem().unwrap_or_default();
             assert!(problem.contains(named), "{problem}");

@@ -30,11 +30,11 @@ const REGULAR: Kept = Kept { regular: true, calm: true, best: false };
 
 /// Save a checkpoint of two small files.
 fn save(run: &mut RunWriter, update: u64, kept: Kept) {
-    let state = State { update, ..State::default() };
+    let state = RunState { update, ..RunState::default() };
     save_state(run, &state, kept);
 }
 
-fn save_state(run: &mut RunWriter, state: &State, kept: Kept) {
+fn save_state(run: &mut RunWriter, state: &RunState, kept: Kept) {
     let files = |folder: &Path| {
         [WEIGHTS, OPTIMIZER]
             .iter()
@@ -47,7 +47,7 @@ fn save_state(run: &mut RunWriter, state: &State, kept: Kept) {
 fn run(folder: &Path, about: About, updates: u64) {
     let mut run = RunWriter::create(Lock::take(folder).unwrap(), about).unwrap();
     for update in 1..=updates {
-        run.record(&step(update, 0), &Details::default()).unwrap();
+        run.record(&step(update, 0), &PerImage::default()).unwrap();
         if update.is_multiple_of(2) {
             save(&mut run, update, REGULAR);
         }
@@ -77,7 +77,7 @@ fn a_run_goes_on_from_its_newest_checkpoint_and_its_logs_are_cut_back_to_it() {
     let (mut run, found) = resume(folder.path(), about(&[])).unwrap();
     assert_eq!((found.update(), found.changes.len(), found.differences.len()), (Some(4), 0, 0));
     assert_eq!(kept(folder.path()), [1, 2, 3, 4]);
-    run.record(&step(5, 0), &Details::default()).unwrap();
+    run.record(&step(5, 0), &PerImage::default()).unwrap();
     run.end("finished", 5).unwrap();
     let history = Run::open(folder.path()).unwrap().history().unwrap().unwrap();
     let events: Vec<&str> = history.records.iter().map(|record| record.event.as_str()).collect();
@@ -176,7 +176,7 @@ fn a_checkpoint_that_cannot_be_written_leaves_nothing_and_the_earlier_one_stays(
         fs::write(place.join(WEIGHTS), "some of it").unwrap();
         Err(RunError::io(place)(std::io::Error::from(std::io::ErrorKind::StorageFull)))
     };
-    let failed = run.checkpoint(&State { update: 4, ..State::default() }, REGULAR, full);
+    let failed = run.checkpoint(&RunState { update: 4, ..RunState::default() }, REGULAR, full);
     run.tolerate(failed, RunError::is_write_failure).unwrap();
     assert!(!folder.path().join("checkpoints/.writing").exists());
     assert_eq!(updates(folder.path()), [2]);
@@ -189,8 +189,15 @@ fn settings_may_change_on_the_way_and_a_rate_set_by_hand_is_the_rate() {
     let folder = place();
     let mut run = RunWriter::create(Lock::take(folder.path()).unwrap(), about(&[])).unwrap();
     let best = Some(Best { update: 1, name: "frechet".into(), score: 1.0 });
-    let rolled =
-        State { update: 2, attempt: 2, rollbacks: 2, rate_factor: 0.25, extra_noise: 0.5, best, ..State::default() };
+    let rolled = RunState {
+        update: 2,
+        attempt: 2,
+        rollbacks: 2,
+        rate_factor: 0.25,
+        extra_noise: 0.5,
+        best,
+        ..RunState::default()
+    };
     save_state(&mut run, &rolled, REGULAR);
     drop(run);
     let found = |set: &[&str]| -> Result<(f64, u32, f64, bool, usize)> {
@@ -211,7 +218,7 @@ fn settings_may_change_on_the_way_and_a_rate_set_by_hand_is_the_rate() {
 #[test]
 fn a_description_of_the_users_own_stands_in_the_place_of_a_config() {
     let folder = place();
-    let own = |what: Value| About { description: Description::Own(what), ..about(&[]) };
+    let own = |said: Value| About { description: Description::Own { said, settings: Value::Null }, ..about(&[]) };
     run(folder.path(), own(json!({ "net": "mlp" })), 2);
     assert!(resume(folder.path(), own(json!({ "net": "mlp" }))).unwrap().1.differences.is_empty());
     let (_, found) = resume(folder.path(), own(Value::Null)).unwrap();
@@ -219,6 +226,70 @@ fn a_description_of_the_users_own_stands_in_the_place_of_a_config() {
     let run = Run::open(folder.path()).unwrap();
     assert_eq!(run.config_text().unwrap().as_deref(), Some("null\n"));
     assert!(run.config().unwrap().unwrap().is_err(), "it is no config");
+}
+
+#[test]
+fn a_run_of_another_program_keeps_the_settings_that_enter_its_updates() {
+    let own = |settings: Value| About { description: Description::Own { said: Value::Null, settings }, ..about(&[]) };
+    let begun = json!({ "dynamics": { "steps": 10 }, "train": { "updates": 4, "batch": 8 }, "log": { "every": 1 } });
+    let with = |section: &str, key: &str, value: u64| {
+        let mut settings = begun.clone();
+        settings[section][key] = value.into();
+        own(settings)
+    };
+    let folder = place();
+    run(folder.path(), own(begun.clone()), 2);
+    let refused = |about: About| resume(folder.path(), about).map(drop).unwrap_err().to_string();
+    assert!(
+        refused(with("train", "batch", 9)).starts_with("train.batch: 8 -> 9 cannot change in a run that goes on: ")
+    );
+    assert!(refused(with("dynamics", "clip", 2)).starts_with("dynamics.clip: null -> 2 cannot change"));
+    let (mut more, found) = resume(folder.path(), with("train", "updates", 6)).unwrap();
+    assert_eq!(found.changes.iter().map(|change| &*change.path).collect::<Vec<_>>(), ["train.updates"]);
+    save(&mut more, 4, REGULAR);
+    drop(more);
+    // a checkpoint remembers the settings that it was written under
+    assert!(resume(folder.path(), with("train", "updates", 6)).unwrap().1.changes.is_empty());
+    assert_eq!(resume(folder.path(), with("log", "every", 5)).unwrap().1.changes.len(), 2);
+
+    // one from before settings were kept goes on with any, and keeps them from then on
+    let old = place();
+    run(old.path(), own(Value::Null), 2);
+    let state = fs::read_to_string(old.path().join("checkpoints/000002/state.json")).unwrap();
+    assert!(!state.contains("settings"), "what a config's run writes is as it was");
+    let (mut more, _) = resume(old.path(), with("train", "batch", 9)).unwrap();
+    save(&mut more, 4, REGULAR);
+    drop(more);
+    assert!(matches!(resume(old.path(), own(begun)).map(drop), Err(RunError::CannotChange { .. })));
+}
+
+#[test]
+fn a_run_is_not_begun_over_another_and_nothing_of_that_is_lost() {
+    let folder = place();
+    let own = |said: Value| About { description: Description::Own { said, settings: Value::Null }, ..about(&[]) };
+    run(folder.path(), about(&["log.tensorboard=true"]), 4);
+    let contents = || {
+        let files = ["config.json", "metrics.jsonl", "history.jsonl", "checkpoints/000004/state.json"];
+        files.map(|name| fs::read(folder.path().join(name)).unwrap())
+    };
+    let before = contents();
+    for about in [about(&[]), own(Value::Null)] {
+        let refused = RunWriter::create(Lock::take(folder.path()).unwrap(), about).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("holds an earlier run, which this run would write over"), "{refused}");
+        assert_eq!(contents(), before);
+    }
+    // any part of one is enough; a report, or what is no run's, is not
+    for (name, is_run) in [("samples/x_000002.png", true), ("events.out.tfevents.1.a", true), ("report.html", false)] {
+        let part = place();
+        let path = part.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::create_dir_all(part.path().join("checkpoints")).unwrap();
+        fs::write(path, "something").unwrap();
+        let created = RunWriter::create(Lock::take(part.path()).unwrap(), about(&[]));
+        assert_eq!(created.is_err(), is_run, "{name}");
+    }
+    clear(&Lock::take(folder.path()).unwrap()).unwrap();
+    RunWriter::create(Lock::take(folder.path()).unwrap(), about(&[])).unwrap();
 }
 
 #[test]
@@ -232,7 +303,7 @@ fn a_reader_finds_what_a_run_has_written_and_says_what_is_no_run() {
     assert!(!is_run(&place) && !is_used(&place));
     run(&place, about(&["evaluate.every=2"]), 4);
     assert!(words(&place.join("config.json")).contains("is a file"));
-    let mut writer = resume(&place, about(&["evaluate.every=2"])).unwrap().0;
+    let mut writer = resume(&place, about(&["evaluate.every=2", "train.data_noise=0.02"])).unwrap().0;
     let score = |update, attempt| ScoreRecord {
         update,
         attempt,
@@ -251,11 +322,12 @@ fn a_reader_finds_what_a_run_has_written_and_says_what_is_no_run() {
     // 4 is scored, 5 refused: back to 2; 3 and 4 again, 5 refused again
     writer.score(&score(4, 0)).unwrap();
     writer.rollback(&rollback(5, 2, 1)).unwrap();
-    writer.record(&step(3, 1), &Details::default()).unwrap();
-    writer.record(&step(4, 1), &Details::default()).unwrap();
+    writer.record(&step(3, 1), &PerImage::default()).unwrap();
+    writer.record(&step(4, 1), &PerImage::default()).unwrap();
     writer.score(&score(4, 1)).unwrap();
     writer.rollback(&rollback(5, 4, 2)).unwrap();
-    let png = writer.evidence((5, 1), &json!({ "update": 5 }), "png").unwrap();
+    let seen = json!({ "update": 5, "attempt": 1, "reason": {}, "text": "gap", "refused": step(5, 1), "last": [] });
+    let png = writer.evidence((5, 1), &seen, "png").unwrap();
     assert_eq!(png, place.join("divergence/x_000005_1.png"));
     fs::write(place.join("samples/x_000004.png"), "").unwrap();
     fs::write(place.join("samples/.x_000006.png.part"), "").unwrap();
@@ -268,9 +340,16 @@ fn a_reader_finds_what_a_run_has_written_and_says_what_is_no_run() {
         scores.records.iter().filter(|one| metrics.counts(one.update, one.attempt)).map(|one| one.attempt).collect();
     assert_eq!(counted, [1]);
     let history = run.history().unwrap().unwrap();
-    assert_eq!(history.records.iter().filter(|event| event.event == "rollback").count(), 2);
+    assert_eq!(history.faults, []);
+    let [start, .., resume, first, second] = &*history.records else { panic!("{history:?}") };
+    assert!(start.event == "start" && start.time.is_some() && start.update == Some(0));
+    assert_eq!((&*resume.event, &resume.environment), ("resume", &Some(Environment::default())));
+    assert_eq!((&*resume.changes[0].path, resume.differences.len()), ("train.data_noise", 0));
+    assert_eq!(metrics.rollbacks, [first, second].map(|event| event.rollback.clone().unwrap()));
     assert_eq!(run.config().unwrap().unwrap().unwrap().train.updates, 20);
-    assert_eq!((run.samples(), run.troubles().len()), (vec![(4, place.join("samples/x_000004.png"))], 1));
+    assert_eq!(run.samples(), [(4, place.join("samples/x_000004.png"))]);
+    let seen = run.troubles().remove(0).1.unwrap();
+    assert_eq!((&*seen.text, seen.refused), ("gap", Some(step(5, 1))));
     assert_eq!(run.checkpoints().unwrap().into_iter().map(|(update, _)| update).collect::<Vec<_>>(), [2, 4]);
     let newest = run.newest().unwrap().unwrap();
     assert_eq!((newest.update(), newest.weights()), (Some(4), place.join("checkpoints/000004/weights.safetensors")));

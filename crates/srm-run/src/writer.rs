@@ -4,11 +4,13 @@ use crate::checkpoint::{self, write_text};
 use crate::events::{self, Events};
 use crate::keep::{self, remove_if_there};
 use crate::layout::{
-    CHECKPOINTS, CONFIG, DIVERGENCE, HISTORY, LEFT_BY_A_RUN, LOCK, METRICS, SAMPLES, SCORES, evidence,
+    CHECKPOINTS, CONFIG, DIVERGENCE, EVALUATION, HISTORY, LEFT_BY_A_RUN, LOCK, METRICS, REPORT, SAMPLES, SCORES,
+    evidence,
 };
 use crate::log_file::LogFile;
 use crate::{
-    About, Checkpoint, Details, Lock, Result, Resumable, Rollback, RunError, ScoreRecord, State, StateFile, StepRecord,
+    About, Checkpoint, Lock, PerImage, Result, Resumable, Rollback, RunError, RunState, ScoreRecord, StateFile,
+    StepRecord,
 };
 use serde_json::{Value, json};
 use srm_config::OnWriteError;
@@ -64,11 +66,21 @@ pub fn clear(lock: &Lock) -> Result<()> {
 }
 
 impl RunWriter {
-    /// Begin a run.
+    /// Begin a run in a folder that holds none; [`clear`] empties one that does.
     ///
     /// # Errors
-    /// [`RunError::Io`].
+    /// [`RunError::NotOurs`] where the folder holds an earlier run, whose logs would be cut to nothing; [`RunError::Io`].
     pub fn create(lock: Lock, about: About) -> Result<Self> {
+        let folder = lock.folder();
+        let is_there = |name: &str| {
+            let place = folder.join(name);
+            place.is_file() || fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_some())
+        };
+        // an evaluation or a report may be there: a run writes over neither
+        let mut of_a_run = LEFT_BY_A_RUN.iter().filter(|name| ![EVALUATION, REPORT].contains(name));
+        if of_a_run.any(|name| is_there(name)) || !event_files(folder).is_empty() {
+            return Err(RunError::NotOurs { path: folder.to_owned(), what: "an earlier run" });
+        }
         let what = json!({ "update": 0, "environment": about.environment });
         let mut run = Self::open(lock, about, &BTreeMap::new())?;
         run.note("start", what)?;
@@ -90,9 +102,7 @@ impl RunWriter {
             let aside = keep::set_aside(checkpoint)?;
             tracing::warn!("{} is damaged ({reason}): it is {} now", checkpoint.path().display(), aside.display());
         }
-        let change = |change: &srm_config::Change| json!({ "key": change.path, "from": change.from, "to": change.to });
-        let changed: Vec<Value> = found.changes.iter().map(change).collect();
-        let what = json!({ "update": found.update().unwrap_or(0), "changes": changed,
+        let what = json!({ "update": found.update().unwrap_or(0), "changes": found.changes,
             "differences": found.differences, "environment": about.environment });
         let logs = found.checkpoint.as_ref().map(|(_, file)| file.logs.clone()).unwrap_or_default();
         let mut run = Self::open(lock, about, &logs)?;
@@ -157,11 +167,11 @@ impl RunWriter {
     ///
     /// # Errors
     /// [`RunError::Io`]; what could not be written waits for the next write.
-    pub fn record(&mut self, record: &StepRecord, details: &Details) -> Result<()> {
+    pub fn record(&mut self, record: &StepRecord, per_image: &PerImage) -> Result<()> {
         let line = serde_json::to_string(record).map_err(RunError::io(self.metrics.path()))?;
         let written = self.metrics.append((line + "\n").as_bytes());
         match self.events() {
-            Some(events) => written.and(events.record(record, details)),
+            Some(events) => written.and(events.record(record, per_image)),
             None => written,
         }
     }
@@ -225,7 +235,7 @@ impl RunWriter {
     /// [`RunError::Io`], and what `tensors` returns.
     pub fn checkpoint<E: From<RunError>>(
         &mut self,
-        state: &State,
+        state: &RunState,
         Kept { regular, calm, best }: Kept,
         tensors: impl FnOnce(&Path) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
@@ -233,6 +243,7 @@ impl RunWriter {
         let About { description, environment, data, .. } = &self.about;
         let config = description.json().map_err(RunError::io(&folder))?;
         let mut file = StateFile::new(state.clone(), data.clone(), environment.clone(), config);
+        file.settings = description.own_settings().cloned().unwrap_or_default();
         (file.regular, file.calm, file.logs) = (regular, calm, logs);
         let written = checkpoint::write(&folder, best, &file, tensors);
         if written.is_err() {

@@ -30,7 +30,7 @@ impl Adam {
     /// θ ← (1 − rate · decay) θ + rate · m̂ / (√v̂ + ε).
     ///
     /// # Shapes
-    /// `gradients`: one a parameter, in its shape.
+    /// `gradients`: one per parameter, in its shape.
     ///
     /// # Errors
     /// [`crate::TrainError::Torch`] where the shapes differ.

@@ -27,7 +27,7 @@ impl<E: Trainable> Ema<E> {
     ///
     /// # Errors
     /// [`crate::TrainError::Torch`].
-    pub fn follow(&mut self, net: &E) -> Result<()> {
+    pub fn absorb(&mut self, net: &E) -> Result<()> {
         self.updates += 1;
         let decay = self.decay.min((1 + self.updates) as f64 / (10 + self.updates) as f64);
         for ((_, mut average), (_, weight)) in self.net.named_parameters().into_iter().zip(net.named_parameters()) {

@@ -1,5 +1,6 @@
 //! Name what can go wrong while training.
 
+use std::error::Error;
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -21,7 +22,7 @@ pub enum TrainError {
     TooFewImages {
         /// Images there are.
         got: usize,
-        /// Images a batch.
+        /// Images per batch.
         batch: usize,
     },
     /// Settings that no run can be made with.
@@ -44,12 +45,12 @@ pub enum TrainError {
     Run(#[from] srm_run::RunError),
     /// An error of a sink, a store or an evaluation of the user's own.
     #[error(transparent)]
-    Other(Box<dyn std::error::Error + Send + Sync>),
+    Other(Box<dyn Error + Send + Sync>),
     /// The weights cannot be scored.
-    #[error("cannot score the weights of the run: {reason}")]
+    #[error("cannot score the weights of the run: {}", with_causes(&**source))]
     Evaluation {
-        /// What the evaluation said.
-        reason: String,
+        /// What the evaluation has met.
+        source: Box<dyn Error + Send + Sync>,
     },
     /// The ranks that share the run failed.
     #[error(transparent)]
@@ -100,4 +101,14 @@ impl TrainError {
     pub fn is_stop(&self) -> bool {
         matches!(self, TrainError::Langevin(srm_langevin::LangevinError::Stopped))
     }
+}
+
+/// An error and its causes in one line: an evaluation's own words often only say what it was doing.
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let (mut text, mut next) = (error.to_string(), error.source());
+    while let Some(cause) = next {
+        text += &format!(": {cause}");
+        next = cause.source();
+    }
+    text
 }

@@ -23,7 +23,7 @@ pub trait Evaluation<E> {
 pub struct Score {
     /// What was measured, such as `frechet random-conv`.
     pub name: String,
-    /// The less, the better.
+    /// Lower is better.
     pub value: f64,
     /// What stands beside it, such as precision and recall.
     pub details: BTreeMap<String, f64>,

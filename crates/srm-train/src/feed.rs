@@ -91,7 +91,7 @@ impl Data {
 /// The data with what turns it into batches.
 pub(crate) struct Feed {
     data: Data,
-    resident: Option<Resident>,
+    on_device: Option<DeviceImages>,
     batcher: Batcher,
     buffer: Vec<f32>,
     device: Device,
@@ -108,12 +108,12 @@ impl Feed {
         if data.len() < batch.max(1) {
             return Err(TrainError::TooFewImages { got: data.len(), batch: batch.max(1) });
         }
-        let resident = match &data {
-            Data::Images(images) => Resident::new(images, device)?,
+        let on_device = match &data {
+            Data::Images(images) => DeviceImages::new(images, device)?,
             Data::Rows(_) => None,
         };
         let batcher = Batcher::new(data.len(), batch, seed, flip);
-        Ok(Self { data, resident, batcher, buffer: Vec::new(), device })
+        Ok(Self { data, on_device, batcher, buffer: Vec::new(), device })
     }
 
     pub(crate) fn data(&self) -> &Data {
@@ -135,8 +135,8 @@ impl Feed {
     }
 
     fn numbers(&mut self, picks: &[Pick]) -> Result<Tensor> {
-        match (&self.data, &self.resident) {
-            (Data::Images(_), Some(resident)) => resident.batch(picks),
+        match (&self.data, &self.on_device) {
+            (Data::Images(_), Some(on_device)) => on_device.batch(picks),
             (Data::Images(images), None) => {
                 Ok(read(images, picks, &self.data.shape(), &mut self.buffer)?.f_to_device(self.device)?)
             }
@@ -170,11 +170,11 @@ const LARGEST: usize = 4 << 30;
 const CHUNK: usize = 4096;
 
 /// The images as bytes on the device.
-pub(crate) struct Resident {
+pub(crate) struct DeviceImages {
     bytes: Tensor, // u8 [n, h, w, c]
 }
 
-impl Resident {
+impl DeviceImages {
     /// `None` on the CPU, which reads the file's pages, and for a set that is too large.
     pub(crate) fn new(images: &ImageSet, device: Device) -> Result<Option<Self>> {
         let len = images.len() * images.height() * images.width() * images.channels();
@@ -214,11 +214,11 @@ mod tests {
         let pixels = synthetic::blobs(9, 32, 3, 1);
         write_npy(&path, &ndarray::ArrayView4::from_shape((9, 32, 32, 3), &pixels).unwrap()).unwrap();
         let images = ImageSet::open(&path).unwrap();
-        assert!(Resident::new(&images, Device::Cpu).unwrap().is_none());
+        assert!(DeviceImages::new(&images, Device::Cpu).unwrap().is_none());
         let picks = [(3, false), (8, true), (0, true), (3, true)].map(|(index, flip)| Pick { index, flip });
         let mut expected = Vec::new();
         fill_batch(&images, &picks, &mut expected).unwrap();
-        let batch = Resident::upload(&images, Device::Cpu).unwrap().batch(&picks).unwrap();
+        let batch = DeviceImages::upload(&images, Device::Cpu).unwrap().batch(&picks).unwrap();
         assert_eq!(batch.size(), [4, 3, 32, 32]);
         assert_eq!(Vec::<f32>::try_from(batch.flatten(0, -1)).unwrap(), expected);
     }

@@ -5,7 +5,7 @@
 //!   [`Store`] keep states and give them back.
 //! - [`Watch`] compares a run's numbers with their own past. An update that leaves them is data, not an error
 //!   ([`Trouble`]): the run returns to its last good checkpoint, or ends as [`End::Diverged`].
-//! - [`Adam`] keeps its moments where they can be saved. [`Ema`], [`Spectral`] and [`Bank`] are off by default.
+//! - [`Adam`] keeps its moments where they can be saved. [`Ema`], [`SpectralNorm`] and [`ReplayBuffer`] are off by default.
 //! - [`RunFolder`] is sink and store on disk, from which a run of any net goes on bit for bit; [`MemoryStore`] keeps
 //!   states in memory. What a folder holds besides tensors is [`srm_run`]'s.
 //! - [`Evaluation`] scores the weights every so many updates; the best are kept.
@@ -39,7 +39,6 @@
 #![deny(missing_docs)]
 
 mod adam;
-mod bank;
 mod bytes;
 mod ema;
 mod error;
@@ -48,12 +47,13 @@ mod feed;
 mod from_config;
 mod measured;
 mod ranks;
+mod replay_buffer;
 mod run;
 mod run_folder;
 mod settings;
 mod sink;
 mod snapshot_file;
-mod spectral;
+mod spectral_norm;
 mod store;
 mod tensor_file;
 mod trainer;
@@ -62,25 +62,25 @@ mod watch;
 mod weights;
 
 pub use adam::Adam;
-pub use bank::Bank;
 pub use bytes::{to_bytes, to_tensor};
 pub use ema::Ema;
 pub use error::TrainError;
 pub use evaluation::{Evaluation, Score};
 pub use feed::Data;
 pub use from_config::TrainerOptions;
+pub use replay_buffer::ReplayBuffer;
 pub use run::End;
-pub use run_folder::{Found, RunFolder};
+pub use run_folder::{ResumedRun, RunFolder};
 pub use settings::Settings;
 pub use sink::{Sink, Trouble};
-pub use spectral::Spectral;
+pub use spectral_norm::SpectralNorm;
 pub use store::{MemoryStore, Snapshot, Store, Why};
 pub use trainer::{GRID_COUNT, GRID_SEED, Trainer};
 pub use update::Step;
 pub use watch::{Reason, Watch};
 
 /// What a [`Sink`] hears besides [`Trouble`].
-pub use srm_run::{Details, Rollback, ScoreRecord, StepRecord};
+pub use srm_run::{PerImage, Rollback, ScoreRecord, StepRecord};
 
 /// The result of everything here.
 pub type Result<T> = std::result::Result<T, TrainError>;

@@ -1,6 +1,6 @@
 //! Hold what an update has found of each image, and bring together what all ranks have.
 
-use crate::{Details, Result};
+use crate::{PerImage, Result};
 use srm_ranks::{Ranks, RanksError, Reason};
 
 /// What a rank says in place of a step where it has dropped its part of the update: earlier than any step.
@@ -54,10 +54,10 @@ impl Measured {
         Ok(Some(Self { bad_step, f_data, f_sample, r, pixels: [sums, squares] }))
     }
 
-    /// The numbers an image, as a sink takes them.
-    pub(crate) fn details(&self) -> Details {
+    /// The numbers per image, as a sink takes them.
+    pub(crate) fn per_image(&self) -> PerImage {
         let single = |values: &[f64]| values.iter().map(|&value| value as f32).collect();
-        Details { f_data: single(&self.f_data), f_sample: single(&self.f_sample), chain_grad_norm: single(&self.r) }
+        PerImage { f_data: single(&self.f_data), f_sample: single(&self.f_sample), chain_grad_norm: single(&self.r) }
     }
 
     /// Standard deviation of all pixels of the samples; `image` pixels each.

@@ -7,7 +7,7 @@
 use crate::{Result, Snapshot, TrainError, Trainer, tensor_file};
 use srm_energy::{StateDict, Trainable};
 use srm_ranks::Ranks;
-use srm_run::State;
+use srm_run::RunState;
 
 impl<E: Trainable> Trainer<E> {
     /// Share this run among ranks: all have built a trainer for the same config and images. Where they stand is taken from
@@ -27,25 +27,26 @@ impl<E: Trainable> Trainer<E> {
         }
         let unreadable = |error: serde_json::Error| TrainError::SentState { reason: error.to_string() };
         let state = serde_json::to_vec(&self.state).map_err(unreadable)?;
-        let state: State = serde_json::from_slice(&self.ranks.broadcast(state)?).map_err(unreadable)?;
+        let state: RunState = serde_json::from_slice(&self.ranks.broadcast(state)?).map_err(unreadable)?;
         if let Some(reason) = state.problem() {
             return Err(TrainError::SentState { reason });
         }
         let ema = self.averaged_net().map(E::named_parameters).unwrap_or_default();
-        let bank = self.bank().map(|bank| vec![("images".to_owned(), bank.shallow_clone())]).unwrap_or_default();
-        let groups = [self.net().named_parameters(), self.optimizer_tensors(), ema, bank];
+        let replay_buffer =
+            self.replay_buffer().map(|x| vec![("images".to_owned(), x.shallow_clone())]).unwrap_or_default();
+        let groups = [self.net().named_parameters(), self.optimizer_tensors(), ema, replay_buffer];
         let mut received = Vec::new();
         for group in groups {
             received.push(tensor_file::from_bytes(&self.ranks.broadcast(tensor_file::to_bytes(&group)?)?)?);
         }
-        let [weights, optimizer, ema, mut bank] = <[StateDict; 4]>::try_from(received).unwrap_or_default();
+        let [weights, optimizer, ema, mut replay_buffer] = <[StateDict; 4]>::try_from(received).unwrap_or_default();
         if self.ranks.rank() == 0 {
             return Ok(());
         }
         let seconds = self.seconds();
-        let (ema, bank) = ((!ema.is_empty()).then_some(ema), bank.pop().map(|(_, images)| images));
+        let (ema, replay_buffer) = ((!ema.is_empty()).then_some(ema), replay_buffer.pop().map(|(_, images)| images));
         let net = self.net().describe();
-        self.restore(&Snapshot { state, weights, net, optimizer, ema, bank, calm: false, regular: false })?;
+        self.restore(&Snapshot { state, weights, net, optimizer, ema, replay_buffer, calm: false, regular: false })?;
         self.begun = (std::time::Instant::now(), seconds);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Repeat the update until the run is done, and bring it back when it goes astray.
+//! Repeat the update until the run is done; where one is refused, return to the last good state.
 
 use crate::{Reason, Result, Settings, Sink, Step, Store, Trainer, Trouble, Why};
 use srm_energy::Trainable;
@@ -42,8 +42,8 @@ impl<E: Trainable> Trainer<E> {
         let mut saved = self.state.update;
         while self.state.update < train.updates || self.state.due != Due::Nothing {
             if self.state.due == Due::Nothing {
-                let (record, details) = match self.update()? {
-                    Step::Done(record, details) => (record, details),
+                let (record, per_image) = match self.update()? {
+                    Step::Done(record, per_image) => (record, per_image),
                     Step::Refused(trouble) => match self.roll_back(&trouble, store, sink)? {
                         true => {
                             saved = self.state.update;
@@ -60,7 +60,7 @@ impl<E: Trainable> Trainer<E> {
                 };
                 sink.progress(record.update, train.updates);
                 if record.update == 1 || record.update.is_multiple_of(log.every) || record.update == train.updates {
-                    sink.record(&record, &details)?;
+                    sink.record(&record, &per_image)?;
                 }
                 self.state.due = self.due();
             }

@@ -36,7 +36,7 @@ struct Files {
 }
 
 /// A run that was found in its folder.
-pub struct Found {
+pub struct ResumedRun {
     /// Its newest whole checkpoint; `None` before the first.
     pub saved: Option<Snapshot>,
     /// Settings that differ from those it was written under.
@@ -62,7 +62,12 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`TrainError::Run`], and what the tensors' files return.
-    pub fn resume(lock: Lock, config: &Config, environment: Environment, fingerprint: &str) -> Result<(Self, Found)> {
+    pub fn resume(
+        lock: Lock,
+        config: &Config,
+        environment: Environment,
+        fingerprint: &str,
+    ) -> Result<(Self, ResumedRun)> {
         let about = About::of(config, environment, fingerprint);
         Self::go_on(lock, about, Some(config.langevin.clone()))
     }
@@ -70,8 +75,9 @@ impl RunFolder {
     /// Begin a run of any net in `folder`, or go on with the one that is there: put the snapshot into the trainer
     /// ([`crate::Trainer::restore`]), then run it with this folder as sink and store. `description` is what
     /// `config.json` and every checkpoint say of the run, null where there is nothing to say; one that has changed is
-    /// warned about. Nothing else is compared: settings, block size and data that should stay the same, so that the bits
-    /// do, belong into it. [`RunFolder::end`] notes how the run ended.
+    /// warned about. A run keeps its settings, which lie beside it in every checkpoint; only how many updates it has,
+    /// and what is logged, kept and scored, may change. Nothing else is compared: net, block size and data that should stay
+    /// the same, so that the bits do, belong into the description. [`RunFolder::end`] notes how the run ended.
     ///
     /// ```
     /// # use srm_energy::{Autograd, fresh_weights};
@@ -101,8 +107,8 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`TrainError::Settings`]; [`TrainError::Run`] where another process works in the folder, it holds a run of `srm
-    /// train` or files of no run, all checkpoints are damaged, or files cannot be read or written; what the tensors' files
-    /// return.
+    /// train` or files of no run, the run there has other settings, all checkpoints are damaged, or files cannot be read or
+    /// written; what the tensors' files return.
     pub fn open(folder: &Path, settings: &Settings, description: Value) -> Result<(Self, Option<Snapshot>)> {
         if let Some(problem) = settings.problem() {
             return Err(TrainError::Settings { problem });
@@ -122,13 +128,13 @@ impl RunFolder {
         Ok((run, found.saved))
     }
 
-    fn go_on(lock: Lock, about: About, langevin: Option<LangevinConfig>) -> Result<(Self, Found)> {
+    fn go_on(lock: Lock, about: About, langevin: Option<LangevinConfig>) -> Result<(Self, ResumedRun)> {
         let found = Resumable::find(&lock, &about)?;
         let saved = (found.checkpoint.as_ref()).map(|(checkpoint, file)| snapshot_file::read(checkpoint, file));
         let saved = saved.transpose()?;
         let run = RunWriter::resume(lock, about, &found)?;
         let ranks = found.checkpoint.map_or(0, |(_, file)| file.environment.ranks);
-        let found = Found { saved, changes: found.changes, differences: found.differences, ranks };
+        let found = ResumedRun { saved, changes: found.changes, differences: found.differences, ranks };
         Ok((Self::new(run, langevin), found))
     }
 

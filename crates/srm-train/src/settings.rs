@@ -1,9 +1,9 @@
 //! Say what a training run needs to know besides its net and its data.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use srm_config::{CheckpointConfig, Config, EvaluateConfig, Init, LogConfig, TrainConfig, WatchConfig};
 use srm_energy::libtorch;
-use srm_langevin::{Dynamics, Start};
+use srm_langevin::{Dynamics, Kernel, Start};
 use srm_run::{About, DataFile, Description, Environment};
 
 /// The settings of a run. [`Settings::new`] has defaults for all that it does not ask for; a [`Config`] has them all.
@@ -52,13 +52,31 @@ impl Settings {
     pub(crate) fn about(&self, description: Value) -> About {
         let srm = env!("CARGO_PKG_VERSION").to_owned();
         About {
-            description: Description::Own(description),
+            description: Description::Own { said: description, settings: self.to_json() },
             log: self.log.clone(),
             checkpoint: self.checkpoint.clone(),
             scored: self.evaluate.every.is_some(),
             environment: Environment { srm, libtorch: libtorch::version(), ranks: 1, ..Environment::default() },
             data: DataFile::default(),
         }
+    }
+
+    /// The settings as a checkpoint keeps them: what a run that goes on is compared with.
+    fn to_json(&self) -> Value {
+        let Self { dynamics: Dynamics { kernel, steps, start }, init, flip, train, log, checkpoint, evaluate, watch } =
+            self;
+        let Kernel { gradient_scale, noise_std, clip } = kernel;
+        let start = match start {
+            Start::Uniform => "uniform",
+            Start::Gaussian => "gaussian",
+        };
+        json!({
+            "dynamics": {
+                "gradient_scale": gradient_scale, "noise_std": noise_std, "clip": clip, "steps": steps, "start": start
+            },
+            "init": init, "flip": flip, "train": train, "log": log, "checkpoint": checkpoint, "evaluate": evaluate,
+            "watch": watch,
+        })
     }
 
     /// What no run can be made with; a [`Config`] has been checked for it.

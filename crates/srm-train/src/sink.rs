@@ -1,7 +1,7 @@
 //! Tell what happens in a run to whoever wants to know.
 
 use crate::{Reason, Result};
-use srm_run::{Details, Rollback, ScoreRecord, StepRecord};
+use srm_run::{PerImage, Rollback, ScoreRecord, StepRecord};
 use tch::Tensor;
 
 /// An update that was refused; the weights are those of the update before.
@@ -26,8 +26,8 @@ pub trait Sink {
     ///
     /// # Errors
     /// What the sink meets; it ends the run.
-    fn record(&mut self, record: &StepRecord, details: &Details) -> Result<()> {
-        let _ = (record, details);
+    fn record(&mut self, record: &StepRecord, per_image: &PerImage) -> Result<()> {
+        let _ = (record, per_image);
         Ok(())
     }
 
@@ -76,9 +76,9 @@ pub trait Sink {
 impl Sink for () {}
 
 impl<A: Sink, B: Sink> Sink for (A, B) {
-    fn record(&mut self, record: &StepRecord, details: &Details) -> Result<()> {
-        self.0.record(record, details)?;
-        self.1.record(record, details)
+    fn record(&mut self, record: &StepRecord, per_image: &PerImage) -> Result<()> {
+        self.0.record(record, per_image)?;
+        self.1.record(record, per_image)
     }
 
     fn progress(&mut self, update: u64, updates: u64) {
@@ -109,8 +109,8 @@ impl<A: Sink, B: Sink> Sink for (A, B) {
 
 /// A sink where there is one.
 impl<S: Sink> Sink for Option<S> {
-    fn record(&mut self, record: &StepRecord, details: &Details) -> Result<()> {
-        self.as_mut().map_or(Ok(()), |sink| sink.record(record, details))
+    fn record(&mut self, record: &StepRecord, per_image: &PerImage) -> Result<()> {
+        self.as_mut().map_or(Ok(()), |sink| sink.record(record, per_image))
     }
 
     fn progress(&mut self, update: u64, updates: u64) {

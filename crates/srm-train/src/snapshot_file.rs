@@ -16,8 +16,8 @@ pub(crate) fn write(folder: &Path, snapshot: &Snapshot, langevin: Option<&Langev
     if let Some(ema) = &snapshot.ema {
         write_net(EMA, ema)?;
     }
-    if let Some(bank) = &snapshot.bank {
-        tensor_file::save(&folder.join(BANK), &[("images".to_owned(), bank.shallow_clone())])?;
+    if let Some(replay_buffer) = &snapshot.replay_buffer {
+        tensor_file::save(&folder.join(BANK), &[("images".to_owned(), replay_buffer.shallow_clone())])?;
     }
     Ok(())
 }
@@ -32,7 +32,7 @@ pub(crate) fn read(checkpoint: &Checkpoint, file: &StateFile) -> Result<Snapshot
         net: serde_json::Value::Null,
         optimizer: tensor_file::load(&path(OPTIMIZER))?,
         ema: if ema.is_file() { Some(read_tensors(&ema)?) } else { None },
-        bank: if bank.is_file() { tensor_file::load(&bank)?.pop().map(|(_, images)| images) } else { None },
+        replay_buffer: if bank.is_file() { tensor_file::load(&bank)?.pop().map(|(_, images)| images) } else { None },
         calm: file.calm,
         regular: file.regular,
     })

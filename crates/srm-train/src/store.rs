@@ -3,7 +3,7 @@
 use crate::Result;
 use serde_json::Value as Json;
 use srm_energy::{StateDict, copies};
-use srm_run::State;
+use srm_run::RunState;
 use std::collections::VecDeque;
 use tch::Tensor;
 
@@ -11,7 +11,7 @@ use tch::Tensor;
 #[derive(Debug)]
 pub struct Snapshot {
     /// The scalars.
-    pub state: State,
+    pub state: RunState,
     /// The net's weights.
     pub weights: StateDict,
     /// What the net says of itself ([`srm_energy::Trainable::describe`]).
@@ -20,8 +20,8 @@ pub struct Snapshot {
     pub optimizer: StateDict,
     /// The averaged weights, where the average is on.
     pub ema: Option<StateDict>,
-    /// The bank of persistent chains, where there is one.
-    pub bank: Option<Tensor>,
+    /// The replay buffer of persistent chains, where there is one.
+    pub replay_buffer: Option<Tensor>,
     /// Whether the watch takes the run for healthy: a state to return to.
     pub calm: bool,
     /// Whether this update is one at which a state is kept in any case, so that rollbacks may go to it whatever it is kept for.
@@ -40,7 +40,7 @@ impl Snapshot {
             net: self.net.clone(),
             optimizer: copies(&self.optimizer)?,
             ema: self.ema.as_ref().map(copies).transpose()?,
-            bank: self.bank.as_ref().map(Tensor::f_detach_copy).transpose()?,
+            replay_buffer: self.replay_buffer.as_ref().map(Tensor::f_detach_copy).transpose()?,
             calm: self.calm,
             regular: self.regular,
         })

@@ -14,7 +14,7 @@ use srm_config::Config;
 use srm_data::{ImageSet, synthetic, write_npy};
 use srm_energy::{ConvNet, Precision, Trainable, load_weights};
 use srm_langevin::Stop;
-use srm_run::{Checkpoint, Details, Environment, Lock, StepRecord};
+use srm_run::{Checkpoint, Environment, Lock, PerImage, StepRecord};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -110,7 +110,7 @@ fn stop_after(trainer: &mut Trainer, updates: usize) -> Stop {
 struct Memory(Vec<StepRecord>);
 
 impl Sink for Memory {
-    fn record(&mut self, record: &StepRecord, _details: &Details) -> crate::Result<()> {
+    fn record(&mut self, record: &StepRecord, _per_image: &PerImage) -> crate::Result<()> {
         self.0.push(record.clone());
         Ok(())
     }

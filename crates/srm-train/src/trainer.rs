@@ -2,12 +2,12 @@
 
 use crate::feed::{Data, Feed};
 use crate::weights::Weights;
-use crate::{Bank, Evaluation, Result, Settings, Snapshot, Watch};
+use crate::{Evaluation, ReplayBuffer, Result, Settings, Snapshot, Watch};
 use srm_config::Init;
 use srm_energy::{StateDict, Trainable};
 use srm_langevin::{Chains, Outcome, Sampler, Samples, Spread, Stop};
 use srm_ranks::{Ranks, SingleProcess};
-use srm_run::State;
+use srm_run::RunState;
 use std::time::Instant;
 use tch::{Device, Tensor};
 
@@ -26,8 +26,8 @@ pub struct Trainer<E: Trainable> {
     pub(crate) weights: Weights<E>,
     pub(crate) feed: Feed,
     pub(crate) sampler: Sampler<E>,
-    pub(crate) bank: Option<Bank>,
-    pub(crate) state: State,
+    pub(crate) replay_buffer: Option<ReplayBuffer>,
+    pub(crate) state: RunState,
     pub(crate) ranks: Box<dyn Ranks>,
     pub(crate) evaluation: Option<Box<dyn Evaluation<E>>>,
     /// When this process began to train, and the seconds of training before that.
@@ -62,8 +62,8 @@ impl<E: Trainable> Trainer<E> {
             weights: Weights::new(net, train)?,
             settings,
             feed,
-            bank: None,
-            state: State::default(),
+            replay_buffer: None,
+            state: RunState::default(),
             ranks: Box::new(SingleProcess),
             evaluation: None,
             begun: (Instant::now(), 0.0),
@@ -79,11 +79,13 @@ impl<E: Trainable> Trainer<E> {
     /// Back to the fresh net of update 0.
     pub(crate) fn reset(&mut self) -> Result<()> {
         self.weights.reset(&self.settings.train)?;
-        self.bank = match self.settings.init {
-            Init::Persistent(bank) => Some(Bank::new(bank, &self.feed.data().shape(), self.settings.train.seed)?),
+        self.replay_buffer = match self.settings.init {
+            Init::Persistent(bank) => {
+                Some(ReplayBuffer::new(bank, &self.feed.data().shape(), self.settings.train.seed)?)
+            }
             _ => None,
         };
-        self.state = State::default();
+        self.state = RunState::default();
         Ok(())
     }
 
@@ -99,8 +101,8 @@ impl<E: Trainable> Trainer<E> {
             return Err(crate::TrainError::Settings { problem });
         }
         self.weights.restore(saved)?;
-        if let Some(bank) = &mut self.bank {
-            bank.restore(saved.bank.as_ref())?;
+        if let Some(replay_buffer) = &mut self.replay_buffer {
+            replay_buffer.restore(saved.replay_buffer.as_ref())?;
         }
         self.state = saved.state.clone();
         self.begun.1 = saved.state.seconds;
@@ -110,12 +112,12 @@ impl<E: Trainable> Trainer<E> {
     /// The run as it is. The tensors share storage with the trainer's, which the next update changes.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
-            state: State { seconds: self.seconds(), ..self.state.clone() },
+            state: RunState { seconds: self.seconds(), ..self.state.clone() },
             weights: self.net().named_parameters(),
             net: self.net().describe(),
             optimizer: self.optimizer_tensors(),
             ema: self.averaged_net().map(E::named_parameters),
-            bank: self.bank().map(Tensor::shallow_clone),
+            replay_buffer: self.replay_buffer().map(Tensor::shallow_clone),
             calm: Watch { config: &self.settings.watch, travel: self.travel() }.is_calm(&self.state.watch),
             regular: self.state.update.is_multiple_of(self.settings.checkpoint.every),
         }
@@ -170,7 +172,7 @@ impl<E: Trainable> Trainer<E> {
     }
 
     /// The scalars as they are.
-    pub fn state(&self) -> &State {
+    pub fn state(&self) -> &RunState {
         &self.state
     }
 
@@ -189,9 +191,9 @@ impl<E: Trainable> Trainer<E> {
         self.weights.optimizer_tensors()
     }
 
-    /// The bank of persistent chains, where there is one.
-    pub fn bank(&self) -> Option<&Tensor> {
-        self.bank.as_ref().map(Bank::images)
+    /// The replay buffer of persistent chains, where there is one.
+    pub fn replay_buffer(&self) -> Option<&Tensor> {
+        self.replay_buffer.as_ref().map(ReplayBuffer::images)
     }
 
     /// What the run learns from.

@@ -8,7 +8,7 @@ use srm_energy::Trainable;
 use srm_langevin::{ChainKey, Chains, Outcome, Samples, sample_axes};
 use srm_random::{Key, Purpose, hash, normal};
 use srm_ranks::PartialSum;
-use srm_run::{Details, StepRecord};
+use srm_run::{PerImage, StepRecord};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
@@ -16,7 +16,7 @@ use tch::{Device, Kind, Tensor};
 #[derive(Debug)]
 pub enum Step {
     /// The weights have moved.
-    Done(StepRecord, Details),
+    Done(StepRecord, PerImage),
     /// Its numbers are not those of a healthy run; the weights are unchanged.
     Refused(Trouble),
     /// Somebody asked to stop before it was whole; nothing has changed.
@@ -44,7 +44,7 @@ struct Run {
     norms: Tensor,
     /// The earliest step at which a chain was no longer finite.
     bad_step: Option<usize>,
-    /// Where in the bank the chains have started, where there is one.
+    /// Where in the replay buffer the chains have started, where there is one.
     slots: Option<Tensor>,
 }
 
@@ -55,8 +55,8 @@ enum Verdict {
     Trouble(Reason, Option<StepRecord>),
 }
 
-/// What an update has found before the weights move.
-struct Found {
+/// What an update knows before the weights move: what it measured, and its part of the gradient.
+struct Estimate {
     measured: Measured,
     /// Terms of ∇θ [mean f(x⁺) − mean f(x⁻)].
     gradient: PartialSum,
@@ -72,11 +72,11 @@ impl<E: Trainable> Trainer<E> {
         let _guard = tch::no_grad_guard();
         let now = self.now();
         // Draw m observed samples x⁺ and put N(0, σ²) on them; draw z ~ p_0 and run K Langevin steps to x⁻; differentiate.
-        let found = self.observe(&now).and_then(|x_plus| {
+        let estimate = self.observe(&now).and_then(|x_plus| {
             let run = self.run_chains(&now, &x_plus)?;
             self.differentiate(&now, &x_plus, run)
         });
-        let Some(Found { measured, gradient, run }) = self.gathered(found)? else { return Ok(Step::Dropped) };
+        let Some(Estimate { measured, gradient, run }) = self.gathered(estimate)? else { return Ok(Step::Dropped) };
         if let Some(step) = measured.bad_step {
             return self.refuse(&now, Reason::ChainNotFinite { step }, None, &run);
         }
@@ -90,7 +90,7 @@ impl<E: Trainable> Trainer<E> {
         self.weights.ascend(gradients, record.theta_grad_norm, now.rate, &mut self.state)?;
         self.give_back(&run)?;
         (self.state.update, self.state.images_seen) = (now.t, record.images_seen);
-        Ok(Step::Done(record, measured.details()))
+        Ok(Step::Done(record, measured.per_image()))
     }
 
     fn now(&self) -> Now {
@@ -130,9 +130,9 @@ impl<E: Trainable> Trainer<E> {
     /// x⁻: this rank's chains, K steps from z.
     fn run_chains(&self, now: &Now, x_plus: &Tensor) -> Result<Run> {
         let key = ChainKey { seed: self.settings.train.seed, attempt: self.state.attempt, update: now.t };
-        let (slots, z) = match (&self.bank, self.settings.init) {
-            (Some(bank), _) => {
-                let (slots, z) = bank.draw(&key, now.batch, x_plus.device())?;
+        let (slots, z) = match (&self.replay_buffer, self.settings.init) {
+            (Some(replay_buffer), _) => {
+                let (slots, z) = replay_buffer.draw(&key, now.batch, x_plus.device())?;
                 (Some(slots), Some(z.f_narrow(0, now.mine.start as i64, now.mine.len() as i64)?))
             }
             (None, Init::Data) => (None, Some(x_plus.shallow_clone())),
@@ -149,7 +149,7 @@ impl<E: Trainable> Trainer<E> {
 
     /// f of x⁺ and x⁻, and the terms of ∇θ [mean f(x⁺) − mean f(x⁻)] of this rank's blocks: block j gives the terms 2j (data) and
     /// 2j + 1 (samples). The workers share them.
-    fn differentiate(&self, now: &Now, x_plus: &Tensor, run: Run) -> Result<Found> {
+    fn differentiate(&self, now: &Now, x_plus: &Tensor, run: Run) -> Result<Estimate> {
         let (m, block, alpha) = (now.batch, self.sampler.block(), self.settings.train.f_l2);
         let (mut gradient, mut f) = (PartialSum::new(2 * m.div_ceil(block)), [Vec::new(), Vec::new()]);
         if run.bad_step.is_none() && !now.mine.is_empty() {
@@ -172,18 +172,18 @@ impl<E: Trainable> Trainer<E> {
         }
         let ([f_data, f_sample], pixels) = (f, pixel_sums(&run.samples, block)?);
         let measured = Measured { bad_step: run.bad_step, f_data, f_sample, r: numbers(&run.norms)?, pixels };
-        Ok(Found { measured, gradient, run })
+        Ok(Estimate { measured, gradient, run })
     }
 
     /// The same with what all ranks have measured; `None` where any of them was asked to stop.
-    fn gathered(&self, mine: Result<Found>) -> Result<Option<Found>> {
+    fn gathered(&self, mine: Result<Estimate>) -> Result<Option<Estimate>> {
         let (measured, rest) = match mine {
-            Ok(Found { measured, gradient, run }) => (Some(measured), Some((gradient, run))),
+            Ok(Estimate { measured, gradient, run }) => (Some(measured), Some((gradient, run))),
             Err(error) if error.is_stop() => (None, None),
             Err(error) => return Err(error),
         };
         let all = Measured::gathered(measured, &*self.ranks)?;
-        Ok(all.zip(rest).map(|(measured, (gradient, run))| Found { measured, gradient, run }))
+        Ok(all.zip(rest).map(|(measured, (gradient, run))| Estimate { measured, gradient, run }))
     }
 
     /// The sum of the terms of all ranks, one tensor per parameter; a fixed tree over the blocks, so neither threads nor ranks
@@ -204,7 +204,7 @@ impl<E: Trainable> Trainer<E> {
         Ok(gradients)
     }
 
-    /// The numbers of the update, or why they are none of a healthy run.
+    /// The numbers of the update, or why they are not those of a healthy run.
     fn judge(&mut self, now: &Now, found: &Measured, theta_grad_norm: f64) -> Verdict {
         let (f_data, f_sample, chain_grad_norm) = (mean(&found.f_data), mean(&found.f_sample), mean(&found.r));
         if !(f_data - f_sample).is_finite() || !theta_grad_norm.is_finite() {
@@ -238,10 +238,10 @@ impl<E: Trainable> Trainer<E> {
         }
     }
 
-    /// Put the ends of all chains back into the bank, where there is one.
+    /// Put the ends of all chains back into the replay buffer, where there is one.
     fn give_back(&mut self, run: &Run) -> Result<()> {
-        let (Some(bank), Some(slots)) = (&mut self.bank, &run.slots) else { return Ok(()) };
-        bank.give_back(slots, &self.ranks.gather_rows(&run.samples)?)
+        let (Some(replay_buffer), Some(slots)) = (&mut self.replay_buffer, &run.slots) else { return Ok(()) };
+        replay_buffer.give_back(slots, &self.ranks.gather_rows(&run.samples)?)
     }
 
     fn refuse(&self, now: &Now, reason: Reason, record: Option<StepRecord>, run: &Run) -> Result<Step> {

@@ -1,9 +1,9 @@
 //! Move the weights along a gradient, through whichever stabilisers are on.
 
-use crate::{Adam, Ema, Result, Snapshot, Spectral};
+use crate::{Adam, Ema, Result, Snapshot, SpectralNorm};
 use srm_config::TrainConfig;
 use srm_energy::{StateDict, Trainable, copies};
-use srm_run::State;
+use srm_run::RunState;
 use tch::Tensor;
 
 /// A net in training: its weights, and what moves and averages them.
@@ -13,7 +13,7 @@ pub(crate) struct Weights<E> {
     fresh: StateDict,
     adam: Adam,
     ema: Option<Ema<E>>,
-    spectral: Option<Spectral>,
+    spectral: Option<SpectralNorm>,
     clip: Option<f64>,
 }
 
@@ -28,7 +28,7 @@ impl<E: Trainable> Weights<E> {
     /// Back to the weights of update 0.
     pub(crate) fn reset(&mut self, train: &TrainConfig) -> Result<()> {
         restore(&self.net.named_parameters(), &self.fresh)?;
-        self.spectral = train.spectral_norm.map(|norm| Spectral::new(&self.net, norm, train.seed)).transpose()?;
+        self.spectral = train.spectral_norm.map(|norm| SpectralNorm::new(&self.net, norm, train.seed)).transpose()?;
         let parameters = match &self.spectral {
             Some(spectral) => spectral.parameters(&self.net),
             None => self.net.named_parameters(),
@@ -57,7 +57,7 @@ impl<E: Trainable> Weights<E> {
         mut gradients: Vec<Tensor>,
         length: f64,
         rate: f64,
-        state: &mut State,
+        state: &mut RunState,
     ) -> Result<()> {
         if let Some(longest) = self.clip.filter(|&longest| length > longest) {
             for gradient in &mut gradients {
@@ -69,10 +69,10 @@ impl<E: Trainable> Weights<E> {
         }
         self.adam.ascend(&gradients, rate)?;
         if let Some(spectral) = &mut self.spectral {
-            spectral.follow()?;
+            spectral.update()?;
         }
         if let Some(ema) = &mut self.ema {
-            ema.follow(&self.net)?;
+            ema.absorb(&self.net)?;
             state.ema_updates = ema.updates();
         }
         state.optimizer_step = self.adam.step();
@@ -90,7 +90,7 @@ impl<E: Trainable> Weights<E> {
 
     /// ADAM's moments, and the tensors of the spectral norm where it is on.
     pub(crate) fn optimizer_tensors(&self) -> StateDict {
-        let spectral = self.spectral.as_ref().map(Spectral::tensors).unwrap_or_default();
+        let spectral = self.spectral.as_ref().map(SpectralNorm::tensors).unwrap_or_default();
         self.adam.moments().into_iter().chain(spectral).collect()
     }
 }

@@ -40,7 +40,7 @@ fn main() -> anyhow::Result<()> {
     save_weights("own_net.safetensors".as_ref(), trainer.net(), None)?;
 
     write_grid("own_net.png".as_ref(), &to_bytes(&trainer.samples(1, 32)?)?.view(), 8, 2)?;
-    let run = ShortRun::new(trainer.net(), dynamics, ShortRunOptions { noise: Noise::Off, spread, keep_every: 1 });
+    let run = ShortRun::new(trainer.net(), dynamics, ShortRunOptions { noise: ChainNoise::Off, spread, keep_every: 1 });
     let targets = trainer.data().rows(0..8)?;
     let options = ReconstructOptions::new(Method::best_for(run.has_curvature()), 20, 1);
     let found = run.reconstruct(&targets, None, &options, &mut |_| true)?;

@@ -43,11 +43,11 @@ fn main() -> anyhow::Result<()> {
         _ => bail!("give a file of weights and one of images, or nothing"),
     };
     // L(z) = ‖x − M(z)‖², descended in z from z₀ ~ p_0
-    let run = ShortRun::new(&net, dynamics, ShortRunOptions { noise: Noise::Off, spread: SPREAD, keep_every: 1 });
+    let run = ShortRun::new(&net, dynamics, ShortRunOptions { noise: ChainNoise::Off, spread: SPREAD, keep_every: 1 });
     let options = ReconstructOptions::new(Method::best_for(run.has_curvature()), 100, 1);
     let found = run.reconstruct(&targets, None, &options, &mut |_| true)?;
     let mse = found.mse.iter().sum::<f64>() / found.mse.len() as f64;
-    println!("mean squared error {mse:.5}, root mean square of M(z) − z {:.3}", found.mean_moved());
+    println!("mean squared error {mse:.5}, root mean square of M(z) − z {:.3}", found.mean_displacement());
     anyhow::ensure!(mse < 0.02, "the images are not found: {mse}");
     let both = to_bytes(&Tensor::cat(&[targets, found.x], 0))?;
     write_grid("reconstruct.png".as_ref(), &both.view(), 8, 2)?;

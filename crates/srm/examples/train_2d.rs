@@ -50,7 +50,7 @@ fn main() -> anyhow::Result<()> {
 struct Log;
 
 impl Sink for Log {
-    fn record(&mut self, record: &StepRecord, _: &Details) -> srm::train::Result<()> {
+    fn record(&mut self, record: &StepRecord, _: &PerImage) -> srm::train::Result<()> {
         let StepRecord { update, gap, chain_grad_norm, .. } = record;
         println!("update {update:>4}  gap {gap:>7.3}  r {chain_grad_norm:>7.3}");
         Ok(())

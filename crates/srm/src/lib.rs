@@ -114,8 +114,8 @@ pub mod prelude {
         ChainKey, Chains, Dynamics, Kernel, KeyedNoise, NoNoise, Observer, Outcome, Path, Sampler, Samples, Spread,
         Start, Stop, Workers, short_run, start,
     };
-    pub use srm_latent::{Latent, Method, Noise, ReconstructOptions, ShortRun, ShortRunOptions, mix, rhos};
-    pub use srm_run::{Details, Run, StepRecord};
+    pub use srm_latent::{ChainNoise, Latent, Method, ReconstructOptions, ShortRun, ShortRunOptions, mix, rhos};
+    pub use srm_run::{PerImage, Run, StepRecord};
     pub use srm_train::{Data, End, MemoryStore, RunFolder, Settings, Sink, Store, Trainer, to_bytes};
     pub use tch::{Device, Kind, Tensor};
 }

@@ -36,7 +36,7 @@ impl Preset {
     /// The preset of that name.
     pub fn named(name: Name) -> Preset {
         match name {
-            // Minutes a run: half the demo's updates.
+            // Minutes per run: half the demo's updates.
             Name::Cpu => Preset {
                 name: "cpu",
                 config: "configs/fashion32.json",

@@ -26,7 +26,7 @@ const SETTINGS: [&str; 9] = [
     "data.count=64",
 ];
 
-/// Print updates a second, their ratio, and the model.
+/// Print updates per second, their ratio, and the model.
 pub fn run() -> Result<()> {
     ensure!(
         workspace::has_mpi(),
@@ -91,7 +91,7 @@ fn train(command: &mut Command, batch: u64, updates: u64) -> &mut Command {
     command.args(SETTINGS.iter().flat_map(|setting| ["--set", setting])).current_dir(workspace::root())
 }
 
-/// Updates a second of a run, from what it printed.
+/// Updates per second of a run, from what it printed.
 fn rate(text: &str, updates: u64) -> Result<f64> {
     let said: Value = serde_json::from_str(text).with_context(|| format!("srm printed {text:?}"))?;
     ensure!(said["updates"] == updates, "the run ended after {} updates", said["updates"]);
@@ -100,7 +100,7 @@ fn rate(text: &str, updates: u64) -> Result<f64> {
 
 /// What the model on paper assumes; none of it was measured.
 struct Assumed {
-    /// FLOP an image and step: f and f' of the 64 px net with n 64, by its layers.
+    /// FLOP per image and step: f and f' of the 64 px net with n 64, by its layers.
     flop_per_step: f64,
     steps: f64,
     /// Images of a rank's batch.
@@ -109,7 +109,7 @@ struct Assumed {
     rate: f64,
     /// Bytes of the gradient.
     gradient: f64,
-    /// Bytes a second and seconds a message between ranks.
+    /// Bytes per second and seconds per message between ranks.
     bandwidth: f64,
     latency: f64,
 }
@@ -119,7 +119,7 @@ fn update(assumed: &Assumed, ranks: f64) -> (f64, f64) {
     // K steps on the samples, then f and the weights' gradient (twice a step's work) on data and samples
     let work = assumed.flop_per_step * assumed.batch * (assumed.steps + 4.0);
     let rounds = ranks.log2().ceil();
-    // the sum goes up a tree of ranks and comes down again; every rank gets five numbers an image of all
+    // the sum goes up a tree of ranks and comes down again; every rank gets five numbers per image of all
     let sum = 2.0 * rounds * (assumed.gradient / assumed.bandwidth + assumed.latency);
     let numbers = ranks * assumed.batch * 40.0 / assumed.bandwidth + rounds * assumed.latency;
     (work / assumed.rate, if ranks > 1.0 { sum + numbers } else { 0.0 })
@@ -136,7 +136,7 @@ fn model() -> String {
         bandwidth: 25e9,
         latency: 20e-6,
     };
-    let mut text = "On paper, nothing of it measured: 64 px, n 64, K 100, 64 images a GPU (the batch grows with the GPUs), 19 TFLOP an \
+    let mut text = "On paper, nothing of it measured: 64 px, n 64, K 100, 64 images per GPU (the batch grows with the GPUs), 19 TFLOP per \
                     update and GPU at 60 TFLOP/s,\na gradient of 28 MB summed up a tree of ranks and sent down, 25 GB/s and \
                     20 us between ranks\n"
         .to_owned();

@@ -28,7 +28,7 @@ enum Answer {
     Silence,
 }
 
-/// A server that gives its answers in order, one a connection, and then is gone.
+/// A server that gives its answers in order, one per connection, and then is gone.
 struct Server {
     url: String,
     requests: Arc<Mutex<Vec<String>>>,

@@ -3,6 +3,7 @@
 use crate::checksum::Checksum;
 use serde_json::Value;
 use srm_data::{ImageSet, read_gallery};
+use srm_run::layout::{CHECKPOINTS, HISTORY, LATEST, LOCK, SUMS};
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
@@ -47,7 +48,7 @@ pub fn faults(folder: &Path, ended: bool) -> Vec<String> {
         };
         faults.extend(fault.map(|fault| format!("{} {fault}", name.display())));
     }
-    faults.extend(checkpoints(&folder.join("checkpoints")));
+    faults.extend(checkpoints(&folder.join(CHECKPOINTS)));
     faults
 }
 
@@ -106,14 +107,14 @@ fn checkpoints(folder: &Path) -> Vec<String> {
         if !checkpoint.is_dir() || is_temporary(checkpoint.strip_prefix(folder).unwrap_or(&checkpoint)) {
             continue;
         }
-        let sums = fs::read_to_string(checkpoint.join("SHA256SUMS")).unwrap_or_default();
+        let sums = fs::read_to_string(checkpoint.join(SUMS)).unwrap_or_default();
         let listed: Vec<_> = sums.lines().filter_map(|line| line.split_once("  ")).collect();
         let whole = |(sum, name): &(&str, &str)| Checksum::sha256(sum).matches(&checkpoint.join(name)).unwrap_or(false);
         if listed.len() < 3 || listed.len() + 1 != files(&checkpoint).len() || !listed.iter().all(whole) {
             faults.push(format!("{} is damaged", checkpoint.display()));
         }
     }
-    if let Ok(latest) = fs::read_to_string(folder.join("latest"))
+    if let Ok(latest) = fs::read_to_string(folder.join(LATEST))
         && (latest.trim().is_empty() || !folder.join(latest.trim()).is_dir())
     {
         faults.push(format!("checkpoints/latest names {latest:?}, which is not there"));
@@ -126,7 +127,7 @@ pub fn differences(whole: &Path, broken: &Path) -> Vec<String> {
     let (expected, found) = (files(whole), files(broken));
     let kept = |name: &Path| {
         let text = name.to_string_lossy();
-        !(text == "history.jsonl" || text == ".lock" || text.ends_with("SHA256SUMS") || text.contains("tfevents"))
+        !(text == HISTORY || text == LOCK || text.ends_with(SUMS) || text.contains("tfevents"))
     };
     let mut faults = Vec::new();
     for name in expected.keys().chain(found.keys().filter(|name| !expected.contains_key(*name))) {
@@ -180,6 +181,7 @@ fn strip(value: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use srm_run::layout::{CONFIG, METRICS};
 
     #[test]
     fn half_files_are_seen_and_what_is_being_written_is_not_taken_for_one() {
@@ -189,12 +191,12 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         };
-        put("metrics.jsonl", b"{\"update\":1}\n{\"upd");
+        put(METRICS, b"{\"update\":1}\n{\"upd");
         put(".x.png.part", b"half");
         put("checkpoints/.writing/weights.safetensors", b"half");
         assert_eq!(faults(folder.path(), false), Vec::<String>::new());
         assert_eq!(faults(folder.path(), true).len(), 3);
-        put("config.json", b"{");
+        put(CONFIG, b"{");
         put("x.safetensors", b"\x02\0\0\0\0\0\0\0{}more");
         put("x.png", b"\x89PNG");
         put("x.npy", b"\x93NUMPY");
@@ -206,10 +208,10 @@ mod tests {
     #[test]
     fn folders_differ_by_content_and_not_by_time() {
         let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        fs::write(one.path().join("metrics.jsonl"), "{\"update\":1,\"seconds\":1}\n").unwrap();
-        fs::write(other.path().join("metrics.jsonl"), "{\"update\":1,\"seconds\":2}\n").unwrap();
+        fs::write(one.path().join(METRICS), "{\"update\":1,\"seconds\":1}\n").unwrap();
+        fs::write(other.path().join(METRICS), "{\"update\":1,\"seconds\":2}\n").unwrap();
         assert_eq!(differences(one.path(), other.path()), Vec::<String>::new());
-        fs::write(other.path().join("metrics.jsonl"), "{\"update\":2,\"seconds\":1}\n").unwrap();
+        fs::write(other.path().join(METRICS), "{\"update\":2,\"seconds\":1}\n").unwrap();
         fs::write(other.path().join("more.png"), "").unwrap();
         assert_eq!(differences(one.path(), other.path()).len(), 2);
     }

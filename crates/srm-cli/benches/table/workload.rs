@@ -7,7 +7,7 @@ use srm_energy::{ConvNet, Energy, Precision, layer_shapes};
 use srm_langevin::{
     ChainKey, Chains, DEFAULT_CPU_BLOCK, Dynamics, Kernel, NoNoise, Outcome, Path, Sampler, Spread, Start, short_run,
 };
-use srm_latent::{Latent, Method, Noise, ReconstructOptions, ShortRun, ShortRunOptions};
+use srm_latent::{ChainNoise, Latent, Method, ReconstructOptions, ShortRun, ShortRunOptions};
 use srm_train::{Step, Trainer, TrainerOptions};
 use tch::{Device, Kind, Tensor};
 
@@ -226,7 +226,7 @@ impl Row {
                 })
             }
             Work::Reconstruct => {
-                let options = ShortRunOptions { noise: Noise::Off, spread, keep_every: 1 };
+                let options = ShortRunOptions { noise: ChainNoise::Off, spread, keep_every: 1 };
                 let run = ShortRun::new(&self.net(place)?, dynamics, options);
                 let target = self.start(2, self.batch, device)?;
                 let search = ReconstructOptions {
@@ -236,9 +236,9 @@ impl Row {
                     latent: Latent::Free,
                     starts: 1,
                     seed: 1,
-                    enough: None,
-                    first: 0,
-                    keep: Vec::new(),
+                    target_mse: None,
+                    offset: 0,
+                    snapshots: Vec::new(),
                 };
                 Box::new(move || {
                     run.reconstruct(&target, None, &search, &mut |_| true).expect("the images fit the net");

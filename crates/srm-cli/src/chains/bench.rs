@@ -52,20 +52,17 @@ impl<'a> Bench<'a> {
     /// Be ready to run a net.
     ///
     /// # Errors
-    /// --beyond is below K, or there is one start; the images are missing or of another shape.
+    /// --beyond is below K; the images are missing or of another shape.
     pub fn new(flags: &'a ChainsFlags, session: &'a Session, model: &'a Model) -> Result<Self> {
         let trained = model.langevin.steps;
         let beyond = flags.beyond.map_or(2 * trained, |beyond| beyond as usize);
         if beyond < trained {
             return Err(usage(format!("--beyond {beyond} is below K = {trained}; give at least K")));
         }
-        if flags.mixing_starts == 1 {
-            return Err(usage("--mixing-starts 1: a variance between starts needs two; give 2 or more, or 0"));
-        }
         model.mention_start();
         let images = flags.data.as_deref().map(|path| {
             let mut images = open_file(path)?;
-            model.require(&images, &format!("--data {}", path.display()))?;
+            model.require(&images)?;
             images.truncate(flags.data_count as usize);
             Ok::<_, anyhow::Error>(images)
         });
@@ -80,7 +77,7 @@ impl<'a> Bench<'a> {
 
     /// The seed's key: chain i is image i of `srm sample`.
     pub fn key(&self) -> ChainKey {
-        ChainKey { seed: self.flags.seed, attempt: 0, update: 0 }
+        ChainKey { seed: self.flags.common.seed, attempt: 0, update: 0 }
     }
 
     /// Logs of the short chains `ids` by a plan, block by block; from `z` where it is given, a row each.

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use anyhow::Result;
-use srm_eval::StepStatistics;
+use serde::Serialize;
+use srm_eval::{ChainTable, StepStatistics};
 use srm_report::Chart;
 
 use super::bench::DataNumbers;
@@ -13,7 +14,7 @@ pub struct Charts<'a> {
     pub out: &'a Path,
     /// Before the files' names.
     pub prefix: &'a str,
-    /// Whose numbers they are.
+    /// The title of each: which chains the numbers are of.
     pub title: &'a str,
     pub logarithmic: bool,
     pub data: Option<&'a DataNumbers>,
@@ -96,14 +97,38 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// Chains that blew up, in words; empty for none.
-pub fn blown_up(chains: &[(usize, usize)], of: usize) -> String {
-    match (chains.iter().map(|one| one.1).min(), chains.iter().map(|one| one.1).max()) {
-        (Some(first), Some(last)) if first == last => {
-            format!("; {} of {of} chains blew up at step {first}", chains.len())
+/// Chains that blew up.
+#[derive(Serialize)]
+pub struct BlownUp(pub Vec<Lost>);
+
+/// A chain, and the step at which it blew up.
+#[derive(Serialize)]
+pub struct Lost {
+    chain: usize,
+    step: usize,
+}
+
+impl BlownUp {
+    /// Those of a table.
+    pub fn of(table: &ChainTable) -> BlownUp {
+        BlownUp(table.blown_up().into_iter().map(|(chain, step)| Lost { chain, step }).collect())
+    }
+
+    /// The last step at which a chain blew up.
+    pub fn last_step(&self) -> Option<usize> {
+        self.0.iter().map(|one| one.step).max()
+    }
+
+    /// In words, of so many chains; empty for none.
+    pub fn text(&self, of: usize) -> String {
+        let count = self.0.len();
+        match (self.0.iter().map(|one| one.step).min(), self.last_step()) {
+            (Some(first), Some(last)) if first == last => {
+                format!("; {count} of {of} chains blew up at step {first}")
+            }
+            (Some(first), Some(last)) => format!("; {count} of {of} chains blew up, at steps {first} to {last}"),
+            _ => String::new(),
         }
-        (Some(first), Some(last)) => format!("; {} of {of} chains blew up, at steps {first} to {last}", chains.len()),
-        _ => String::new(),
     }
 }
 
@@ -119,8 +144,9 @@ mod tests {
 
     #[test]
     fn chains_that_blew_up_are_counted() {
-        assert_eq!(blown_up(&[], 8), "");
-        assert_eq!(blown_up(&[(3, 7)], 8), "; 1 of 8 chains blew up at step 7");
-        assert_eq!(blown_up(&[(3, 7), (4, 90)], 8), "; 2 of 8 chains blew up, at steps 7 to 90");
+        let text = |steps: &[usize]| BlownUp(steps.iter().map(|&step| Lost { chain: 3, step }).collect()).text(8);
+        assert_eq!(text(&[]), "");
+        assert_eq!(text(&[7]), "; 1 of 8 chains blew up at step 7");
+        assert_eq!(text(&[7, 90]), "; 2 of 8 chains blew up, at steps 7 to 90");
     }
 }

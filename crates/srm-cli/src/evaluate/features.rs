@@ -89,13 +89,13 @@ impl Reference {
         match self {
             Reference::Images(images) => {
                 let set = with_bar(session, (images.len(), "real images"), |seen| {
-                    judge.features(images.len(), shape(images), |i| images.image(i), seen)
+                    judge.features(images.len(), images.shape(), |i| images.image(i), seen)
                 })?;
                 Ok(Gathered(set.0.map(Real::from)))
             }
             Reference::Statistics(moments, _) => {
                 let real = || Real { moments: moments.shallow_clone(), set: None };
-                Ok(Gathered((judge.ranks.rank() == 0).then(real)))
+                Ok(Gathered(judge.ranks.writes().then(real)))
             }
         }
     }
@@ -169,11 +169,6 @@ pub struct OfSets {
     pub shares: PrecisionRecall,
 }
 
-/// `[h, w, c]` of a set.
-pub fn shape(images: &ImageSet) -> [usize; 3] {
-    [images.height(), images.width(), images.channels()]
-}
-
 /// Work with a bar; Ctrl-C ends it. `work` is given what hears how much is done.
 ///
 /// # Errors
@@ -217,30 +212,20 @@ impl Judge<'_> {
     ) -> Result<Option<Gathered<FeatureSet>>> {
         let Self { net, ranks } = self;
         let dimension = net.identity().dimension;
-        let run = |batch| net.run_images(batch, shape, &image);
-        let mut owners = (0..ranks.size()).cycle();
-        if ranks.rank() > 0 {
-            for (batch, _) in batches(count).zip(owners).filter(|(_, owner)| *owner == ranks.rank()) {
+        let mut turns = ranks.turns();
+        let run = |batch| joined(&net.run_images(batch, shape, &image)?);
+        if !ranks.writes() {
+            for batch in batches(count) {
                 let last = batch.end;
-                let found = run(batch)?;
-                let columns = [Some(&found.features), found.logits.as_ref()].into_iter().flatten().collect::<Vec<_>>();
-                ranks.send_tensor(0, &Tensor::f_cat(&columns, 1)?)?;
+                turns.give(|| run(batch))?;
                 if !seen(last) {
                     return Ok(None);
                 }
             }
             return Ok(Some(Gathered(None)));
         }
-        let of_owner = |batch: Range<usize>| -> Result<Features> {
-            let rows = batch.len() as i64;
-            let owner = owners.next().filter(|&owner| owner > 0);
-            let Some(owner) = owner else { return Ok(run(batch)?) };
-            let found = ranks.receive_tensor(owner)?.f_reshape([rows, -1])?;
-            let classes = found.size()[1] - dimension as i64;
-            let logits = (classes > 0).then(|| found.f_narrow(1, dimension as i64, classes)).transpose()?;
-            Ok(Features { features: found.f_narrow(1, 0, dimension as i64)?, logits })
-        };
-        Ok(FeatureSet::new(dimension, count, of_owner, seen)?.map(|set| Gathered(Some(set))))
+        let of_all = |batch: Range<usize>| parted(batch.len(), dimension, turns.take(|| run(batch))?);
+        Ok(FeatureSet::new(dimension, count, of_all, seen)?.map(|set| Gathered(Some(set))))
     }
 
     /// [`Judge::features`] of samples u8 `[n, h, w, c]`.
@@ -257,4 +242,17 @@ impl Judge<'_> {
         let bytes = images.as_slice().unwrap_or_default();
         self.features(count, [h, w, c], |i| &bytes[i * h * w * c..(i + 1) * h * w * c], seen)
     }
+}
+
+/// What a network says of a batch as one tensor, `[b, dimension + classes]`.
+fn joined(Features { features, logits }: &Features) -> Result<Tensor> {
+    let columns: Vec<&Tensor> = [Some(features), logits.as_ref()].into_iter().flatten().collect();
+    Ok(Tensor::f_cat(&columns, 1)?)
+}
+
+fn parted(rows: usize, dimension: usize, joined: Tensor) -> Result<Features> {
+    let (joined, dimension) = (joined.f_reshape([rows as i64, -1])?, dimension as i64);
+    let classes = joined.size()[1] - dimension;
+    let logits = (classes > 0).then(|| joined.f_narrow(1, dimension, classes)).transpose()?;
+    Ok(Features { features: joined.f_narrow(1, 0, dimension)?, logits })
 }

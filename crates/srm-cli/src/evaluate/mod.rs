@@ -22,10 +22,10 @@ use srm_run::{
 use crate::{
     flags::EvaluateFlags,
     images::digest,
-    model::{Model, weights},
-    session::{Failure, Machine, Session, Shown, usage, write_whole},
+    model::{Choice, Model, weights},
+    session::{Failure, Machine, Session, Shown, usage, write_json},
 };
-use features::{Gathered, Judge, Real, Reference, shape, with_bar};
+use features::{Gathered, Judge, Real, Reference, with_bar};
 use report::{Data, Halves, Inception, Report, Scored};
 use samples::{copies, draw, given, reconstructed};
 
@@ -37,12 +37,13 @@ const FEW: usize = 10_000;
 /// # Errors
 /// Bad usage, images, weights or a feature network that cannot be used, chains that blow up.
 pub fn run(flags: &EvaluateFlags, session: &Session) -> Result<()> {
+    let choice = Choice::of(&flags.model)?;
     // a file more in a checkpoint would look like damage, and a hub's folder is not ours
     let run = flags.weights.as_ref().filter(|path| path.join(CHECKPOINTS).is_dir());
     let file = flags.out.clone().or(run.map(|run| run.join(EVALUATION)));
     let outputs = [file.as_ref(), flags.save_stats.as_ref(), flags.nearest.as_ref()];
     session.prepare(outputs.into_iter().flatten().map(|path| &**path))?;
-    let machine = Machine::open(&flags.model.compute)?;
+    let machine = flags.model.compute.open()?;
     let begun = Instant::now();
     let net = FeatureNetwork::open(&flags.features, machine.device)?;
     // on a GPU, which one thread drives, libtorch's own threads make the covariances
@@ -51,45 +52,48 @@ pub fn run(flags: &EvaluateFlags, session: &Session) -> Result<()> {
     session.watch_interrupts()?;
     let judge = Judge { net: &net, ranks: &**session.ranks() };
     let side = RealSide::open(flags, &judge, session)?;
-    let mut warnings = Vec::new();
-    if flags.weights.is_some() && flags.count.is_none() && side.reference.count().is_none() {
-        warnings.push(format!(
-            "{} does not say of how many images it is: drawing {FEW} samples (--count N draws another number)",
-            flags.data.display()
-        ));
-        tracing::warn!("{}", warnings[0]);
-    }
-    let told = warnings.len();
-    let self_check = flags.self_check.then(|| halves(flags, &judge, &side, session)).transpose()?.flatten();
-    let candidates = srm_ranks::agree_on_files(judge.ranks, || candidates(flags))?;
+    let guessed = guessed_count(flags, &side.reference);
+    let scoring = Scoring { flags, session, choice, machine, judge, side };
+    let self_check = flags.self_check.then(|| scoring.halves()).transpose()?.flatten();
     let mut results = Vec::new();
-    for candidate in &candidates {
-        results.extend(scored(flags, (machine, &judge), &side, candidate, session)?);
+    for candidate in srm_ranks::agree_on_files(&**session.ranks(), || candidates(flags))? {
+        results.extend(scoring.scored(&candidate)?);
     }
     session.conclude(|| {
-        let few = results.iter().map(|result| result.count).find(|&count| count < FEW);
-        warnings.extend(few.map(|count| {
-            format!(
-                "{count} samples: a Fréchet distance from fewer than {FEW} is biased upwards; compare only equal counts"
-            )
-        }));
+        let few = too_few(&results);
         let report = Report {
             command: "evaluate",
-            data: Data::new(Shown(&flags.data), &side.reference, manifest(&flags.data)),
+            data: Data::new(Shown(&flags.data), &scoring.side.reference, manifest(&flags.data)),
             features: net.identity(),
             results,
             self_check,
-            warnings,
+            warnings: guessed.into_iter().chain(few.clone()).collect(),
             seconds: begun.elapsed().as_secs_f64(),
         };
-        if let Some(path) = &file {
-            write_whole(path, &format!("{:#}\n", serde_json::to_value(&report)?))?;
-        }
-        for warning in &report.warnings[told..] {
-            tracing::warn!("{warning}");
-        }
+        file.as_ref().map_or(Ok(()), |path| write_json(path, &report))?;
+        few.inspect(|few| tracing::warn!("{few}"));
         Ok(report)
     })
+}
+
+/// The warning, given at once, that nothing says how many samples to draw.
+fn guessed_count(flags: &EvaluateFlags, reference: &Reference) -> Option<String> {
+    let is_guessed = flags.weights.is_some() && flags.count.is_none() && reference.count().is_none();
+    let warning = is_guessed.then(|| {
+        format!(
+            "{} does not say of how many images it is: drawing {FEW} samples (--count N draws another number)",
+            flags.data.display()
+        )
+    });
+    warning.inspect(|warning| tracing::warn!("{warning}"))
+}
+
+/// The warning that a distance says little.
+fn too_few(results: &[Scored<'_>]) -> Option<String> {
+    let count = results.iter().map(|result| result.count).find(|&count| count < FEW)?;
+    Some(format!(
+        "{count} samples: a Fréchet distance from fewer than {FEW} is biased upwards; compare only equal counts"
+    ))
 }
 
 /// The real images of a command.
@@ -119,21 +123,6 @@ impl RealSide {
     }
 }
 
-/// Distance between two random halves of the real images; where results are written.
-fn halves(flags: &EvaluateFlags, judge: &Judge<'_>, side: &RealSide, session: &Session) -> Result<Option<Halves>> {
-    let images = side.reference.images().context("statistics cannot be halved")?; // refused before
-    let order = permutation(&Key::new(flags.seed, Purpose::DataOrder), images.len());
-    let half = images.len() / 2;
-    let part = |first: usize| {
-        with_bar(session, (half, "images of a half"), |seen| {
-            judge.features(half, shape(images), |i| images.image(order[first + i]), seen)
-        })
-    };
-    let (one, other) = (part(0)?, part(half)?);
-    let (Some(one), Some(other)) = (one.into_inner(), other.get()) else { return Ok(None) };
-    Ok(Some(Halves { count: half, distances: Real::from(one).compare(other, flags.seed)? }))
-}
-
 /// What is scored, one after the other: samples, a weights file, or the checkpoints of a run.
 fn candidates(flags: &EvaluateFlags) -> Result<Vec<PathBuf>> {
     if let Some(samples) = &flags.samples {
@@ -143,60 +132,84 @@ fn candidates(flags: &EvaluateFlags) -> Result<Vec<PathBuf>> {
     weights::checkpoints(path, flags.newest)
 }
 
-/// One line of the table; where results are written.
-fn scored<'a>(
+/// What every score needs.
+struct Scoring<'a> {
     flags: &'a EvaluateFlags,
-    (machine, judge): (Machine, &Judge<'_>),
-    side: &RealSide,
-    candidate: &'a Path,
-    session: &Session,
-) -> Result<Option<Scored<'a>>> {
-    let begun = Instant::now();
-    let images = side.reference.images();
-    let open = || Model::load(candidate, &flags.model.choice()?, machine, session);
-    let model = flags.samples.is_none().then(open).transpose()?;
-    let samples = match &model {
-        None => given(images, candidate, flags.count)?,
-        Some(model) => drawn(flags, model, side, session)?,
-    };
-    let count = samples.dim().0;
-    let sha256 = model.as_ref().map_or_else(|| Ok(digest(&samples)), |model| sha256_of_file(&model.file))?;
-    if model.is_none() {
-        session.same("samples", || Ok(sha256.clone()))?;
-    }
-    let set = with_bar(session, (count, "samples"), |seen| judge.features_of(&samples, seen))?;
-    let reconstruction = match (&flags.reconstruct, &model) {
-        (Some(path), Some(model)) => Some(reconstructed(model, (path, flags.reconstruct_count as usize), session)?),
-        _ => None,
-    };
-    let (Some(real), Some(set)) = (side.real.get(), set.get()) else { return Ok(None) };
-    let inception = set.logits.as_ref().filter(|_| count >= SPLITS).map(|logits| inception_score(logits, SPLITS));
-    Ok(Some(Scored {
-        samples: model.as_ref().map_or(candidate, |model| &model.file).display().to_string(),
-        sha256,
-        update: model.as_ref().and_then(|model| Checkpoint::new(model.file.parent()?).update()),
-        seed: model.as_ref().map(|_| flags.seed),
-        steps: model.as_ref().map(|model| model.langevin.steps),
-        count,
-        reconstruction,
-        distances: real.compare(set, flags.seed)?,
-        inception_score: inception.transpose()?.map(|score| Inception { score, splits: SPLITS }),
-        nearest: flags.nearest.as_deref().zip(images).map(|(path, set)| copies(path, &samples, set)).transpose()?,
-        seconds: begun.elapsed().as_secs_f64(),
-    }))
+    session: &'a Session,
+    choice: Choice,
+    machine: Machine,
+    judge: Judge<'a>,
+    side: RealSide,
 }
 
-/// Samples of a net, as many as are asked for or as there are real images.
-fn drawn(flags: &EvaluateFlags, model: &Model, side: &RealSide, session: &Session) -> Result<Array4<u8>> {
-    let count = flags.count.map_or(side.reference.count().unwrap_or(FEW).clamp(2, FEW), |count| count as usize);
-    model.check_chains(count, "--count")?;
-    let drawn = with_bar(session, (count, "samples drawn"), |seen| {
-        draw(&**session.ranks(), &model.sampler(), (flags.seed, count), seen)
-    })?;
-    drawn.map_err(|step| {
-        let text = format!("the chains of {} blew up at step {step}; nothing was scored", model.file.display());
-        Failure::Diverged(text).into()
-    })
+impl<'a> Scoring<'a> {
+    /// Distance between two random halves of the real images; where results are written.
+    fn halves(&self) -> Result<Option<Halves>> {
+        let Self { flags, session, judge, side, .. } = self;
+        let images = side.reference.images().context("statistics cannot be halved")?; // refused before
+        let order = permutation(&Key::new(flags.seed, Purpose::DataOrder), images.len());
+        let half = images.len() / 2;
+        let part = |first: usize| {
+            with_bar(session, (half, "images of a half"), |seen| {
+                judge.features(half, images.shape(), |i| images.image(order[first + i]), seen)
+            })
+        };
+        let (one, other) = (part(0)?, part(half)?);
+        let (Some(one), Some(other)) = (one.into_inner(), other.get()) else { return Ok(None) };
+        Ok(Some(Halves { count: half, distances: Real::from(one).compare(other, flags.seed)? }))
+    }
+
+    /// One line of the table; where results are written.
+    fn scored(&self, candidate: &Path) -> Result<Option<Scored<'a>>> {
+        let Self { flags, session, .. } = *self;
+        let begun = Instant::now();
+        let images = self.side.reference.images();
+        let open = || Model::load(candidate, &self.choice, self.machine, session);
+        let model = flags.samples.is_none().then(open).transpose()?;
+        let samples = match &model {
+            None => given(images, candidate, flags.count)?,
+            Some(model) => self.drawn(model)?,
+        };
+        let count = samples.dim().0;
+        let sha256 = model.as_ref().map_or_else(|| Ok(digest(&samples)), |model| sha256_of_file(&model.file))?;
+        if model.is_none() {
+            session.same("samples", || Ok(sha256.clone()))?;
+        }
+        let set = with_bar(session, (count, "samples"), |seen| self.judge.features_of(&samples, seen))?;
+        let reconstruction = match (&flags.reconstruct, &model) {
+            (Some(path), Some(model)) => Some(reconstructed(model, (path, flags.reconstruct_count as usize), session)?),
+            _ => None,
+        };
+        let (Some(real), Some(set)) = (self.side.real.get(), set.get()) else { return Ok(None) };
+        let inception = set.logits.as_ref().filter(|_| count >= SPLITS).map(|logits| inception_score(logits, SPLITS));
+        Ok(Some(Scored {
+            samples: model.as_ref().map_or(candidate, |model| &model.file).display().to_string(),
+            sha256,
+            update: model.as_ref().and_then(|model| Checkpoint::new(model.file.parent()?).update()),
+            seed: model.as_ref().map(|_| flags.seed),
+            steps: model.as_ref().map(|model| model.langevin.steps),
+            count,
+            reconstruction,
+            distances: real.compare(set, flags.seed)?,
+            inception_score: inception.transpose()?.map(|score| Inception { score, splits: SPLITS }),
+            nearest: flags.nearest.as_deref().zip(images).map(|(path, set)| copies(path, &samples, set)).transpose()?,
+            seconds: begun.elapsed().as_secs_f64(),
+        }))
+    }
+
+    /// Samples of a net, as many as are asked for or as there are real images.
+    fn drawn(&self, model: &Model) -> Result<Array4<u8>> {
+        let Self { flags, session, side, .. } = self;
+        let count = flags.count.map_or(side.reference.count().unwrap_or(FEW).clamp(2, FEW), |count| count as usize);
+        model.check_chains(count, "--count")?;
+        let drawn = with_bar(session, (count, "samples drawn"), |seen| {
+            draw(&**session.ranks(), &model.sampler(), (flags.seed, count), seen)
+        })?;
+        drawn.map_err(|step| {
+            let text = format!("the chains of {} blew up at step {step}; nothing was scored", model.file.display());
+            Failure::Diverged(text).into()
+        })
+    }
 }
 
 /// The manifest beside an image set, where there is one: crop and filter move every number.

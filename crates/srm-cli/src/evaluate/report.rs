@@ -10,7 +10,10 @@ use super::{
     features::{Comparison, Reference},
     samples::{Copies, Reconstructed},
 };
-use crate::session::{Shown, status};
+use crate::session::{
+    Shown,
+    status::{self, number},
+};
 
 /// Everything that was scored.
 #[derive(Serialize)]
@@ -98,7 +101,7 @@ impl fmt::Display for Report<'_> {
         let from = |key: &str| manifest[key].as_str().unwrap_or("not recorded").to_owned();
         writeln!(out, "data       {file} ({images}, crop {}, filter {})", from("crop"), from("filter"))?;
         let sum = self.features.sha256.as_ref().map_or(String::new(), |sum| format!(", sha256 {}", &sum[..12]));
-        writeln!(out, "features   {name}, {} numbers an image{sum}", self.features.dimension)?;
+        writeln!(out, "features   {name}, {} numbers per image{sum}", self.features.dimension)?;
         write!(out, "time       {}", status::duration(self.seconds))
     }
 }
@@ -143,8 +146,4 @@ fn numbers(distances: &Comparison, inception: Option<f64>) -> [String; 5] {
         shares.map(|shares| shares.recall),
     ]
     .map(number)
-}
-
-fn number(value: Option<f64>) -> String {
-    value.filter(|value| value.is_finite()).map_or("-".to_owned(), |value| format!("{value:.4}"))
 }

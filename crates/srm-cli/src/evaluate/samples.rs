@@ -8,7 +8,7 @@ use serde::Serialize;
 use srm_data::{ImageSet, nearest, write_grid};
 use srm_energy::ConvNet;
 use srm_langevin::{Chains, Sampler};
-use srm_latent::{Method, Noise, ReconstructOptions};
+use srm_latent::{ChainNoise, Method, ReconstructOptions};
 use srm_ranks::Ranks;
 use srm_train::to_tensor;
 
@@ -131,7 +131,7 @@ pub fn reconstructed<'a>(
     let [size, _, channels] = model.shape();
     let images = gallery(path, size, channels, count)?;
     let target = to_tensor(&images.images)?.f_to_device(model.machine.device)?;
-    let run = model.generator(Noise::Fixed(1), 1);
+    let run = model.generator(ChainNoise::Fixed(1), 1);
     let options = ReconstructOptions::new(Method::best_for(run.has_curvature()), ITERATIONS, 1);
     let _guard = tch::no_grad_guard();
     let found = with_bar(session, (ITERATIONS, "iterations"), |seen| {
@@ -148,6 +148,6 @@ pub fn reconstructed<'a>(
         method: options.method.name(),
         mean_mse,
         worst_mse,
-        moved: found.mean_moved(),
+        moved: found.mean_displacement(),
     })
 }

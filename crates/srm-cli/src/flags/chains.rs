@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use srm_config::is_positive_f32;
 
-use super::ModelFlags;
+use super::DiagnosisFlags;
 
 #[derive(Debug, Args)]
 #[command(after_help = r#"Examples:
@@ -66,14 +66,8 @@ pub struct ChainsFlags {
     /// Seconds between two saves of long chains.
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     pub save_every: u32,
-    /// Seed of starts and noise: chain i is image i of `srm sample --seed S`.
-    #[arg(long, default_value_t = 1, value_name = "S")]
-    pub seed: u64,
     #[command(flatten)]
-    pub model: ModelFlags,
-    /// Print one JSON object on stdout and nothing else there.
-    #[arg(long)]
-    pub json: bool,
+    pub common: DiagnosisFlags,
 }
 
 fn positive(text: &str) -> Result<f64, String> {

@@ -1,10 +1,11 @@
 //! Define the flags that say where and on how many threads to compute.
 
+use anyhow::Result;
 use clap::Args;
 use srm_energy::Precision;
 use srm_ranks::neighbours;
 
-use crate::session::{DeviceChoice, environment::cores};
+use crate::session::{DeviceChoice, Machine, environment::cores};
 
 /// Where and on how many threads to compute.
 #[derive(Clone, Debug, Args)]
@@ -21,6 +22,14 @@ pub struct Compute {
 }
 
 impl Compute {
+    /// Open the device, before any other call of libtorch.
+    ///
+    /// # Errors
+    /// A device that is not there, or numbers that it does not serve.
+    pub fn open(&self) -> Result<Machine> {
+        Machine::open(self.device, self.precision, || self.threads())
+    }
+
     /// Threads asked for, else one for each core; of several processes on a machine each takes its part of the cores.
     pub fn threads(&self) -> usize {
         // a launcher may have bound this process to few cores already
@@ -29,7 +38,7 @@ impl Compute {
             // beyond that threads cost time, and in the end the system starts no more and ends the process
             let most = MOST_THREADS.max(4 * cores().unwrap_or(own));
             if asked > most {
-                tracing::warn!("--threads {asked}: taking {most}; more than one a core gives nothing");
+                tracing::warn!("--threads {asked}: taking {most}; more than one per core gives nothing");
             }
             return asked.min(most);
         }

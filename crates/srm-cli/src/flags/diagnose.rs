@@ -22,8 +22,8 @@ impl Diagnosis {
     /// Whether stdout shall hold one JSON object.
     pub fn json(&self) -> bool {
         match self {
-            Diagnosis::Moments(moments) => moments.json,
-            Diagnosis::Chains(chains) => chains.json,
+            Diagnosis::Moments(moments) => moments.common.json,
+            Diagnosis::Chains(chains) => chains.common.json,
         }
     }
 }

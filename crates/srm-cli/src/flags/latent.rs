@@ -26,24 +26,17 @@ pub struct InterpolateFlags {
     /// Rows: pairs of start noises.
     #[arg(long, default_value_t = 8, value_name = "P", value_parser = clap::value_parser!(u16).range(1..))]
     pub pairs: u16,
-    /// Images a row, the two ends included.
+    /// Images per row, the two ends included.
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub points: u16,
     /// Seed of the start noises: row p goes from image 2p of `srm sample` to image 2p + 1.
     #[arg(long, default_value_t = 1, value_name = "S")]
     pub seed: u64,
-    /// A grid, a row a pair.
+    /// A grid, a row per pair.
     #[arg(long, value_name = "X.png")]
     pub out: PathBuf,
-    /// The images, u8 [pairs · points, h, w, c].
-    #[arg(long, value_name = "X.npy")]
-    pub npy: Option<PathBuf>,
-    /// The chains from noise to the rows, as an animated PNG.
-    #[arg(long, value_name = "X.png")]
-    pub animate: Option<PathBuf>,
-    /// Print one JSON object on stdout and nothing else there.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub also: AlsoFlags,
 }
 
 #[derive(Debug, Args)]
@@ -90,19 +83,26 @@ pub struct ReconstructFlags {
     /// Seed of the start noises and of the chains' noise.
     #[arg(long, default_value_t = 1, value_name = "S")]
     pub seed: u64,
-    /// Fit only the pixels that are white here: one mask, or a folder or .npy [n, h, w, 1] with one an image.
+    /// Fit only the pixels that are white here: one mask, or a folder or .npy [n, h, w, 1] with one per image.
     #[arg(long, value_name = "M.png")]
     pub mask: Option<PathBuf>,
     /// Standard deviation of the noise on the images, in units of pixels in [-1, 1]: fit no better than that.
     #[arg(long, value_name = "S")]
     pub observed_noise: Option<f64>,
-    /// The figure: a row an image, up to 16: iterates, the best, the target.
+    /// The figure: a row per image, up to 16: iterates, the best, the target.
     #[arg(long, value_name = "X.png")]
     pub out: PathBuf,
-    /// All reconstructions, u8 [n, h, w, c].
+    #[command(flatten)]
+    pub also: AlsoFlags,
+}
+
+/// What can be had of the images besides the picture.
+#[derive(Debug, Args)]
+pub struct AlsoFlags {
+    /// All images, u8 [n, h, w, c], in the order of the picture's rows.
     #[arg(long, value_name = "X.npy")]
     pub npy: Option<PathBuf>,
-    /// The iterates as an animated PNG.
+    /// The way to them as an animated PNG: the chains from noise, or the iterates.
     #[arg(long, value_name = "X.png")]
     pub animate: Option<PathBuf>,
     /// Print one JSON object on stdout and nothing else there.

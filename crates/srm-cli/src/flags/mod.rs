@@ -18,7 +18,7 @@ pub use compute::Compute;
 pub use diagnose::{DiagnoseFlags, Diagnosis};
 pub use evaluate::EvaluateFlags;
 pub use latent::{InterpolateFlags, ReconstructFlags};
-pub use model::{GeneratorFlags, ModelFlags};
+pub use model::{DiagnosisFlags, GeneratorFlags, ModelFlags};
 pub use moments::MomentsFlags;
 pub use report::ReportFlags;
 pub use sample::SampleFlags;
@@ -69,8 +69,8 @@ impl Command {
         match self {
             Command::Train(train) => train.json,
             Command::Sample(sample) => sample.json,
-            Command::Interpolate(interpolate) => interpolate.json,
-            Command::Reconstruct(reconstruct) => reconstruct.json,
+            Command::Interpolate(interpolate) => interpolate.also.json,
+            Command::Reconstruct(reconstruct) => reconstruct.also.json,
             Command::Evaluate(evaluate) => evaluate.json,
             Command::Diagnose(diagnose) => diagnose.what.json(),
             Command::Report(report) => report.json,

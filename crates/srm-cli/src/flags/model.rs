@@ -2,13 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
 use clap::{Args, ValueEnum};
-use srm_config::Config;
-use srm_latent::Noise;
+use srm_latent::ChainNoise;
 
 use super::Compute;
-use crate::model::Choice;
 
 /// Which net of a weights file, and how its chains run.
 #[derive(Debug, Args)]
@@ -29,21 +26,17 @@ pub struct ModelFlags {
     pub compute: Compute,
 }
 
-impl ModelFlags {
-    /// What is asked for, the config read.
-    ///
-    /// # Errors
-    /// A config that is not there or not valid.
-    pub fn choice(&self) -> Result<Choice> {
-        let config = self.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
-        let number = |given: u32| given as usize;
-        Ok(Choice {
-            key: self.key.clone(),
-            config,
-            steps: self.steps.map(number),
-            block: self.block.map(u32::from).map(number),
-        })
-    }
+/// What both diagnoses of a net end with.
+#[derive(Debug, Args)]
+pub struct DiagnosisFlags {
+    /// Seed of starts, noise and whatever else is drawn: chain i is image i of `srm sample --seed S`.
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub seed: u64,
+    #[command(flatten)]
+    pub model: ModelFlags,
+    /// Print one JSON object on stdout and nothing else there.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// How a net runs as a generator M(z, u).
@@ -68,10 +61,10 @@ pub enum NoiseChoice {
 
 impl NoiseChoice {
     /// The noise, with the seed of --seed.
-    pub fn seeded(self, seed: u64) -> Noise {
+    pub fn seeded(self, seed: u64) -> ChainNoise {
         match self {
-            NoiseChoice::Off => Noise::Off,
-            NoiseChoice::Fixed => Noise::Fixed(seed),
+            NoiseChoice::Off => ChainNoise::Off,
+            NoiseChoice::Fixed => ChainNoise::Fixed(seed),
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use srm_config::{is_not_negative_f32, is_positive_f32};
 
-use super::ModelFlags;
+use super::DiagnosisFlags;
 
 #[derive(Debug, Args)]
 #[command(after_help = r#"Examples:
@@ -51,7 +51,7 @@ pub struct MomentsFlags {
     /// Updates of --frozen or --toy.
     #[arg(long, default_value_t = 300, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub updates: u32,
-    /// Chains an update of --frozen.
+    /// Chains per update of --frozen.
     #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub batch: u16,
     /// First step size of --frozen; after a third of the updates it falls to a hundredth.
@@ -60,14 +60,8 @@ pub struct MomentsFlags {
     /// The paper's Figure 1 for Gaussians on the plane; needs no weights.
     #[arg(long, conflicts_with = "frozen")]
     pub toy: bool,
-    /// Seed of samples, of the order of the observed images and their noise, and of the new top layer.
-    #[arg(long, default_value_t = 1, value_name = "S")]
-    pub seed: u64,
     #[command(flatten)]
-    pub model: ModelFlags,
-    /// Print one JSON object on stdout and nothing else there.
-    #[arg(long)]
-    pub json: bool,
+    pub common: DiagnosisFlags,
 }
 
 fn sigma(text: &str) -> Result<f64, String> {

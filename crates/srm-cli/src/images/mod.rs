@@ -1,6 +1,7 @@
 //! Open image sets with messages that say how to get them.
 
 pub mod places;
+mod synthetic;
 
 use std::path::Path;
 
@@ -8,21 +9,12 @@ use anyhow::{Result, bail};
 use ndarray::Array4;
 use sha2::{Digest, Sha256};
 use srm_config::Config;
-use srm_data::{Gallery, ImageSet, LeftOut, read_gallery, synthetic};
+use srm_data::{Gallery, ImageSet, LeftOut, read_gallery};
 use srm_files::hex;
 
-use crate::session::{memory, usage};
+use crate::session::usage;
 use places::Places;
-
-/// `data.images` that name a set the program makes itself.
-pub const SYNTHETIC: &str = "synthetic:";
-/// Images of a built-in set where `data.count` does not say.
-const SYNTHETIC_COUNT: usize = 256;
-
-/// Whether the config names a built-in set.
-pub fn is_synthetic(config: &Config) -> bool {
-    config.data.images.to_str().is_some_and(|name| name.starts_with(SYNTHETIC))
-}
+pub use synthetic::is_synthetic;
 
 /// Refuse a config, read from `source`, whose images are not there, with the places where they are not and the command that makes
 /// them.
@@ -56,7 +48,7 @@ pub fn check(config: &Config, source: &Path) -> Result<()> {
 /// The file is missing or is no image set.
 pub fn open(config: &Config) -> Result<ImageSet> {
     if is_synthetic(config) {
-        return make_synthetic(config);
+        return synthetic::make(config);
     }
     let file = &config.data.images;
     let mut images = open_file(file)?;
@@ -101,19 +93,6 @@ pub fn gallery(path: &Path, size: usize, channels: usize, count: usize) -> Resul
         tracing::warn!("not taken of {}: {}", path.display(), LeftOut::text(&gallery.left_out));
     }
     Ok(gallery)
-}
-
-/// The built-in set, in memory.
-fn make_synthetic(config: &Config) -> Result<ImageSet> {
-    let (count, size, channels) =
-        (config.data.count.unwrap_or(SYNTHETIC_COUNT), config.energy.size, config.energy.channels);
-    memory::check(
-        memory::of_images(&config.energy, count),
-        format!("data.count = {count} images"),
-        "lower data.count",
-    )?;
-    let pixels = synthetic::blobs(count, size, channels, config.train.seed);
-    Ok(ImageSet::from_array(&config.data.images, Array4::from_shape_vec((count, size, size, channels), pixels)?)?)
 }
 
 /// SHA-256 of the bytes of images u8 `[n, h, w, c]`, in their order.

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Result, bail};
 use srm_config::Config;
+use srm_run::layout::CONFIG;
 
-use super::is_synthetic;
+use super::synthetic::is_synthetic;
 
 /// The feature network that needs no file.
 const BUILT_IN: &str = "random-conv";
@@ -21,7 +22,7 @@ const BUILT_IN: &str = "random-conv";
 /// The absolute path is not UTF-8, so that no config can hold it.
 pub fn resolve(config: &mut Config, source: &Path, run: &Path) -> Result<()> {
     let places = Places::of(source);
-    let home = Places::of(&run.join("config.json"));
+    let home = Places::of(&run.join(CONFIG));
     let settle = |key: &str, typed: &Path| -> Result<Option<PathBuf>> {
         if typed.is_absolute() {
             return Ok(None);

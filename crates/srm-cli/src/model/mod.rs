@@ -1,34 +1,24 @@
 //! Open a net by one call: which file, how its chains run, where they are computed; the same at every rank.
 
+mod choice;
 pub mod shared;
 pub mod weights;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
-use srm_config::{Config, Init, LangevinConfig};
+use anyhow::Result;
+use srm_config::{Init, LangevinConfig};
 use srm_data::{ImageSet, sha256_of_file};
 use srm_energy::ConvNet;
 use srm_langevin::{Sampler, Spread};
-use srm_latent::{Noise, ShortRun, ShortRunOptions};
+use srm_latent::{ChainNoise, ShortRun, ShortRunOptions};
 
 use crate::{
-    flags::ModelFlags,
+    flags::Compute,
     session::{Machine, Session, interrupt},
 };
 
-/// What is asked of a net, apart from the file.
-#[derive(Clone, Debug, Default)]
-pub struct Choice {
-    /// Of a file with several nets the one under this name.
-    pub key: Option<String>,
-    /// Where the Langevin settings come from instead of the file; it must describe the same net.
-    pub config: Option<Config>,
-    /// Langevin steps K; `None`: as trained.
-    pub steps: Option<usize>,
-    /// Chains per block; `None`: as trained.
-    pub block: Option<usize>,
-}
+pub use choice::Choice;
 
 /// A net with the settings of its short run, on a machine.
 pub struct Model {
@@ -45,11 +35,11 @@ impl Model {
     /// Open the net that flags name.
     ///
     /// # Errors
-    /// Bad config, a device that is not there, weights that cannot be used or are not the same at every rank.
-    pub fn open(weights: &Path, flags: &ModelFlags, session: &Session) -> Result<Model> {
-        let (choice, machine) = (flags.choice()?, Machine::open(&flags.compute)?);
+    /// A device that is not there, weights that cannot be used or are not the same at every rank.
+    pub fn open(weights: &Path, choice: &Choice, compute: &Compute, session: &Session) -> Result<Model> {
+        let machine = compute.open()?;
         tch::set_num_threads(1); // the workers do the work
-        Self::load(weights, &choice, machine, session)
+        Self::load(weights, choice, machine, session)
     }
 
     /// Open a net on a machine that is open.
@@ -82,7 +72,7 @@ impl Model {
     }
 
     /// The generator M(z, u); Ctrl-C, where it is watched, ends its chains.
-    pub fn generator(&self, noise: Noise, keep_every: usize) -> ShortRun<ConvNet> {
+    pub fn generator(&self, noise: ChainNoise, keep_every: usize) -> ShortRun<ConvNet> {
         let options = ShortRunOptions { noise, spread: self.spread(), keep_every };
         let mut run = ShortRun::new(&self.net, &self.langevin, options);
         run.stop_when(interrupt::stop());
@@ -95,19 +85,12 @@ impl Model {
         [energy.size, energy.size, energy.channels]
     }
 
-    /// Refuse images of another shape; `what` names them.
+    /// Refuse images of another shape.
     ///
     /// # Errors
     /// They are of another shape.
-    pub fn require(&self, images: &ImageSet, what: &str) -> Result<()> {
-        let ([h, w, c], [height, width, channels]) =
-            (self.shape(), [images.height(), images.width(), images.channels()]);
-        if [h, w, c] != [height, width, channels] {
-            bail!(
-                "{what}: its images are {height}×{width}×{channels}, the net's are {h}×{w}×{c}; give the set it was trained on"
-            );
-        }
-        Ok(())
+    pub fn require(&self, images: &ImageSet) -> Result<()> {
+        Ok(images.require(self.shape())?)
     }
 
     /// Refuse chains that this machine cannot hold; `flag` asked for their number.

@@ -97,7 +97,7 @@ pub fn reconstruct(
     let mine = ranks.own_rows(images.size()[0] as usize, unit);
     let own_rows = |all: &Tensor| all.f_narrow(0, mine.start as i64, mine.len() as i64);
     let mask = mask.map(own_rows).transpose()?;
-    let own = ReconstructOptions { first: mine.start, ..options.clone() };
+    let own = ReconstructOptions { offset: mine.start, ..options.clone() };
     let found = run.reconstruct(&own_rows(images)?, mask.as_ref(), &own, seen)?;
     gathered(ranks, found, options)
 }
@@ -108,7 +108,7 @@ fn gathered(ranks: &dyn Ranks, part: Reconstruction, options: &ReconstructOption
     let iterations = part.errors.first().map_or(0, Vec::len);
     let longest = of_all(vec![iterations as f64])?.into_iter().fold(0.0, f64::max) as usize;
     let mut kept = Vec::new();
-    for &t in options.keep.iter().filter(|&&t| t < longest) {
+    for &t in options.snapshots.iter().filter(|&&t| t < longest) {
         let own = part.kept.iter().find(|(at, _)| *at == t).map_or(&part.x, |(_, x)| x);
         kept.push((t, ranks.gather_rows(own)?));
     }
@@ -122,7 +122,7 @@ fn gathered(ranks: &dyn Ranks, part: Reconstruction, options: &ReconstructOption
         iteration: iteration.into_iter().map(|t| t as usize).collect(),
         kept,
         errors,
-        moved: of_all(part.moved)?,
+        displacement: of_all(part.displacement)?,
     })
 }
 

@@ -12,7 +12,7 @@ use srm_run::{
 };
 use tch::Device;
 
-use super::Choice;
+use super::choice::Choice;
 use crate::session::Machine;
 
 /// Load a weights file with the Langevin settings to run it by. A config, where given, sets them and must describe the same net;

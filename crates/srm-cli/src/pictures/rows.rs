@@ -8,7 +8,7 @@ use srm_data::write_grid;
 
 use super::PADDING;
 
-/// Write a still picture: the first `rows` images, one a row, through the states from left to right.
+/// Write a still picture: the first `rows` images, one per row, through the states from left to right.
 ///
 /// # Errors
 /// The file cannot be written, or there is nothing to write.

@@ -5,7 +5,7 @@ use ndarray::Array4;
 use srm_config::Config;
 use srm_data::ImageSet;
 use srm_energy::ConvNet;
-use srm_latent::{Method, Noise, ReconstructOptions, ShortRun, rhos};
+use srm_latent::{ChainNoise, Method, ReconstructOptions, ShortRun, rhos};
 use srm_report::{Figures, Interpolation, Picture, Reconstructed, RunFiles};
 use srm_terminal::ProgressBar;
 use srm_train::{to_bytes, to_tensor};
@@ -18,7 +18,7 @@ use crate::{
     model::{Choice, Model},
     pictures::in_rows,
     reconstruct::{mean_and_worst, shares},
-    session::{Failure, Machine, Session, failure, interrupt},
+    session::{Failure, Session, failure, interrupt},
 };
 
 /// Seed of start noise and chain noise: that of the commands where nobody gives one.
@@ -27,7 +27,7 @@ const SEED: u64 = 1;
 const ROWS: usize = 8;
 /// Parts that the strip cuts a chain into: 11 states, as `srm sample --chain` shows.
 const STRIP_PARTS: usize = 10;
-/// Images a row of the interpolation.
+/// Images per row of the interpolation.
 const POINTS: usize = 10;
 /// Rows of the interpolation and iterations of the reconstruction for a net of the demo's cost: seconds on two cores.
 const MOST: (usize, usize) = (6, 100);
@@ -46,16 +46,16 @@ pub fn make(
     data: Result<&ImageSet, &String>,
     session: &Session,
 ) -> Result<Result<Figures, String>> {
-    let Some(checkpoint) = files.checkpoint.clone() else {
+    let Some(checkpoint) = &files.checkpoint else {
         return Ok(Err("Nothing could be drawn: there is no checkpoint that can be used.".to_owned()));
     };
-    let machine = Machine::open(&flags.compute)?;
+    let machine = flags.compute.open()?;
     tch::set_num_threads(1); // the workers do the work
-    let model = match Model::load(&checkpoint, &Choice::default(), machine, session) {
+    let model = match Model::load(checkpoint.path(), &Choice::default(), machine, session) {
         Ok(model) => model,
         Err(error) => return Ok(Err(format!("Nothing could be drawn: {}.", failure::text(&error)))),
     };
-    let run = model.generator(Noise::Fixed(SEED), 1);
+    let run = model.generator(ChainNoise::Fixed(SEED), 1);
     let _guard = tch::no_grad_guard();
     let (pairs, iterations) = plan(files.config.as_ref().filter(|_| !machine.device.is_cuda()));
     let iterations = flags.iterations.map_or(iterations, |asked| asked as usize);
@@ -116,7 +116,7 @@ fn reconstruction(
     let count = images.dim().0;
     let target = to_tensor(&images)?.f_to_device(model.machine.device)?;
     let options = ReconstructOptions {
-        keep: shares(&SHOWN, iterations),
+        snapshots: shares(&SHOWN, iterations),
         ..ReconstructOptions::new(Method::best_for(run.has_curvature()), iterations, SEED)
     };
     let found = run.reconstruct(&target, None, &options, &mut |_| {

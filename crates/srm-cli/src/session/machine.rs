@@ -7,10 +7,10 @@ use srm_langevin::DEFAULT_CPU_BLOCK;
 use tch::{Cuda, Device};
 
 use super::{
+    DeviceChoice,
     memory::{self, Spread},
     usage,
 };
-use crate::flags::Compute;
 
 /// Chains per block on a GPU: the published batches of 64 and 100 are then one block.
 const DEFAULT_CUDA_BLOCK: usize = 128;
@@ -25,21 +25,20 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Open the device that was asked for. The first libtorch call of a command.
+    /// Open the device that was asked for, with so many workers on the CPU. The first libtorch call of a command.
     ///
     /// # Errors
     /// A device that is not there, or numbers that it does not serve.
-    pub fn open(compute: &Compute) -> Result<Machine> {
-        let asked = compute.precision;
+    pub fn open(device: DeviceChoice, asked: Option<Precision>, threads: impl FnOnce() -> usize) -> Result<Machine> {
         // CUDA's libraries read their switch for TF32 when they are loaded, so it is set before.
-        let device = compute.device.open(asked == Some(Precision::F32))?;
+        let device = device.open(asked == Some(Precision::F32))?;
         if !device.is_cuda() {
             if let Some(Precision::Tf32 | Precision::Bf16) = asked {
                 return Err(usage(
                     "--precision tf32 and bf16 are a GPU's; on the CPU leave --precision out, or add --device cuda",
                 ));
             }
-            return Ok(Machine { device, precision: Precision::F32, threads: compute.threads() });
+            return Ok(Machine { device, precision: Precision::F32, threads: threads() });
         }
         // Every block has the same shape, so the search for the fastest convolution is made once.
         Cuda::cudnn_set_benchmark(true);
@@ -80,16 +79,15 @@ impl Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::DeviceChoice;
 
     #[test]
     fn the_cpu_has_one_kind_of_numbers() {
         assert!("f16".parse::<Precision>().is_err());
-        let cpu = |precision| Compute { device: DeviceChoice::Cpu, threads: Some(3), precision };
-        let machine = Machine::open(&cpu(None)).unwrap();
+        let cpu = |precision| Machine::open(DeviceChoice::Cpu, precision, || 3);
+        let machine = cpu(None).unwrap();
         assert_eq!((machine.threads, machine.precision, &*machine.device_name()), (3, Precision::F32, "cpu"));
-        assert!(Machine::open(&cpu(Some(Precision::F32))).is_ok());
-        let refused = Machine::open(&cpu("bf16".parse().ok())).unwrap_err().to_string();
+        assert!(cpu(Some(Precision::F32)).is_ok());
+        let refused = cpu("bf16".parse().ok()).unwrap_err().to_string();
         assert!(refused.contains("--device cuda"), "{refused}");
     }
 }

@@ -76,7 +76,7 @@ impl Session {
     /// # Errors
     /// What the work returns.
     pub fn write(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
-        if self.ranks.rank() == 0 { work() } else { Ok(()) }
+        if self.ranks.writes() { work() } else { Ok(()) }
     }
 
     /// Write the results and print what was done, once for all ranks: JSON where --json was given, else the text.
@@ -118,11 +118,12 @@ fn prepare(path: &Path) -> Result<()> {
     WholeFile::create(path).map(drop).with_context(advice)
 }
 
-/// Write text whole or not at all, so that an earlier file is there until the new one is whole.
+/// Write a report as JSON, whole or not at all, so that an earlier file is there until the new one is whole.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write_whole(path: &Path, text: &str) -> Result<()> {
-    srm_files::write_whole(path, |file| file.write_all(text.as_bytes()))
+pub fn write_json(path: &Path, report: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(report)?;
+    srm_files::write_whole(path, |file| writeln!(file, "{text}"))
         .with_context(|| format!("cannot write {}", path.display()))
 }

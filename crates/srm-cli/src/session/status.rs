@@ -3,7 +3,7 @@
 use srm_run::StepRecord;
 pub use srm_terminal::duration;
 
-/// The line of one logged update; `rate` is updates a second.
+/// The line of one logged update; `rate` is updates per second.
 pub fn line(record: &StepRecord, updates: u64, rate: f64) -> String {
     let width = updates.to_string().len().max(4);
     let left = updates.saturating_sub(record.update) as f64 / rate.max(1e-9);
@@ -11,10 +11,10 @@ pub fn line(record: &StepRecord, updates: u64, rate: f64) -> String {
         "update {:>width$}/{updates:>width$}  f(x+) {:>9}  f(x-) {:>9}  gap {:>9}  r {:>8}  std {:>5.3}  lr {:>7}  {:>6}/s  \
          left {:>7}",
         record.update,
-        number(record.f_data),
-        number(record.f_sample),
-        number(record.gap),
-        number(record.chain_grad_norm),
+        short(record.f_data),
+        short(record.f_sample),
+        short(record.gap),
+        short(record.chain_grad_norm),
         record.sample_std,
         format!("{:.1e}", record.lr),
         format!("{rate:.2}"),
@@ -22,8 +22,13 @@ pub fn line(record: &StepRecord, updates: u64, rate: f64) -> String {
     )
 }
 
+/// A number of a table; - for none.
+pub fn number(value: Option<f64>) -> String {
+    value.filter(|value| value.is_finite()).map_or("-".to_owned(), |value| format!("{value:.4}"))
+}
+
 /// A number in at most 9 characters.
-fn number(value: f64) -> String {
+fn short(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 || (1e-3..1e3).contains(&size) { format!("{value:.4}") } else { format!("{value:.2e}") }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use srm_data::ImageSet;
 use srm_energy::ConvNet;
 use srm_ranks::launched;
-use srm_run::{Lock, clear, is_run, is_used};
+use srm_run::{Lock, clear, is_run, is_used, layout::DIVERGENCE};
 use srm_train::{End, RunFolder, Trainer, TrainerOptions};
 
 use crate::{
@@ -108,7 +108,7 @@ fn ended(end: End, plan: &Plan, rollbacks: u32) -> Result<()> {
         ))
         .into()),
         End::Diverged { update, reason } => {
-            let evidence = plan.folder.join("divergence");
+            let evidence = plan.folder.join(DIVERGENCE);
             let tried = match rollbacks {
                 0 => "watch.rollbacks allows no rollback".to_owned(),
                 rollbacks => format!("{rollbacks} rollbacks did not help"),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use srm_config::{Change, Config, RawConfig};
+use srm_run::layout::CONFIG;
 use tch::Device;
 
 use crate::{
@@ -31,14 +32,14 @@ impl Plan {
     /// Bad config, a device that is not there, a change that no run can go on with.
     pub fn resolve(flags: &TrainFlags, ranks: usize) -> Result<Plan> {
         let named = flags.config.as_deref().map(|path| Config::load(path, &flags.overrides)).transpose()?;
-        let machine = Machine::open(&flags.compute)?;
+        let machine = flags.compute.open()?;
         let device = machine.device;
         let source = match &flags.config {
             Some(path) => path.clone(),
             None => default_config(device),
         };
         let folder = flags.run.clone().unwrap_or_else(|| default_folder(&source));
-        let settings = folder.join("config.json");
+        let settings = folder.join(CONFIG);
         let earlier = match flags.resume && settings.is_file() {
             true => Some(Config::load(&settings, &[])?),
             false => None,
@@ -70,7 +71,7 @@ impl Plan {
     /// A device that is not there.
     pub fn following(settings: &str, flags: &TrainFlags) -> Result<Plan> {
         let config = Config::from_json(settings, &[])?;
-        let machine = Machine::open(&flags.compute)?;
+        let machine = flags.compute.open()?;
         let block = config.langevin.block.context("the block is resolved")?;
         Ok(Plan { source: PathBuf::new(), config, folder: PathBuf::new(), machine, block })
     }
@@ -103,7 +104,7 @@ impl Plan {
 
 /// The settings of the run in the folder with this command's overrides; a config file that says something else is named.
 fn resumed(folder: &Path, earlier: &Config, named: Option<Config>, flags: &TrainFlags) -> Result<(PathBuf, Config)> {
-    let source = folder.join("config.json");
+    let source = folder.join(CONFIG);
     let raw = RawConfig::parse(earlier.to_json().as_bytes(), &source.display().to_string())?;
     let config = raw.with_overrides(&flags.overrides).check()?;
     if let (Some(path), Some(mut named)) = (&flags.config, named) {

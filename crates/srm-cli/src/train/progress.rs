@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use srm_run::{Details, Rollback, ScoreRecord, StepRecord};
+use srm_run::{PerImage, Rollback, ScoreRecord, StepRecord};
 use srm_terminal::ProgressBar;
 use srm_train::{Sink, Trouble};
 
@@ -37,7 +37,7 @@ impl<'a> Progress<'a> {
 }
 
 impl Sink for Progress<'_> {
-    fn record(&mut self, record: &StepRecord, _details: &Details) -> srm_train::Result<()> {
+    fn record(&mut self, record: &StepRecord, _per_image: &PerImage) -> srm_train::Result<()> {
         let rate = self.made as f64 / self.begun.elapsed().as_secs_f64().max(1e-9);
         self.output.line(&status::line(record, self.updates, rate));
         self.last = Some(record.clone());

@@ -12,7 +12,7 @@ use srm_train::{Evaluation, GRID_SEED, Score, TrainError};
 
 use crate::{
     evaluate::{
-        features::{Gathered, Judge, Real, Reference, shape},
+        features::{Gathered, Judge, Real, Reference},
         samples::draw,
     },
     images,
@@ -52,9 +52,7 @@ impl Scorer {
                 }
             };
             let (side, channels) = (config.energy.size, config.energy.channels);
-            if let Some(shape) = reference.images().map(shape).filter(|shape| *shape != [side, side, channels]) {
-                anyhow::bail!("evaluate.images are {shape:?}, the net's are [{side}, {side}, {channels}]");
-            }
+            reference.images().map_or(Ok(()), |images| images.require([side, side, channels]))?;
             let name = match net.identity().is_fid {
                 true => "FID".to_owned(),
                 false => format!("frechet {}", net.identity().name),
@@ -84,7 +82,7 @@ impl Scorer {
         let (name, count) = (self.name.clone(), self.count);
         let Some(Ok(samples)) = drawn else {
             let score = Score { name, value: f64::INFINITY, details: BTreeMap::new(), count };
-            return Ok((ranks.rank() == 0).then_some(score));
+            return Ok(ranks.writes().then_some(score));
         };
         let found = with_threads(self.spread.threads, || {
             // several ranks cannot part in the middle of the features
@@ -109,7 +107,7 @@ impl Evaluation<ConvNet> for Scorer {
     fn score(&mut self, net: &ConvNet, ranks: &dyn Ranks) -> srm_train::Result<Option<Score>> {
         self.scored(net, ranks).map_err(|error| match failure::is_stop(&*error) {
             true => LangevinError::Stopped.into(),
-            false => TrainError::Evaluation { reason: format!("{error:#}") },
+            false => TrainError::Evaluation { source: error.reallocate_into_boxed_dyn_error_without_backtrace() },
         })
     }
 }

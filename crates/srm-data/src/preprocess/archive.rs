@@ -22,7 +22,7 @@ use zip::{CompressionMethod, ZipArchive, result::ZipError};
 
 /// Bytes of the largest picture file that is read: 16384 × 16384 pixels of three bytes, and room.
 pub(crate) const LARGEST_FILE: u64 = 1 << 30;
-/// Bytes a byte that the pictures of a `.tar.gz` may have, beyond [`LARGEST_FILE`].
+/// Bytes per byte that the pictures of a `.tar.gz` may have, beyond [`LARGEST_FILE`].
 const MOST_UNPACKED: u64 = 64;
 
 /// Bytes to which a tar archive fills its entries up; of zeros, its end mark.

@@ -7,14 +7,14 @@ use std::ops::Range;
 /// Pixels that a file may promise whatever its length, 8192 × 4096. Two decoders at work on such pictures, with the
 /// widest pixels and the copies that are made of them, stay below 1 GB.
 const FREE_PIXELS: u64 = 1 << 25;
-/// Pixels a byte that a larger picture may have: ten times what photos have, and less than what bombs have.
+/// Pixels per byte that a larger picture may have: ten times what photos have, and less than what bombs have.
 const PIXELS_PER_BYTE: u64 = 64;
 
 /// Refuse a picture whose header promises more pixels than its file can hold or than are read.
 pub(crate) fn check_promise(format: ImageFormat, width: u32, height: u32, bytes: usize) -> Result<(), String> {
     let (pixels, bytes) = (u64::from(width) * u64::from(height), bytes as u64);
-    // what no sound file can go beyond: eight pixels a byte in PBM; one bit for each block of 8 × 8 pixels in JPEG;
-    // eight pixels a byte under deflate, which never shrinks more than 1032 times, in PNG
+    // what no sound file can go beyond: eight pixels per byte in PBM; one bit for each block of 8 × 8 pixels in JPEG;
+    // eight pixels per byte under deflate, which never shrinks more than 1032 times, in PNG
     let densest = match format {
         ImageFormat::Pnm => 8,
         ImageFormat::Jpeg => 8 * 64,
@@ -31,7 +31,7 @@ pub(crate) fn check_promise(format: ImageFormat, width: u32, height: u32, bytes:
     if pixels > most {
         return Err(format!(
             "it claims {width}×{height} pixels in {bytes} bytes: it is damaged, or larger than what is read (at most \
-             {LARGEST_PICTURE}×{LARGEST_PICTURE}, and beyond 8192×4096 at most {PIXELS_PER_BYTE} pixels a byte)"
+             {LARGEST_PICTURE}×{LARGEST_PICTURE}, and beyond 8192×4096 at most {PIXELS_PER_BYTE} pixels per byte)"
         ));
     }
     Ok(())

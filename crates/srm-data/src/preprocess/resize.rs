@@ -3,9 +3,9 @@
 use crate::DataError;
 use crate::preprocess::{Crop, decode::Picture};
 use fast_image_resize::{
-    FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer,
+    FilterType, ResizeAlg, ResizeOptions, Resizer,
     images::{TypedImage, TypedImageRef},
-    pixels::{U8, U8x3},
+    pixels::U8,
 };
 use std::{fmt, str::FromStr};
 
@@ -56,6 +56,7 @@ pub(crate) struct Scaler {
     options: ResizeOptions,
     resizer: Resizer,
     square: Vec<u8>,
+    turned: Vec<u8>,
     narrow: Vec<u8>,
     out: Vec<u8>,
     size: usize,
@@ -70,6 +71,7 @@ impl Scaler {
             options: ResizeOptions::new().resize_alg(algorithm),
             resizer: Resizer::new(),
             square: Vec::new(),
+            turned: Vec::new(),
             narrow: Vec::new(),
             out: vec![0; size * size * channels],
             size,
@@ -92,26 +94,22 @@ impl Scaler {
         if square.side == self.size {
             return Ok(&self.square);
         }
-        match self.channels {
-            1 => self.resize::<U8>(square.side)?,
-            _ => self.resize::<U8x3>(square.side)?,
-        }
+        self.resize(square.side)?;
         Ok(&self.out)
     }
 
     /// Resize the square into `out`: rows first, then columns, each rounded to 8 bits, as Pillow does; in one call the
     /// library would begin with the columns, up to 5 levels away at sharp edges under a filter with negative lobes.
     ///
-    /// For the two kinds of pixel by name: the function that finds the kind at run time is compiled here for all 15,
-    /// for a minute and 5 MB.
-    fn resize<P: PixelTrait>(&mut self, side: usize) -> Result<(), String> {
-        self.narrow.resize(side * self.size * self.channels, 0);
-        let (height, size) = (side as u32, self.size as u32);
-        let source = TypedImageRef::<P>::from_buffer(height, height, &self.square).map_err(text)?;
-        let mut narrow = TypedImage::<P>::from_buffer(size, height, &mut self.narrow).map_err(text)?;
-        self.resizer.resize_typed(&source, &mut narrow, &self.options).map_err(text)?;
-        let mut out = TypedImage::<P>::from_buffer(size, size, &mut self.out).map_err(text)?;
-        self.resizer.resize_typed(&narrow, &mut out, &self.options).map_err(text)
+    /// Rows are shrunk as columns of the turned square, in which the channels are columns of their own: the library's inner
+    /// loops are compiled here for each kind of pixel, at half a minute and a megabyte each, and so one will do.
+    fn resize(&mut self, side: usize) -> Result<(), String> {
+        let (size, channels) = (self.size, self.channels);
+        turn(&self.square, side, channels, &mut self.turned); // [x, y, channel]
+        self.narrow.resize(size * side * channels, 0);
+        shrink(&mut self.resizer, &self.options, (&self.turned, side), (&mut self.narrow, size), side * channels)?;
+        turn(&self.narrow, size, channels, &mut self.turned); // [y, x, channel]
+        shrink(&mut self.resizer, &self.options, (&self.turned, side), (&mut self.out, size), size * channels)
     }
 
     fn pad(&mut self, picture: &Picture) -> Result<(), String> {
@@ -128,6 +126,30 @@ impl Scaler {
         }
         Ok(())
     }
+}
+
+/// Exchange the first two axes of `[rows, …, channels]`.
+fn turn(from: &[u8], rows: usize, channels: usize, to: &mut Vec<u8>) {
+    let columns = from.len() / (rows * channels);
+    to.clear();
+    for column in 0..columns {
+        for row in from.chunks_exact(columns * channels) {
+            to.extend_from_slice(&row[column * channels..][..channels]);
+        }
+    }
+}
+
+/// Resize columns of bytes: `[height, width]` to another height.
+fn shrink(
+    resizer: &mut Resizer,
+    options: &ResizeOptions,
+    (from, height): (&[u8], usize),
+    (to, new_height): (&mut [u8], usize),
+    width: usize,
+) -> Result<(), String> {
+    let source = TypedImageRef::<U8>::from_buffer(width as u32, height as u32, from).map_err(text)?;
+    let mut target = TypedImage::<U8>::from_buffer(width as u32, new_height as u32, to).map_err(text)?;
+    resizer.resize_typed(&source, &mut target, options).map_err(text)
 }
 
 fn text(error: impl fmt::Display) -> String {

@@ -14,22 +14,22 @@ pub(super) struct First {
 }
 
 impl First {
-    /// Products an output: nine taps of each channel.
+    /// Products per output: nine taps of each channel.
     pub(super) fn taps(&self) -> usize {
         9 * self.channels
     }
 
-    /// Numbers an image.
+    /// Numbers per image.
     pub(super) fn pixels(&self) -> usize {
         self.size * self.size * self.channels
     }
 
-    /// Numbers a padded image.
+    /// Numbers per padded image.
     pub(super) fn input_len(&self) -> usize {
         (self.size + 2) * (self.size + 2) * self.channels
     }
 
-    /// Numbers a padded image of features.
+    /// Numbers per padded image of features.
     pub(super) fn output_len(&self) -> usize {
         (self.size + 2) * (self.size + 2) * self.features
     }

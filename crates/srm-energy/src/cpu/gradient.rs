@@ -7,7 +7,7 @@ use super::product::Product;
 use super::simd::PANEL;
 use super::winograd::{Geometry, POINTS};
 
-/// ∂/∂U of a stride-2 layer: Winograd's algorithm transposed in its weights costs nine products a tile too.
+/// ∂/∂U of a stride-2 layer: Winograd's algorithm transposed in its weights costs nine products per tile too.
 pub(super) struct LayerGradient {
     /// `[9, depth, outputs]`
     u: Vec<f32>,

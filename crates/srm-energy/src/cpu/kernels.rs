@@ -15,7 +15,7 @@ use super::winograd::{self, Geometry, POINTS};
 pub(crate) struct Kernels {
     /// `avx2` or `avx512`.
     pub name: &'static str,
-    /// Numbers a vector: widths of layers are multiples of it.
+    /// Numbers per vector: widths of layers are multiples of it.
     pub lanes: usize,
     product: unsafe fn(&Product, *const f32, *const f32, *mut f32),
     input: unsafe fn(&Geometry, usize, *const f32, *mut f32),

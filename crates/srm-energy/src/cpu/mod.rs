@@ -11,8 +11,8 @@
 //!
 //! # Speed
 //!
-//! `cargo xtask bench` on two AVX2 cores of an AMD EPYC (a shared virtual machine), libtorch 2.11.0; milliseconds a step, an update
-//! (K 20), a reconstruction (8 images, 10 iterations, K 20) and 256 samples (K 10); medians of pairs run in turn:
+//! `cargo xtask bench` on two AVX2 cores of an AMD EPYC (a shared virtual machine), libtorch 2.11.0; milliseconds per step, update
+//! (K 20), reconstruction (8 images, 10 iterations, K 20) and 256 samples (K 10); medians of pairs run in turn:
 //!
 //! | row | published loop | srm | ratio | GFLOP/s | share of matrix product | peak memory, published and srm |
 //! |---|---|---|---|---|---|---|

@@ -18,7 +18,7 @@
 
 use super::simd::Simd;
 
-/// Products a tile.
+/// Products per tile.
 pub(super) const POINTS: usize = 9;
 
 /// One 4×4 stride-2 convolution: `[size, size, channels]` to `[size/2, size/2, outputs]`. In memory an image is channels-last with
@@ -31,12 +31,12 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
-    /// Numbers a padded input image.
+    /// Numbers per padded input image.
     pub(super) fn input_len(&self) -> usize {
         (self.size + 2) * (self.size + 2) * self.channels
     }
 
-    /// Numbers a padded output image.
+    /// Numbers per padded output image.
     pub(super) fn output_len(&self) -> usize {
         (self.size / 2 + 2) * (self.size / 2 + 2) * self.outputs
     }
@@ -46,7 +46,7 @@ impl Geometry {
         self.size / 4
     }
 
-    /// Tiles an image.
+    /// Tiles per image.
     pub(super) fn tiles(&self) -> usize {
         self.side() * self.side()
     }

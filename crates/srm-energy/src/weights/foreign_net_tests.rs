@@ -4,9 +4,9 @@ use super::*;
 use std::path::PathBuf;
 
 /// Name, shape and values.
-type Named = (String, Vec<usize>, Vec<f32>);
+type NamedTensor = (String, Vec<usize>, Vec<f32>);
 /// The tensors of a file.
-type Tensors = Vec<Named>;
+type Tensors = Vec<NamedTensor>;
 
 /// Numbers without a pattern in [-1, 1), from the name.
 fn values(name: &str, count: usize) -> Vec<f32> {
@@ -16,7 +16,7 @@ fn values(name: &str, count: usize) -> Vec<f32> {
     (0..count).map(value).collect()
 }
 
-fn tensor(name: &str, shape: &[usize]) -> Named {
+fn tensor(name: &str, shape: &[usize]) -> NamedTensor {
     (name.to_owned(), shape.to_vec(), values(name, shape.iter().product()))
 }
 
@@ -154,7 +154,7 @@ fn where_no_net_is_the_first_names_are_shown() {
 
 /// The parts of each weight in place of the weight, by `part(name, shape)`, the biases as they are.
 fn parted(part: impl Fn(&str, &[usize]) -> Tensors) -> Tensors {
-    let one = |(name, shape, values): Named| match name.strip_suffix(".weight") {
+    let one = |(name, shape, values): NamedTensor| match name.strip_suffix(".weight") {
         Some(layer) => part(layer, &shape),
         None => vec![(name, shape, values)],
     };
@@ -170,7 +170,7 @@ fn expected(parts: &Tensors, compute: impl Fn(&[&Vec<f32>], usize) -> Vec<f32>) 
         let values: Vec<_> = own.iter().map(|(.., values)| values).collect();
         (name.to_owned(), shape.clone(), compute(&values, shape[0]))
     };
-    let one = |(name, shape, values): Named| {
+    let one = |(name, shape, values): NamedTensor| {
         if name.ends_with("weight") { of(&name, shape) } else { (name, shape, values) }
     };
     net().into_iter().map(one).collect()
@@ -201,7 +201,7 @@ fn a_spectral_norm_gives_the_weight_over_sigma() {
         });
         // the sum of at most 512 products in f32 cancels down to a hundredth at worst
         assert_holds(&load(&parts, None).unwrap(), &divided, 1e-4);
-        let broken = |change: &dyn Fn(&mut Named)| {
+        let broken = |change: &dyn Fn(&mut NamedTensor)| {
             let mut parts = parts.clone();
             parts.iter_mut().for_each(change);
             refused(&parts, None)
@@ -239,7 +239,7 @@ fn what_pytorch_before_1_0_divided_itself_is_taken() {
 fn a_weight_norm_gives_rows_of_length_g() {
     let forms = [["weight_g", "weight_v"], ["parametrizations.weight.original0", "parametrizations.weight.original1"]];
     for [g, v] in forms {
-        // one length a row, and one for the whole
+        // one length per row, and one for the whole
         for whole in [false, true] {
             let parts = parted(|layer, shape| {
                 let lengths = if whole { vec![] } else { vec![shape[0], 1, 1, 1] };

@@ -36,12 +36,14 @@ impl History {
     /// is left out.
     ///
     /// # Errors
-    /// [`EvalError::File`] where it cannot be read, or a line is none of a run.
+    /// [`EvalError::File`] where it cannot be read, or a line is not one that training writes.
     pub fn read(path: &Path) -> Result<Self> {
         let wrong = |reason: String| EvalError::File { path: path.to_owned(), reason };
         let text = fs::read_to_string(path).map_err(|error| wrong(format!("cannot read: {error}")))?;
         Self::parse(&text).map_err(|Fault { line, reason }| {
-            wrong(format!("line {line} is none of `srm train` ({reason}); give the run folder as training left it"))
+            wrong(format!(
+                "line {line} was not written by `srm train` ({reason}); give the run folder as training left it"
+            ))
         })
     }
 
@@ -51,8 +53,11 @@ impl History {
         match metrics.first_fault() {
             Some(fault) => Err(fault),
             None => {
-                let logged: Vec<Logged> = metrics.kept().map(Logged::from).collect();
-                Ok(Self { cut: metrics.steps.len() - logged.len(), logged })
+                let kept: Vec<Logged> = metrics.kept().map(Logged::from).collect();
+                let cut = metrics.steps.len() - kept.len();
+                // a line whose numbers are null has none to go by; the spacing shows the gap that it leaves
+                let is_known = |logged: &Logged| !logged.gap.is_nan() && !logged.gradient_norm.is_nan();
+                Ok(Self { cut, logged: kept.into_iter().filter(is_known).collect() })
             }
         }
     }
@@ -87,6 +92,10 @@ mod tests {
         assert_eq!(history.logged.iter().map(|logged| logged.update).collect::<Vec<_>>(), [10, 20, 30]);
         assert_eq!(history.cut, 1);
         assert_eq!(History::parse("").unwrap(), History::default());
+        let null = line(20).replace("0.5", "null");
+        let history = History::parse(&(line(10) + &null + &line(30))).unwrap();
+        assert_eq!(history.logged.iter().map(|logged| logged.update).collect::<Vec<_>>(), [10, 30]);
+        assert_eq!(history.cut, 0, "a number that is null is missing, and no rollback's");
         let fault = History::parse(&(line(20) + &line(10))).unwrap_err();
         assert_eq!((fault.line, fault.reason.as_str()), (2, "update 10 stands after update 20"));
     }

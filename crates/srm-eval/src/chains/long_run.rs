@@ -35,7 +35,7 @@ pub struct LongRunSettings {
     pub seed: u64,
     /// Chains.
     pub chains: usize,
-    /// Chains a block, the part of a worker.
+    /// Chains per block, the part of a worker.
     pub block: usize,
     /// Shape of a sample: `[c, h, w]` of images.
     pub image: Vec<i64>,

@@ -19,7 +19,7 @@ impl Plan {
         Self { numbers: (0..=last).collect(), pictures }
     }
 
-    /// Numbers at 32 steps a decade, pictures at 0, 10, 30, 100, 300, …; both at `trained`, the K of training, and at `last`.
+    /// Numbers at 32 steps per decade, pictures at 0, 10, 30, 100, 300, …; both at `trained`, the K of training, and at `last`.
     pub fn logarithmic(last: usize, trained: usize) -> Self {
         let grid = (0..).map(|i| 10f64.powf(f64::from(i) / A_DECADE).round() as usize);
         let ends = [0, trained.min(last), last];

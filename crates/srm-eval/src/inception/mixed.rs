@@ -45,16 +45,16 @@ pub(super) enum Plan {
     E { pool: Pool },
 }
 
-type Named = (&'static str, Step);
+type NamedStep = (&'static str, Step);
 
 /// One branch: a pooling or none, then convolutions one after the other, then none or two side by side.
 struct BranchPlan {
     pool: Option<Pool>,
-    chain: Vec<Named>,
-    fork: Vec<Named>,
+    chain: Vec<NamedStep>,
+    fork: Vec<NamedStep>,
 }
 
-fn chain<const N: usize>(steps: [Named; N]) -> BranchPlan {
+fn chain<const N: usize>(steps: [NamedStep; N]) -> BranchPlan {
     BranchPlan { pool: None, chain: steps.into(), fork: Vec::new() }
 }
 
@@ -63,7 +63,7 @@ impl BranchPlan {
         Self { pool: Some(pool), ..self }
     }
 
-    fn forked(self, fork: [Named; 2]) -> Self {
+    fn forked(self, fork: [NamedStep; 2]) -> Self {
         Self { fork: fork.into(), ..self }
     }
 }
@@ -144,7 +144,8 @@ pub(super) struct Mixed {
 impl Mixed {
     /// The block whose tensors are called `name.branch….conv.weight`, and its output channels.
     pub(super) fn new(source: &Source, name: &str, inputs: i64, plan: Plan) -> Result<(Self, i64)> {
-        let conv = |inputs: i64, (branch, step): &Named| Conv::new(source, &format!("{name}.{branch}"), inputs, step);
+        let conv =
+            |inputs: i64, (branch, step): &NamedStep| Conv::new(source, &format!("{name}.{branch}"), inputs, step);
         let (mut branches, mut outputs) = (Vec::new(), 0);
         for plan in plan.branches() {
             let (mut built, mut width) = (Vec::new(), inputs);

@@ -15,7 +15,7 @@ use tch::{Kind, Tensor};
 pub struct FrozenOptions {
     /// Updates.
     pub updates: u64,
-    /// Chains an update, from p_0 each time.
+    /// Chains per update, from p_0 each time.
     pub batch: usize,
     /// The first step size; see [`FrozenTop::rate`].
     pub rate: f64,
@@ -138,7 +138,7 @@ impl FrozenTop {
         self.run(self.fresh_key(), ids)
     }
 
-    /// Chains a block.
+    /// Chains per block.
     pub fn block(&self) -> usize {
         self.sampler.block()
     }

@@ -86,7 +86,7 @@ impl PlaneFamily {
         Ok(0.5 * (low + high))
     }
 
-    /// Learn θ from `theta` on by Algorithm 1 with `chains` fresh chains an update: θ ← θ + rate (`E_data[h]` − `E_q[h]`), the rate
+    /// Learn θ from `theta` on by Algorithm 1 with `chains` fresh chains per update: θ ← θ + rate (`E_data[h]` − `E_q[h]`), the rate
     /// 0.2/(1 + t/20). Returns the updates and the estimate, the mean θ of the second half (Polyak and Juditsky 1992).
     ///
     /// # Errors

@@ -69,7 +69,7 @@ pub(super) const CHECKPOINT_TENSORS: Door = Door {
         "crates/srm-train/src/tensor_file.rs",
         "crates/srm-train/src/adam.rs",
         "crates/srm-train/src/ema.rs",
-        "crates/srm-train/src/bank.rs",
+        "crates/srm-train/src/replay_buffer.rs",
     ],
     longest: 1 << 15,
     seeds: || vec![join_parts(&RUN)],
@@ -195,7 +195,7 @@ fn go_on(trainer: &mut Trainer, sink: &mut RunFolder, updates: usize) -> srm_tra
     let _guard = tch::no_grad_guard();
     for _ in 0..updates {
         match trainer.update()? {
-            Step::Done(record, details) => sink.record(&record, &details)?,
+            Step::Done(record, per_image) => sink.record(&record, &per_image)?,
             Step::Refused(trouble) => sink.trouble(&trouble)?,
             Step::Dropped => {}
         }

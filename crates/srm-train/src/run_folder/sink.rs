@@ -6,7 +6,7 @@ use crate::store::CHOICES;
 use crate::{Result, Sink, Snapshot, Store, TrainError, Trouble, Why, snapshot_file};
 use serde_json::json;
 use srm_run::layout::{SAMPLES, sample};
-use srm_run::{Details, Kept, Rollback, ScoreRecord, StateFile, StepRecord};
+use srm_run::{Kept, PerImage, Rollback, ScoreRecord, StateFile, StepRecord};
 use std::time::Instant;
 use tch::Tensor;
 
@@ -51,13 +51,13 @@ impl Files {
 }
 
 impl Sink for RunFolder {
-    fn record(&mut self, record: &StepRecord, details: &Details) -> Result<()> {
+    fn record(&mut self, record: &StepRecord, per_image: &PerImage) -> Result<()> {
         let mut files = self.0.borrow_mut();
         if files.last.len() == EVIDENCE {
             files.last.pop_front();
         }
         files.last.push_back(record.clone());
-        let written = files.run.record(record, details);
+        let written = files.run.record(record, per_image);
         files.tolerate(written.map_err(TrainError::from))
     }
 

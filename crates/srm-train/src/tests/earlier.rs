@@ -31,7 +31,7 @@ fn a_checkpoint_of_an_earlier_program_goes_on_to_the_same_weights() {
     assert!(found.changes.is_empty(), "{:?}", found.changes);
     assert!(found.differences.iter().all(|difference| !difference.contains("images")), "{:?}", found.differences);
     let saved = found.saved.unwrap();
-    assert_eq!((saved.state.update, saved.ema.is_some(), saved.bank.is_some()), (4, true, true));
+    assert_eq!((saved.state.update, saved.ema.is_some(), saved.replay_buffer.is_some()), (4, true, true));
     trainer.restore(&saved).unwrap();
     assert_eq!(trainer.run_in(sink, &Stop::default()).unwrap(), End::Finished);
     for name in ["weights", "optimizer"] {

@@ -105,7 +105,7 @@ fn points_are_learned_with_any_stabiliser_and_threads_change_no_bit() {
         settings.train.spectral_norm = Some(1.0);
         settings.init = srm_config::Init::Persistent(srm_config::Bank { size: 64, restart: 0.2 });
     });
-    assert_eq!(averaged.bank().unwrap().size(), [64, 2]);
+    assert_eq!(averaged.replay_buffer().unwrap().size(), [64, 2]);
     assert!(
         averaged.averaged_net().is_some()
             && averaged.optimizer_tensors().iter().any(|(name, _)| name == "raw.a.weight")

@@ -6,7 +6,7 @@ use crate::{End, RunFolder, Settings, Sink, TrainError, Trainer};
 use serde_json::{Value, json};
 use srm_energy::Autograd;
 use srm_langevin::Stop;
-use srm_run::{Details, Environment, Lock, Run, RunError, StepRecord};
+use srm_run::{Environment, Lock, PerImage, Run, RunError, StepRecord};
 use std::fs;
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use std::path::Path;
 struct DiesAt(u64);
 
 impl Sink for DiesAt {
-    fn record(&mut self, record: &StepRecord, _details: &Details) -> crate::Result<()> {
+    fn record(&mut self, record: &StepRecord, _per_image: &PerImage) -> crate::Result<()> {
         match record.update == self.0 {
             true => Err(TrainError::Other("killed".into())),
             false => Ok(()),
@@ -103,6 +103,34 @@ fn a_folder_of_an_own_run_is_locked_and_says_what_has_changed() {
     assert!(matches!(RunFolder::open(folder.path(), &zero, Value::Null), Err(TrainError::Settings { .. })));
     assert!(RunFolder::open(folder.path(), &logged(), json!(["another"])).unwrap().1.is_none());
     assert_eq!(fs::read_to_string(folder.path().join("config.json")).unwrap(), "[\n  \"another\"\n]\n");
+}
+
+type Changed = fn(&mut Settings);
+
+#[test]
+fn a_run_of_an_own_net_goes_on_under_its_own_settings_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(live(folder.path(), Some(27)).0.is_err());
+    let open = |change: Changed| {
+        let mut settings = logged();
+        change(&mut settings);
+        RunFolder::open(folder.path(), &settings, json!({ "net": "mlp" })).map(|(_, saved)| saved.unwrap().state.update)
+    };
+    let refused: [(Changed, &str); 5] = [
+        (|settings| settings.train.learning_rate = 0.5.into(), "train.learning_rate: "),
+        (|settings| settings.dynamics.kernel.clip = Some(2.0), "dynamics.clip: null -> 2.0 cannot change"),
+        (|settings| settings.dynamics.steps += 1, "dynamics.steps: "),
+        (|settings| settings.flip = true, "flip: false -> true cannot change"),
+        (|settings| settings.watch.rollbacks += 1, "watch.rollbacks: "),
+    ];
+    for (change, key) in refused {
+        let error = open(change).unwrap_err();
+        assert!(matches!(error, TrainError::Run(RunError::CannotChange { .. })), "{error}");
+        assert!(error.to_string().starts_with(key), "{error}");
+    }
+    assert_eq!(open(|_| ()).unwrap(), 20);
+    let longer: Changed = |settings| (settings.train.updates, settings.log.every) = (60, 2);
+    assert_eq!(open(longer).unwrap(), 20);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Check that runs are scored on time, that the best is kept, and that scores change no bit.
 
 use super::{RunIn, Trainer, config, create, images, options, snapshot};
-use crate::{End, Evaluation, RunFolder, Score};
+use crate::{End, Evaluation, RunFolder, Score, TrainError};
 use srm_config::Config;
 use srm_energy::{ConvNet, Trainable};
 use srm_langevin::Stop;
@@ -42,6 +42,19 @@ impl Evaluation<ConvNet> for Stopped {
                 Err(srm_langevin::LangevinError::Stopped.into())
             }
         }
+    }
+}
+
+/// Cannot score.
+struct Broken;
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot compare")]
+struct CannotCompare(#[source] std::fmt::Error);
+
+impl Evaluation<ConvNet> for Broken {
+    fn score(&mut self, _net: &ConvNet, _ranks: &dyn Ranks) -> crate::Result<Option<Score>> {
+        Err(TrainError::Evaluation { source: CannotCompare(std::fmt::Error).into() })
     }
 }
 
@@ -172,4 +185,17 @@ fn the_best_survives_a_rollback_to_before_it_and_a_score_without_a_number_is_nev
     assert_eq!(found, expected);
     assert_eq!(snapshot(&run.join("checkpoints/best")).state.update, 6);
     assert_eq!(trainer.state().best.as_ref().map(|best| best.update), Some(6));
+}
+
+#[test]
+fn an_evaluation_that_fails_ends_the_run_with_its_own_error_and_all_its_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&["evaluate.every=4"]);
+    let mut trainer = scored(folder.path(), &config, &[]);
+    trainer.score_with(Box::new(Broken));
+    let error = trainer.run(&mut (), &mut (), &Stop::default()).unwrap_err();
+    let words = format!("cannot score the weights of the run: cannot compare: {}", std::fmt::Error);
+    assert_eq!((error.to_string(), trainer.state().update), (words, 4));
+    let source = std::error::Error::source(&error).unwrap();
+    assert!(source.is::<CannotCompare>(), "whoever ran it can tell which");
 }

@@ -39,8 +39,8 @@ fn the_average_follows_with_its_decay() {
         let _ = parameter.g_add_scalar_(1.0);
     }
     // the first decays are 2/11 = 0.18, 3/12, …: never above 0.15 here
-    ema.follow(&net).unwrap();
-    ema.follow(&net).unwrap();
+    ema.absorb(&net).unwrap();
+    ema.absorb(&net).unwrap();
     let moved = (flat(ema.net()) - before).mean(None).double_value(&[]);
     assert!((moved - (1.0 - 0.15 * 0.15)).abs() < 1e-5, "{moved}");
 }
@@ -98,7 +98,7 @@ fn persistent_chains_go_on_where_they_ended() {
         trainer.run(&mut (), &mut memory, &Stop::default()).unwrap();
         memory.0.last().unwrap().sample_std
     };
-    // from uniform noise (variance 1/3) a chain gains 0.25² a visit; 6 slots, all taken each time, 24 visits
+    // from uniform noise (variance 1/3) a chain gains 0.25² per visit; 6 slots, all taken each time, 24 visits
     let kept = std(r#"{"persistent":{"size":6,"restart":0.0}}"#);
     let expected = (1.0f64 / 3.0 + 24.0 * 0.0625).sqrt();
     assert!((kept - expected).abs() < 0.05, "{kept} against {expected}"); // 6,144 pixels: well over four standard errors

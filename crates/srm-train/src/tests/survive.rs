@@ -5,7 +5,7 @@ use crate::{End, Reason, RunFolder, Sink, Step};
 use serde_json::Value;
 use srm_config::Config;
 use srm_langevin::Stop;
-use srm_run::{Details, Environment, Lock, RunError, StepRecord};
+use srm_run::{Environment, Lock, PerImage, RunError, StepRecord};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -194,7 +194,7 @@ fn a_kill_right_after_a_rollback_loses_neither_its_noise_nor_its_rate() {
 struct DiesAfterRollback;
 
 impl Sink for DiesAfterRollback {
-    fn record(&mut self, record: &StepRecord, _details: &Details) -> crate::Result<()> {
+    fn record(&mut self, record: &StepRecord, _per_image: &PerImage) -> crate::Result<()> {
         match record.attempt {
             0 => Ok(()),
             _ => Err(RunError::CannotChange { change: "the life of this process".into(), why: "it is killed" }.into()),

@@ -34,7 +34,7 @@ struct Meddler {
 }
 
 impl Sink for Meddler {
-    fn record(&mut self, record: &StepRecord, _: &Details) -> srm::train::Result<()> {
+    fn record(&mut self, record: &StepRecord, _: &PerImage) -> srm::train::Result<()> {
         if record.update == 25 && record.attempt == 0 {
             self.spoil.store(true, Ordering::SeqCst);
         }

@@ -1,4 +1,5 @@
-//! Keep the chains of persistent training: a bank of samples that updates take from and give back to.
+//! Keep the chains of persistent training: a replay buffer, which the config calls a bank, that updates take samples from and
+//! give them back to.
 
 use crate::Result;
 use srm_config as config;
@@ -7,14 +8,14 @@ use srm_random::{Key, Purpose, permutation, uniform};
 use tch::{Device, Tensor};
 
 /// Samples of earlier updates, on the CPU.
-pub struct Bank {
+pub struct ReplayBuffer {
     images: Tensor, // [size, …]
     restart: f64,
     seed: u64,
 }
 
-impl Bank {
-    /// A bank of uniform noise for samples of a shape: images `[c, h, w]`.
+impl ReplayBuffer {
+    /// A buffer of uniform noise for samples of a shape: images `[c, h, w]`.
     ///
     /// # Errors
     /// [`crate::TrainError::Langevin`].
@@ -62,7 +63,7 @@ impl Bank {
         &self.images
     }
 
-    /// Go on with saved images. A bank of another size, or none, is no error: the chains start anew.
+    /// Go on with saved images. A buffer of another size, or none, is no error: the chains start anew.
     ///
     /// # Errors
     /// [`crate::TrainError::Torch`].

@@ -1,7 +1,7 @@
 //! Hold the spectral norm of every layer's weight matrix to a target.
 //!
 //! Miyato, Kataoka, Koyama and Yoshida, arXiv 1802.05957: the net's weight is W = s V/σ(V), where V is what ADAM moves and
-//! σ(V) = uᵀ V v the largest singular value of V as a matrix `[out, in·k·k]`, by one step of the power iteration an
+//! σ(V) = uᵀ V v the largest singular value of V as a matrix `[out, in·k·k]`, by one step of the power iteration per
 //! update. Taking u and v as constants, as PyTorch does, ∂L/∂V = s/σ (G − ⟨G, W⟩/s · u vᵀ) with G = ∂L/∂W.
 //!
 //! The weights file holds W, so a net trained like this is a plain net to everybody else.
@@ -24,12 +24,12 @@ struct Layer {
 }
 
 /// The weights of a net behind their spectral norms.
-pub struct Spectral {
+pub struct SpectralNorm {
     target: f64,
     layers: Vec<Layer>,
 }
 
-impl Spectral {
+impl SpectralNorm {
     /// Take over the weights of `net`, which get spectral norm `target` at once. `seed` draws the first vectors.
     ///
     /// # Errors
@@ -65,7 +65,7 @@ impl Spectral {
     /// Turn gradients in W into gradients in V.
     ///
     /// # Shapes
-    /// `gradients`: one a parameter of the net, in order.
+    /// `gradients`: one per parameter of the net, in order.
     ///
     /// # Errors
     /// [`crate::TrainError::Torch`].
@@ -83,7 +83,7 @@ impl Spectral {
     ///
     /// # Errors
     /// [`crate::TrainError::Torch`].
-    pub fn follow(&mut self) -> Result<()> {
+    pub fn update(&mut self) -> Result<()> {
         self.iterate()?;
         self.apply()
     }
@@ -171,9 +171,9 @@ mod tests {
     #[test]
     fn every_layer_gets_the_norm_asked_for() {
         let net = net();
-        let mut spectral = Spectral::new(&net, 1.5, 1).unwrap();
+        let mut spectral = SpectralNorm::new(&net, 1.5, 1).unwrap();
         for _ in 0..200 {
-            spectral.follow().unwrap();
+            spectral.update().unwrap();
         }
         for (name, weight) in net.named_parameters().iter().filter(|(name, _)| name.ends_with("weight")) {
             // the power iteration closes in from below, so the norm is at least the target
@@ -194,19 +194,19 @@ mod tests {
         // L = ⟨G, W(V)⟩. The formula takes u and v as constants, which is exact where the power iteration has converged: a
         // strong first singular value makes it do so.
         let net = net();
-        let mut spectral = Spectral::new(&net, 1.0, 1).unwrap();
+        let mut spectral = SpectralNorm::new(&net, 1.0, 1).unwrap();
         for layer in &mut spectral.layers {
             let _ = layer.raw.g_add_scalar_(0.2);
         }
         for _ in 0..50 {
-            spectral.follow().unwrap();
+            spectral.update().unwrap();
         }
         let given: Vec<Tensor> = net.named_parameters().iter().zip(0..).map(|((_, p), id)| keyed(p, id)).collect();
         let mut pulled: Vec<Tensor> = given.iter().map(Tensor::shallow_clone).collect();
         spectral.pull_back(&net, &mut pulled).unwrap();
-        let loss = |spectral: &mut Spectral| {
+        let loss = |spectral: &mut SpectralNorm| {
             for _ in 0..5 {
-                spectral.follow().unwrap();
+                spectral.update().unwrap();
             }
             let of_layer = |((_, w), g): (&(String, Tensor), &Tensor)| {
                 (w.to_kind(Kind::Double) * g.to_kind(Kind::Double)).sum(Kind::Double).double_value(&[])

@@ -1,0 +1,34 @@
+//! Turn the flags that say which net and how its chains run into values that are checked.
+
+use anyhow::Result;
+use srm_config::Config;
+
+use crate::flags::ModelFlags;
+
+/// What is asked of a net, apart from the file.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// Of a file with several nets the one under this name.
+    pub key: Option<String>,
+    /// Where the Langevin settings come from instead of the file; it must describe the same net.
+    pub config: Option<Config>,
+    /// Langevin steps K; `None`: as trained.
+    pub steps: Option<usize>,
+    /// Chains per block; `None`: as trained.
+    pub block: Option<usize>,
+}
+
+impl Choice {
+    /// What flags ask for, the config read: before a command makes any folder.
+    ///
+    /// # Errors
+    /// A config that is not there or not valid.
+    pub fn of(flags: &ModelFlags) -> Result<Choice> {
+        Ok(Choice {
+            key: flags.key.clone(),
+            config: flags.config.as_deref().map(|path| Config::load(path, &[])).transpose()?,
+            steps: flags.steps.map(|steps| steps as usize),
+            block: flags.block.map(usize::from),
+        })
+    }
+}
