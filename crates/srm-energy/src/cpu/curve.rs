@@ -161,7 +161,7 @@ impl Phi for Gelu {
     #[inline(always)]
     unsafe fn at<S: Simd>(a: S::V) -> [S::V; 3] {
         // Abramowitz and Stegun 7.1.26 in x = |a| / √2, halved, from the highest power of t.
-        const TAIL: [f32; 5] = [0.530_702_7, -0.726_576, 0.710_706_87, -0.142_248_37, 0.127_414_8];
+        const TAIL: [f32; 5] = [0.530_702_7, -0.726_576, 0.710_706_9, -0.142_248_37, 0.127_414_8];
         // SAFETY: as above.
         unsafe {
             let (zero, one) = (S::zero(), S::splat(1.0));
@@ -176,7 +176,7 @@ impl Phi for Gelu {
             }
             let tail = S::mul(S::mul(tail, t), density); // 1 − Φ(|a|)
             let below = S::choose(a, S::sub(one, tail), tail);
-            let density = S::mul(density, S::splat(0.398_942_28));
+            let density = S::mul(density, S::splat(0.398_942_3));
             let bend = S::mul(density, S::sub(S::splat(2.0), square));
             [S::mul(a, below), S::fma(a, density, below), bend]
         }
@@ -275,7 +275,13 @@ mod tests {
                 for (order, (ours, exact)) in ours.iter().zip(&exact).enumerate() {
                     let error = |i: usize| (f64::from(ours[i]) - exact[i]).abs() / f64::from(a[i].abs().max(1.0));
                     let worst = (0..COUNT).max_by(|&i, &j| error(i).total_cmp(&error(j))).unwrap();
-                    assert!(error(worst) <= 4e-7, "{} {curve:?} {order}: {:.1e} at {}", kernels.name, error(worst), a[worst]);
+                    assert!(
+                        error(worst) <= 4e-7,
+                        "{} {curve:?} {order}: {:.1e} at {}",
+                        kernels.name,
+                        error(worst),
+                        a[worst]
+                    );
                 }
             }
         }
@@ -292,7 +298,13 @@ mod tests {
                     assert_eq!((phi[i], first[i]), (end, slope), "{curve:?} {}", a[i]);
                 }
                 for i in [2, 4, 6] {
-                    assert!(phi[i].abs() < 1e-6 && first[i].abs() < 1e-6, "{curve:?} {}: {} {}", a[i], phi[i], first[i]);
+                    assert!(
+                        phi[i].abs() < 1e-6 && first[i].abs() < 1e-6,
+                        "{curve:?} {}: {} {}",
+                        a[i],
+                        phi[i],
+                        first[i]
+                    );
                 }
             }
         }

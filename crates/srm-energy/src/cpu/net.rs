@@ -1,7 +1,7 @@
 //! Run whole nets through the kernels.
 
 use super::curve::{Curve, Inner};
-use super::edge::First;
+use super::edge::{First, pad, unpad};
 use super::gradient::{FirstGradient, LastGradient, LayerGradient};
 use super::kernels::Kernels;
 use super::packed::{LayerWeights, Packed};
@@ -338,7 +338,8 @@ impl CpuNet {
         b.first = if smooth { room(images) } else { Vec::new() };
         b.second = if roomy { room(images) } else { Vec::new() };
         let width = |g: &Geometry| g.depth().max(g.outputs);
-        let most = self.shape.layers.iter().map(|g| POINTS * Self::images_at_once(g, rows) * g.tiles() * width(g)).max();
+        let most =
+            self.shape.layers.iter().map(|g| POINTS * Self::images_at_once(g, rows) * g.tiles() * width(g)).max();
         b.v.resize(most.unwrap_or(0), 0.0);
         b.m.resize(most.unwrap_or(0), 0.0);
         let features = self.shape.first.features.next_multiple_of(PANEL);
@@ -378,32 +379,6 @@ fn products(kernels: &Kernels, rows: usize, depth: usize, columns: usize, v: &[f
                 let p =
                     Product { accumulate: start > 0, ..Product::dense(rows, DEPTH.min(depth - start), depth, columns) };
                 kernels.product(&p, &v[start..], &u[start * PANEL..], &mut m[panel * PANEL..]);
-            }
-        }
-    }
-}
-
-/// `[c, h, w]` into the inner pixels of `[h + 2, w + 2, c]`.
-fn pad(f: &First, x: &[f32], padded: &mut [f32]) {
-    let (size, channels) = (f.size, f.channels);
-    for (c, plane) in x.chunks_exact(size * size).enumerate() {
-        for (y, row) in plane.chunks_exact(size).enumerate() {
-            let to = &mut padded[((y + 1) * (size + 2) + 1) * channels + c..];
-            for (to, &value) in to.iter_mut().step_by(channels).zip(row) {
-                *to = value;
-            }
-        }
-    }
-}
-
-/// The inner pixels of `[h + 2, w + 2, c]` as `[c, h, w]`.
-fn unpad(f: &First, padded: &[f32], x: &mut [f32]) {
-    let (size, channels) = (f.size, f.channels);
-    for (c, plane) in x.chunks_exact_mut(size * size).enumerate() {
-        for (y, row) in plane.chunks_exact_mut(size).enumerate() {
-            let from = &padded[((y + 1) * (size + 2) + 1) * channels + c..];
-            for (value, from) in row.iter_mut().zip(from.iter().step_by(channels)) {
-                *value = *from;
             }
         }
     }

@@ -58,8 +58,8 @@ mod x86 {
     macro_rules! simd {
         (
             $name:ty, $vector:ty, $lanes:literal, $splat:ident, $load:ident, $store:ident, $fma:ident, $zero:ident,
-            $($operation:ident: $instruction:ident,)*
-            choose: $choose:ident, power_of_two: $power_of_two:ident
+            $choose:ident, $power_of_two:ident,
+            $($operation:ident: $instruction:ident),*
         ) => {
             impl Simd for $name {
                 type V = $vector;
@@ -145,14 +145,14 @@ mod x86 {
 
     simd!(
         Avx2, __m256, 8, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_setzero_ps,
+        choose_avx2, power_of_two_avx2,
         add: _mm256_add_ps, sub: _mm256_sub_ps, mul: _mm256_mul_ps, div: _mm256_div_ps, min: _mm256_min_ps,
-        max: _mm256_max_ps,
-        choose: choose_avx2, power_of_two: power_of_two_avx2
+        max: _mm256_max_ps
     );
     simd!(
         Avx512, __m512, 16, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_setzero_ps,
+        choose_avx512, power_of_two_avx512,
         add: _mm512_add_ps, sub: _mm512_sub_ps, mul: _mm512_mul_ps, div: _mm512_div_ps, min: _mm512_min_ps,
-        max: _mm512_max_ps,
-        choose: choose_avx512, power_of_two: power_of_two_avx512
+        max: _mm512_max_ps
     );
 }
