@@ -225,6 +225,9 @@ impl Curved for ConvNet {
         if self.is_piecewise_linear() {
             return Ok(v.f_zeros_like()?);
         }
+        if let Some(fast) = self.fast.as_ref().filter(|fast| fast.takes(x) && fast.takes(v)) {
+            return fast.hvp(&self.layers, x, v);
+        }
         let phi = self.activation();
         let pass = self.pass();
         let (_, inputs) = pass.forward(&self.in_layout(x)?)?;

@@ -66,6 +66,15 @@ impl FastPath {
         Ok((Tensor::f_from_slice(&f)?, Tensor::f_from_slice(&gradient)?.f_reshape(x.size())?))
     }
 
+    /// ∇²f(x) v, for smooth activations.
+    pub(crate) fn hvp(&self, layers: &[Layer], x: &Tensor, v: &Tensor) -> Result<Tensor> {
+        let weights = self.weights(layers)?;
+        let (x_values, v) = (floats(x)?, floats(v)?);
+        let mut product = vec![0.0; x_values.len()];
+        self.net.borrow_mut().hvp(&weights.packed, &x_values, &v, &mut product);
+        Ok(Tensor::f_from_slice(&product)?.f_reshape(x.size())?)
+    }
+
     /// f `[b]` and ∇θ Σᵢ cᵢ f(xᵢ), weight and bias of each layer in turn.
     pub(crate) fn f_and_parameter_grad(
         &self,

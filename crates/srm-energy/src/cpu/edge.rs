@@ -152,3 +152,29 @@ pub(super) unsafe fn last_gradient<S: Simd>(
         }
     }
 }
+
+/// `[c, h, w]` into the inner pixels of `[h + 2, w + 2, c]`.
+pub(super) fn pad(f: &First, x: &[f32], padded: &mut [f32]) {
+    let (size, channels) = (f.size, f.channels);
+    for (c, plane) in x.chunks_exact(size * size).enumerate() {
+        for (y, row) in plane.chunks_exact(size).enumerate() {
+            let to = &mut padded[((y + 1) * (size + 2) + 1) * channels + c..];
+            for (to, &value) in to.iter_mut().step_by(channels).zip(row) {
+                *to = value;
+            }
+        }
+    }
+}
+
+/// The inner pixels of `[h + 2, w + 2, c]` as `[c, h, w]`.
+pub(super) fn unpad(f: &First, padded: &[f32], x: &mut [f32]) {
+    let (size, channels) = (f.size, f.channels);
+    for (c, plane) in x.chunks_exact_mut(size * size).enumerate() {
+        for (y, row) in plane.chunks_exact_mut(size).enumerate() {
+            let from = &padded[((y + 1) * (size + 2) + 1) * channels + c..];
+            for (value, from) in row.iter_mut().zip(from.iter().step_by(channels)) {
+                *value = *from;
+            }
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)] // SIMD kernels; `Kernels` checks every slice before a pointer is used
 
+use super::curve::{self, Curve, Inner};
 use super::edge::{self, First};
 use super::product::{self, Product};
 use super::simd::PANEL;
@@ -25,6 +26,10 @@ pub(crate) struct Kernels {
     first_gradient: unsafe fn(&First, *const f32, *const f32, *mut f32, *mut f32),
     last: unsafe fn(usize, usize, *const f32, *const f32) -> f32,
     last_gradient: unsafe fn(usize, usize, f32, *const f32, f32, *mut f32),
+    curve: unsafe fn(Curve, &Inner, *const f32, *mut f32, *mut f32, *mut f32),
+    tangent: unsafe fn(&Inner, *const f32, *mut f32, *mut f32),
+    times: unsafe fn(&Inner, *const f32, *mut f32),
+    bend: unsafe fn(&Inner, *const f32, *const f32, *mut f32, *mut f32),
 }
 
 #[cfg(all(target_arch = "x86_64", not(srm_portable)))]
@@ -79,6 +84,22 @@ macro_rules! kernels {
             unsafe fn last_gradient(size: usize, channels: usize, by: f32, w: *const f32, slope: f32, h: *mut f32) {
                 unsafe { edge::last_gradient::<$simd>(size, channels, by, w, slope, h) }
             }
+            #[target_feature(enable = $features)]
+            unsafe fn curve(c: Curve, at: &Inner, bias: *const f32, a: *mut f32, first: *mut f32, second: *mut f32) {
+                unsafe { curve::curve::<$simd>(c, at, bias, a, first, second) }
+            }
+            #[target_feature(enable = $features)]
+            unsafe fn tangent(at: &Inner, first: *const f32, second: *mut f32, a: *mut f32) {
+                unsafe { curve::tangent::<$simd>(at, first, second, a) }
+            }
+            #[target_feature(enable = $features)]
+            unsafe fn times(at: &Inner, first: *const f32, g: *mut f32) {
+                unsafe { curve::times::<$simd>(at, first, g) }
+            }
+            #[target_feature(enable = $features)]
+            unsafe fn bend(at: &Inner, first: *const f32, bent: *const f32, g: *mut f32, g_dot: *mut f32) {
+                unsafe { curve::bend::<$simd>(at, first, bent, g, g_dot) }
+            }
 
             pub(super) const KERNELS: Kernels = Kernels {
                 name: $name,
@@ -92,6 +113,10 @@ macro_rules! kernels {
                 first_gradient,
                 last,
                 last_gradient,
+                curve,
+                tangent,
+                times,
+                bend,
             };
         }
     };
@@ -205,5 +230,40 @@ impl Kernels {
         assert!(h.len() >= (size + 2) * (size + 2) * channels && w.len() >= size * size * channels);
         // SAFETY: as above.
         unsafe { (self.last_gradient)(size, channels, by, w.as_ptr(), slope, h.as_mut_ptr()) }
+    }
+
+    /// φ(a + bias) in place of a, φ' into `first` and φ'' into `second` where it is asked for; one image each.
+    pub(super) fn curve(
+        &self,
+        curve: Curve,
+        at: &Inner,
+        bias: &[f32],
+        a: &mut [f32],
+        first: &mut [f32],
+        second: Option<&mut [f32]>,
+    ) {
+        assert!(a.len() >= at.len() && first.len() >= at.len() && bias.len() >= at.channels);
+        assert!(second.as_ref().is_none_or(|second| second.len() >= at.len()));
+        let second = second.map_or(std::ptr::null_mut(), <[f32]>::as_mut_ptr);
+        // SAFETY: as above.
+        unsafe { (self.curve)(curve, at, bias.as_ptr(), a.as_mut_ptr(), first.as_mut_ptr(), second) }
+    }
+
+    pub(super) fn tangent(&self, at: &Inner, first: &[f32], second: &mut [f32], a: &mut [f32]) {
+        assert!(first.len() >= at.len() && second.len() >= at.len() && a.len() >= at.len());
+        // SAFETY: as above.
+        unsafe { (self.tangent)(at, first.as_ptr(), second.as_mut_ptr(), a.as_mut_ptr()) }
+    }
+
+    pub(super) fn times(&self, at: &Inner, first: &[f32], g: &mut [f32]) {
+        assert!(first.len() >= at.len() && g.len() >= at.len());
+        // SAFETY: as above.
+        unsafe { (self.times)(at, first.as_ptr(), g.as_mut_ptr()) }
+    }
+
+    pub(super) fn bend(&self, at: &Inner, first: &[f32], bent: &[f32], g: &mut [f32], g_dot: &mut [f32]) {
+        assert!(first.len() >= at.len() && bent.len() >= at.len() && g.len() >= at.len() && g_dot.len() >= at.len());
+        // SAFETY: as above.
+        unsafe { (self.bend)(at, first.as_ptr(), bent.as_ptr(), g.as_mut_ptr(), g_dot.as_mut_ptr()) }
     }
 }

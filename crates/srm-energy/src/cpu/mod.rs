@@ -4,6 +4,7 @@
 //! images at a time, layer by layer, in buffers that stay in its cache: 4×4 stride-2 convolutions by Winograd's
 //! F(2×2, 2×2) ([`winograd`]), the first and last layer as plain products ([`edge`]), all on one inner loop ([`product`]).
 //! Activations lie channels-last with a border of zeros, and each gradient overwrites the activation whose sign it needs.
+//! Smooth activations ([`curve`]) keep their derivative beside it, and for products with the Hessian the second one, too.
 //! An image's bits do not depend on which other images are computed with it.
 //!
 //! Nets that do not fit ([`CpuNet::new`] says which) take the plain path through libtorch, and the tests hold the two together.
@@ -36,9 +37,9 @@
 //! - Optimising the random generator harder (opt-level 3 for its crates): no change; its time goes into copying words.
 //! - F(4×4, 2×2) would save another 30 % of the products, at four times the transforms' work and 25/9 of the weights' memory: not
 //!   tried.
-//! - SiLU, softplus and GELU need their derivative kept beside the output; they stay on libtorch.
 //! - AVX-512 (one vector a panel, fourteen rows) is written and tested where the processor has it; it was not timed.
 
+mod curve;
 mod edge;
 mod gradient;
 mod kernels;

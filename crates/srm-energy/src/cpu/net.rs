@@ -1,6 +1,7 @@
 //! Run whole nets through the kernels.
 
-use super::edge::First;
+use super::curve::{Curve, Inner};
+use super::edge::{First, pad, unpad};
 use super::gradient::{FirstGradient, LastGradient, LayerGradient};
 use super::kernels::Kernels;
 use super::packed::{LayerWeights, Packed};
@@ -25,22 +26,40 @@ pub(crate) struct Shape {
     pub(super) last_channels: usize,
 }
 
+/// What stands between the convolutions.
+#[derive(Clone, Copy)]
+enum Phi {
+    /// LeakyReLU with a slope in [0, ∞): the convolutions' kernels apply it, and the sign of the output gives its derivative.
+    Leaky(f32),
+    /// A pass of its own after each convolution, which keeps φ' beside φ.
+    Smooth(Curve),
+}
+
 /// One thread's way through a net: its layers and buffers, not its weights.
 pub(crate) struct CpuNet {
     kernels: Kernels,
     shape: Shape,
-    slope: f32,
+    phi: Phi,
     buffers: Buffers,
 }
 
 /// Activations of a batch and scratch of a layer; grown once, then reused.
 #[derive(Default)]
 struct Buffers {
+    /// Images that have room.
     images: usize,
+    /// Whether their tangents have room, too.
+    roomy: bool,
+    /// Whether tangents are under way: they lie behind a batch's activations.
+    tangents: bool,
     /// The padded image, channels-last, then its gradient; one image.
     x: Vec<f32>,
     /// Padded activations of every layer.
     h: Vec<Vec<f32>>,
+    /// φ' of every layer, where it is smooth.
+    first: Vec<Vec<f32>>,
+    /// φ'' of every layer, then φ'' ȧ, where there are tangents.
+    second: Vec<Vec<f32>>,
     v: Vec<f32>,
     m: Vec<f32>,
     row: Vec<f32>,
@@ -48,18 +67,21 @@ struct Buffers {
 }
 
 impl CpuNet {
-    /// `None` where the kernels do not serve: no AVX2, or an activation other than ReLU and LeakyReLU with a slope in [0, ∞),
-    /// whose derivative the sign of the output gives.
+    /// `None` where the kernels do not serve: no AVX2, or LeakyReLU with a negative slope, whose output does not tell the sign of
+    /// its input.
     pub(crate) fn new(config: &EnergyConfig) -> Option<Self> {
         Self::with(config, Kernels::best_for(config.features)?)
     }
 
     /// A net on the given kernels.
     pub(crate) fn with(config: &EnergyConfig, kernels: Kernels) -> Option<Self> {
-        let slope = match config.activation {
-            Activation::Relu => 0.0,
-            Activation::LeakyRelu(slope) if slope >= 0.0 => slope as f32,
-            _ => return None,
+        let phi = match config.activation {
+            Activation::Relu => Phi::Leaky(0.0),
+            Activation::LeakyRelu(slope) if slope >= 0.0 => Phi::Leaky(slope as f32),
+            Activation::LeakyRelu(_) => return None,
+            Activation::Silu => Phi::Smooth(Curve::Silu),
+            Activation::Gelu => Phi::Smooth(Curve::Gelu),
+            Activation::Softplus => Phi::Smooth(Curve::Softplus),
         };
         let n = config.features.next_multiple_of(kernels.lanes);
         let first = First { size: config.size, channels: config.channels, features: n };
@@ -70,12 +92,12 @@ impl CpuNet {
             (size, channels) = (size / 2, outputs);
         }
         let shape = Shape { first, features: config.features, layers, last_channels: channels };
-        Some(Self { kernels, shape, slope, buffers: Buffers::default() })
+        Some(Self { kernels, shape, phi, buffers: Buffers::default() })
     }
 
     /// The same net with buffers of its own.
     pub(crate) fn fresh(&self) -> Self {
-        Self { kernels: self.kernels, shape: self.shape.clone(), slope: self.slope, buffers: Buffers::default() }
+        Self { kernels: self.kernels, shape: self.shape.clone(), phi: self.phi, buffers: Buffers::default() }
     }
 
     /// What [`Packed::set`] needs to know of the net.
@@ -85,25 +107,42 @@ impl CpuNet {
 
     /// f of each image of `x` `[b, c, h, w]`.
     pub(crate) fn f(&mut self, weights: &Packed, x: &[f32]) -> Vec<f32> {
-        self.forward(weights, x)
+        self.forward(weights, x, None)
     }
 
     /// f of each image of `x` `[b, c, h, w]`, and f' into `gradient` of the same shape.
     pub(crate) fn f_and_grad(&mut self, weights: &Packed, x: &[f32], gradient: &mut [f32]) -> Vec<f32> {
-        let f = self.forward(weights, x);
-        let images = f.len();
+        let f = self.forward(weights, x, None);
+        self.backward(weights, f.len());
+        self.gradient_of_pixels(weights, 0, gradient);
+        f
+    }
+
+    /// ∇²f(x) v of each image of `x` and `v` `[b, c, h, w]`, into `product` of the same shape; for smooth activations.
+    pub(crate) fn hvp(&mut self, weights: &Packed, x: &[f32], v: &[f32], product: &mut [f32]) {
+        let images = self.forward(weights, x, Some(v)).len();
+        self.backward(weights, images);
+        self.gradient_of_pixels(weights, images, product);
+    }
+
+    /// From the top down to the first activations: the gradients of f, and with tangents those of ⟨f', v⟩ behind them.
+    fn backward(&mut self, weights: &Packed, images: usize) {
         self.top_backward(weights, &vec![1.0; images]);
         for l in (0..self.shape.layers.len()).rev() {
             self.layer_backward(weights, l, images, None);
         }
-        let pixels = self.shape.first.pixels();
+    }
+
+    /// Wᵀ g of the first layer for the rows of h from `start` on.
+    fn gradient_of_pixels(&mut self, weights: &Packed, start: usize, gradient: &mut [f32]) {
+        let len = self.shape.first.output_len();
         let Buffers { x, h, row, .. } = &mut self.buffers;
-        for (g, out) in h[0].chunks_exact(self.shape.first.output_len()).zip(gradient.chunks_exact_mut(pixels)) {
+        let rows = h[0][start * len..].chunks_exact(len);
+        for (g, out) in rows.zip(gradient.chunks_exact_mut(self.shape.first.pixels())) {
             x.fill(0.0);
             self.kernels.first_gradient(&self.shape.first, g, &weights.first.backward, row, x);
             unpad(&self.shape.first, x, out);
         }
-        f
     }
 
     /// f of each image of `x` `[b, c, h, w]`, and ∇θ Σᵢ cᵢ f(xᵢ): (weight, bias) of each layer in the shapes of the net.
@@ -113,7 +152,7 @@ impl CpuNet {
         x: &[f32],
         coefficients: &[f32],
     ) -> (Vec<f32>, Vec<LayerWeights>) {
-        let f = self.forward(weights, x);
+        let f = self.forward(weights, x, None);
         let images = f.len();
         let top = self.shape.layers.len();
         let mut last = LastGradient::new(4, self.shape.last_channels);
@@ -143,11 +182,48 @@ impl CpuNet {
         (f, all)
     }
 
-    /// The gradient before the last activation, in place of its output: cᵢ w φ'.
+    /// The gradient before the last activation, in place of its output: cᵢ w φ'. With tangents that of ⟨f', v⟩ starts from 0.
     fn top_backward(&mut self, weights: &Packed, coefficients: &[f32]) {
-        let len = self.top_len();
-        for (h, &by) in self.buffers.h[self.shape.layers.len()].chunks_exact_mut(len).zip(coefficients) {
-            self.kernels.last_gradient(4, self.shape.last_channels, by, &weights.last_weight, self.slope, h);
+        let (len, top, images) = (self.top_len(), self.shape.layers.len(), coefficients.len());
+        let slope = self.slope();
+        for (h, &by) in self.buffers.h[top].chunks_exact_mut(len).zip(coefficients) {
+            self.kernels.last_gradient(4, self.shape.last_channels, by, &weights.last_weight, slope, h);
+        }
+        if self.buffers.tangents {
+            self.buffers.h[top][images * len..2 * images * len].fill(0.0);
+        }
+        self.bend(top, images);
+    }
+
+    /// Take the gradients at the outputs of the activations `l` to their inputs, where the kernels have not done so.
+    fn bend(&mut self, l: usize, images: usize) {
+        let Phi::Smooth(_) = self.phi else { return };
+        let inner = self.inner(l);
+        let Buffers { h, first, second, tangents, .. } = &mut self.buffers;
+        let (g, g_dot) = h[l].split_at_mut(images * inner.len());
+        let slopes = first[l].chunks_exact(inner.len()).zip(g.chunks_exact_mut(inner.len()));
+        if !*tangents {
+            return slopes.for_each(|(slope, g)| self.kernels.times(&inner, slope, g));
+        }
+        let bent = second[l].chunks_exact(inner.len()).zip(g_dot.chunks_exact_mut(inner.len()));
+        for ((slope, g), (bent, g_dot)) in slopes.zip(bent) {
+            self.kernels.bend(&inner, slope, bent, g, g_dot);
+        }
+    }
+
+    /// The slope that the convolutions' kernels apply.
+    fn slope(&self) -> f32 {
+        match self.phi {
+            Phi::Leaky(slope) => slope,
+            Phi::Smooth(_) => 1.0,
+        }
+    }
+
+    /// The activations `l`: 0 above the first convolution.
+    fn inner(&self, l: usize) -> Inner {
+        match self.shape.layers.get(l) {
+            Some(g) => Inner { size: g.size, channels: g.channels },
+            None => Inner { size: 4, channels: self.shape.last_channels },
         }
     }
 
@@ -155,16 +231,27 @@ impl CpuNet {
         36 * self.shape.last_channels
     }
 
-    fn forward(&mut self, weights: &Packed, x: &[f32]) -> Vec<f32> {
+    /// f of each image, its activations kept, and the tangents of a motion `v` of the pixels behind them.
+    fn forward(&mut self, weights: &Packed, x: &[f32], v: Option<&[f32]>) -> Vec<f32> {
         let pixels = self.shape.first.pixels();
         let images = x.len() / pixels;
-        self.make_room(images);
-        let Buffers { x: padded, h, row, .. } = &mut self.buffers;
+        self.make_room(images, v.is_some());
+        let (slope, len) = (self.slope(), self.shape.first.output_len());
+        let (inner, phi) = (self.inner(0), self.phi);
+        let Buffers { x: padded, h, row, zero, first, second, tangents, .. } = &mut self.buffers;
         padded.fill(0.0);
-        let (packed, slope) = (&weights.first, self.slope);
-        for (x, h) in x.chunks_exact(pixels).zip(h[0].chunks_exact_mut(self.shape.first.output_len())) {
+        let bias = match phi {
+            Phi::Leaky(_) => &weights.first.bias,
+            Phi::Smooth(_) => &*zero,
+        };
+        let rows = x.chunks_exact(pixels).chain(v.unwrap_or_default().chunks_exact(pixels));
+        for (i, (x, h)) in rows.zip(h[0].chunks_exact_mut(len)).enumerate() {
             pad(&self.shape.first, x, padded);
-            self.kernels.first(&self.shape.first, padded, (&packed.forward, &packed.bias), slope, row, h);
+            self.kernels.first(&self.shape.first, padded, (&weights.first.forward, bias), slope, row, h);
+            if let Phi::Smooth(curve) = phi {
+                let second = if *tangents { Some(&mut *second[0]) } else { None };
+                activate(&self.kernels, curve, &inner, &weights.first.bias, (i, images), h, &mut first[0], second);
+            }
         }
         for l in 0..self.shape.layers.len() {
             self.layer_forward(weights, l, images);
@@ -175,64 +262,111 @@ impl CpuNet {
             .collect()
     }
 
+    /// Rows of h for so many images: with tangents twice as many.
+    fn rows(&self, images: usize) -> usize {
+        if self.buffers.tangents { 2 * images } else { images }
+    }
+
     /// Images whose tiles go through a layer's products together.
     fn images_at_once(g: &Geometry, images: usize) -> usize {
         TILES.div_ceil(g.tiles()).min(images)
     }
 
     fn layer_forward(&mut self, weights: &Packed, l: usize, images: usize) {
+        let (slope, rows, inner) = (self.slope(), self.rows(images), self.inner(l + 1));
         let (g, packed, kernels) = (&self.shape.layers[l], &weights.layers[l], &self.kernels);
-        let Buffers { h, v, m, .. } = &mut self.buffers;
+        let Buffers { h, v, m, zero, first, second, tangents, .. } = &mut self.buffers;
         let (below, above) = h.split_at_mut(l + 1);
-        let at_once = Self::images_at_once(g, images);
-        let inputs = below[l][..images * g.input_len()].chunks(at_once * g.input_len());
-        for (x, h) in inputs.zip(above[0].chunks_mut(at_once * g.output_len())) {
-            let images = x.len() / g.input_len();
-            kernels.input(g, images, x, v);
-            products(kernels, images * g.tiles(), g.depth(), g.outputs, v, &packed.forward, m);
-            kernels.output(g, images, m, &packed.bias, self.slope, h);
+        let at_once = Self::images_at_once(g, rows);
+        let inputs = below[l][..rows * g.input_len()].chunks(at_once * g.input_len());
+        for (part, (x, h)) in inputs.zip(above[0].chunks_mut(at_once * g.output_len())).enumerate() {
+            let count = x.len() / g.input_len();
+            kernels.input(g, count, x, v);
+            products(kernels, count * g.tiles(), g.depth(), g.outputs, v, &packed.forward, m);
+            match self.phi {
+                Phi::Leaky(_) => kernels.output(g, count, m, &packed.bias, slope, h),
+                Phi::Smooth(curve) => {
+                    kernels.output(g, count, m, zero, slope, h);
+                    for (i, h) in h.chunks_exact_mut(g.output_len()).take(count).enumerate() {
+                        let second = if *tangents { Some(&mut *second[l + 1]) } else { None };
+                        let at = (part * at_once + i, images);
+                        activate(kernels, curve, &inner, &packed.bias, at, h, &mut first[l + 1], second);
+                    }
+                }
+            }
         }
     }
 
     /// The gradient at the layer's outputs becomes, in place of its inputs, the gradient before their activation. `sums`
     /// takes up what the images give to the gradient in the weights.
     fn layer_backward(&mut self, weights: &Packed, l: usize, images: usize, mut sums: Option<&mut LayerGradient>) {
+        let (slope, rows) = (self.slope(), self.rows(images));
         let (g, packed, kernels) = (&self.shape.layers[l], &weights.layers[l], &self.kernels);
         let Buffers { h, v, m, zero, .. } = &mut self.buffers;
         let (below, above) = h.split_at_mut(l + 1);
-        let at_once = Self::images_at_once(g, images);
-        let inputs = below[l][..images * g.input_len()].chunks_mut(at_once * g.input_len());
+        let at_once = Self::images_at_once(g, rows);
+        let inputs = below[l][..rows * g.input_len()].chunks_mut(at_once * g.input_len());
         for (h, gradient) in inputs.zip(above[0].chunks(at_once * g.output_len())) {
-            let images = h.len() / g.input_len();
-            kernels.output_gradient(g, images, gradient, v);
+            let count = h.len() / g.input_len();
+            kernels.output_gradient(g, count, gradient, v);
             if let Some(sums) = &mut sums {
-                kernels.input(g, images, h, m);
-                sums.add(kernels, g, images * g.tiles(), m, v);
+                kernels.input(g, count, h, m);
+                sums.add(kernels, g, count * g.tiles(), m, v);
             }
-            products(kernels, images * g.tiles(), g.outputs, g.depth(), v, &packed.backward, m);
-            kernels.input_gradient(g, images, m, zero, self.slope, h);
+            products(kernels, count * g.tiles(), g.outputs, g.depth(), v, &packed.backward, m);
+            kernels.input_gradient(g, count, m, zero, slope, h);
         }
+        self.bend(l, images);
     }
 
-    fn make_room(&mut self, images: usize) {
+    fn make_room(&mut self, images: usize, tangents: bool) {
         let b = &mut self.buffers;
-        if images <= b.images {
+        b.tangents = tangents;
+        if images <= b.images && (b.roomy || !tangents) {
             return;
         }
-        b.images = images;
+        let (images, roomy) = (images.max(b.images), tangents || b.roomy);
+        *b = Buffers { images, roomy, tangents, ..Buffers::default() };
         b.x.resize(self.shape.first.input_len(), 0.0);
-        let lens =
-            std::iter::once(self.shape.first.output_len()).chain(self.shape.layers.iter().map(Geometry::output_len));
-        b.h = lens.map(|len| vec![0.0; images * len]).collect();
+        let lens: Vec<usize> = std::iter::once(self.shape.first.output_len())
+            .chain(self.shape.layers.iter().map(Geometry::output_len))
+            .collect();
+        let room = |rows: usize| lens.iter().map(|len| vec![0.0; rows * len]).collect();
+        let smooth = matches!(self.phi, Phi::Smooth(_));
+        let rows = if roomy { 2 * images } else { images };
+        b.h = room(rows);
+        b.first = if smooth { room(images) } else { Vec::new() };
+        b.second = if roomy { room(images) } else { Vec::new() };
         let width = |g: &Geometry| g.depth().max(g.outputs);
         let most =
-            self.shape.layers.iter().map(|g| POINTS * Self::images_at_once(g, images) * g.tiles() * width(g)).max();
+            self.shape.layers.iter().map(|g| POINTS * Self::images_at_once(g, rows) * g.tiles() * width(g)).max();
         b.v.resize(most.unwrap_or(0), 0.0);
         b.m.resize(most.unwrap_or(0), 0.0);
-        let columns =
-            self.shape.first.features.next_multiple_of(PANEL).max(self.shape.first.taps().next_multiple_of(PANEL));
-        b.row.resize(self.shape.first.size * columns, 0.0);
-        b.zero.resize(self.shape.layers.iter().map(Geometry::depth).max().unwrap_or(0), 0.0);
+        let features = self.shape.first.features.next_multiple_of(PANEL);
+        b.row.resize(self.shape.first.size * features.max(self.shape.first.taps().next_multiple_of(PANEL)), 0.0);
+        let widest = self.shape.layers.iter().map(|g| g.depth().max(g.outputs)).max();
+        b.zero.resize(widest.unwrap_or(0).max(features), 0.0);
+    }
+}
+
+/// What follows a convolution with a smooth activation, for row `i` of h: of the first `images` rows a becomes φ, the rows
+/// behind them are their tangents.
+#[allow(clippy::too_many_arguments)]
+fn activate(
+    kernels: &Kernels,
+    curve: Curve,
+    inner: &Inner,
+    bias: &[f32],
+    (i, images): (usize, usize),
+    a: &mut [f32],
+    first: &mut [f32],
+    second: Option<&mut [f32]>,
+) {
+    let at = i % images * inner.len();
+    let (first, second) = (&mut first[at..], second.map(|second| &mut second[at..]));
+    match second {
+        Some(second) if i >= images => kernels.tangent(inner, first, second, a),
+        second => kernels.curve(curve, inner, bias, a, first, second),
     }
 }
 
@@ -245,32 +379,6 @@ fn products(kernels: &Kernels, rows: usize, depth: usize, columns: usize, v: &[f
                 let p =
                     Product { accumulate: start > 0, ..Product::dense(rows, DEPTH.min(depth - start), depth, columns) };
                 kernels.product(&p, &v[start..], &u[start * PANEL..], &mut m[panel * PANEL..]);
-            }
-        }
-    }
-}
-
-/// `[c, h, w]` into the inner pixels of `[h + 2, w + 2, c]`.
-fn pad(f: &First, x: &[f32], padded: &mut [f32]) {
-    let (size, channels) = (f.size, f.channels);
-    for (c, plane) in x.chunks_exact(size * size).enumerate() {
-        for (y, row) in plane.chunks_exact(size).enumerate() {
-            let to = &mut padded[((y + 1) * (size + 2) + 1) * channels + c..];
-            for (to, &value) in to.iter_mut().step_by(channels).zip(row) {
-                *to = value;
-            }
-        }
-    }
-}
-
-/// The inner pixels of `[h + 2, w + 2, c]` as `[c, h, w]`.
-fn unpad(f: &First, padded: &[f32], x: &mut [f32]) {
-    let (size, channels) = (f.size, f.channels);
-    for (c, plane) in x.chunks_exact_mut(size * size).enumerate() {
-        for (y, row) in plane.chunks_exact_mut(size).enumerate() {
-            let from = &padded[((y + 1) * (size + 2) + 1) * channels + c..];
-            for (value, from) in row.iter_mut().zip(from.iter().step_by(channels)) {
-                *value = *from;
             }
         }
     }
