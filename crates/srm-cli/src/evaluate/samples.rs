@@ -17,7 +17,7 @@ use crate::{
     images::gallery,
     model::{
         Model,
-        shared::{self, Samples},
+        shared::{self, Pixels},
     },
     pictures::{PADDING, with_neighbours},
     reconstruct::mean_and_worst,
@@ -40,7 +40,7 @@ pub fn draw(
     sampler: &Sampler<ConvNet>,
     (seed, count): (u64, usize),
     seen: &mut dyn FnMut(usize) -> bool,
-) -> Result<Option<Samples>> {
+) -> Result<Option<Pixels>> {
     let (chains, stride) = (Chains::samples(seed, count), 8 * sampler.block() * ranks.size());
     let (mut pixels, mut shape) = (Vec::new(), (0, 0, 0, 0));
     for first in (0..count).step_by(stride) {

@@ -13,7 +13,7 @@ use tch::Tensor;
 const STOPPED: f64 = -1.0;
 
 /// Images u8 `[n, h, w, c]`, or the earliest step at which a chain of any rank blew up.
-pub type Samples = std::result::Result<Array4<u8>, usize>;
+pub type Pixels = std::result::Result<Array4<u8>, usize>;
 
 /// Run chains: their images, and the observers of this rank's blocks.
 ///
@@ -24,7 +24,7 @@ pub fn chains<O: Observer + Send + 'static>(
     sampler: &Sampler<ConvNet>,
     chains: &Chains,
     observe: impl Fn(u64) -> O + Send + Sync + 'static,
-) -> Result<(Samples, Vec<O>)> {
+) -> Result<(Pixels, Vec<O>)> {
     let (found, bad_step) = match sampler.run(&own(ranks, chains, sampler.block()), observe) {
         Err(LangevinError::Stopped) => (None, STOPPED),
         found => match found? {
