@@ -48,14 +48,14 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Do `work` while `other` runs: what waits for the network beside what keeps the processor busy. `other` says nothing before
-/// its end, since its words would stand between those of `work`.
+/// Do `work` while `other` runs: what waits for the network beside what keeps the processor busy. `other` is to say little
+/// before its end, since its words stand between those of `work`.
 fn beside<A: Send, B>(other: impl FnOnce() -> Result<A> + Send, work: impl FnOnce() -> Result<B>) -> Result<(A, B)> {
     thread::scope(|scope| {
         let other = scope.spawn(other);
         let done = work();
-        if done.is_ok() && !other.is_finished() {
-            eprintln!("one moment: what fetches and prepares images is still at work");
+        if !other.is_finished() {
+            eprintln!("one moment: the other half of this stage is still at work");
         }
         let ended = other.join().map_err(|_| anyhow!("a part of this stage broke off"))?;
         done.and_then(|done| Ok((ended?, done)))

@@ -39,7 +39,7 @@ pub fn npy<A: NpyNumber, D: Dimension>(mut out: impl Write, array: &ArrayView<'_
         axes => axes.iter().map(usize::to_string).collect::<Vec<_>>().join(", "),
     };
     let mut header = format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({shape})}}", A::KIND);
-    let length = (BEFORE + header.len() + 1).next_multiple_of(ALIGNMENT) - BEFORE;
+    let length = (BEFORE + header.len() + 1) / ALIGNMENT * ALIGNMENT + ALIGNMENT - BEFORE;
     header.extend(std::iter::repeat_n(' ', length - 1 - header.len()));
     header.push('\n');
     let length = u16::try_from(length).map_err(io::Error::other)?;

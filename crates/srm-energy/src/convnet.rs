@@ -225,7 +225,7 @@ impl Curved for ConvNet {
         if self.is_piecewise_linear() {
             return Ok(v.f_zeros_like()?);
         }
-        if let Some(fast) = self.fast.as_ref().filter(|fast| fast.takes(x) && fast.takes(v)) {
+        if let Some(fast) = self.fast.as_ref().filter(|fast| fast.takes(x) && fast.takes(v) && x.size() == v.size()) {
             return fast.hvp(&self.layers, x, v);
         }
         let phi = self.activation();
@@ -283,7 +283,7 @@ impl Replicate for ConvNet {
 impl Trainable for ConvNet {
     fn f_and_parameter_grad(&self, x: &Tensor, coefficients: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         self.check(x)?;
-        if let Some(fast) = self.fast.as_ref().filter(|fast| fast.takes(x)) {
+        if let Some(fast) = self.fast.as_ref().filter(|fast| fast.takes(x) && coefficients.size() == x.size()[..1]) {
             return fast.f_and_parameter_grad(&self.layers, x, coefficients);
         }
         tch::with_grad(|| {

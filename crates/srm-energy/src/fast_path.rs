@@ -48,9 +48,9 @@ impl FastPath {
         Self { net: RefCell::new(self.net.borrow().fresh()), weights: Arc::clone(&self.weights) }
     }
 
-    /// Whether `x` is what the kernels read. Where somebody asks autograd to follow x, libtorch must do the work.
+    /// Whether `x` is what the kernels read: one image or more. Where somebody asks autograd to follow x, libtorch must do the work.
     pub(crate) fn takes(&self, x: &Tensor) -> bool {
-        x.kind() == Kind::Float && x.device() == Device::Cpu && !x.requires_grad()
+        x.kind() == Kind::Float && x.device() == Device::Cpu && !x.requires_grad() && x.size()[0] > 0
     }
 
     pub(crate) fn f(&self, layers: &[Layer], x: &Tensor) -> Result<Tensor> {

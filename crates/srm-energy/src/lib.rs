@@ -81,7 +81,7 @@ pub use weights::{
 
 use tch::Tensor;
 
-/// What computes an f32 LeakyReLU or ReLU net of so many features on this CPU: `avx512`, `avx2`, or `libtorch` where the
+/// What computes an f32 net of so many features on this CPU: `avx512`, `avx2`, or `libtorch` where the
 /// processor has neither.
 pub fn cpu_kernels(features: usize) -> &'static str {
     cpu::Kernels::best_for(features).map_or("libtorch", |kernels| kernels.name)

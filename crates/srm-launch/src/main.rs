@@ -10,8 +10,8 @@ use std::process::{Command, ExitCode};
 fn main() -> ExitCode {
     if !is_compiled() {
         eprintln!(
-            "cargo xtask: its own program is compiled first, about a minute on two cores. Then, where they are missing, libtorch \
-             is fetched (544 MB, once), and srm is built (four minutes)."
+            "cargo xtask: its own program is compiled first, about a minute on two cores. A task that runs srm then fetches libtorch \
+             (544 MB, once) and builds srm, four to five minutes more."
         );
     }
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

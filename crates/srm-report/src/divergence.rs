@@ -33,6 +33,11 @@ pub fn section(files: &RunFiles) -> Option<Section> {
     Some(Section { id: "divergence", title: "Divergence", body })
 }
 
+/// Why, where the run's log says so.
+pub(crate) fn reason(rollback: &Rollback) -> &str {
+    if rollback.reason.is_empty() { "not recorded" } else { &rollback.reason }
+}
+
 fn rollbacks(taken: &[&Rollback]) -> Markup {
     html! {
         div.scroll {
@@ -43,11 +48,11 @@ fn rollbacks(taken: &[&Rollback]) -> Markup {
                 tbody {
                     @for one in taken {
                         tr {
-                            th scope="row" { "update " (thousands(one.update)) }
+                            th scope="row" { @if one.update > 0 { "update " (thousands(one.update)) } @else { "–" } }
                             td { (thousands(one.to)) }
                             td { (number(one.rate_factor)) }
                             td { (number(one.extra_noise)) }
-                            td.text { (one.reason) }
+                            td.text { (reason(one)) }
                         }
                     }
                 }

@@ -14,6 +14,7 @@ use srm_run::{
 
 use crate::{
     Grid, Report, RunFiles,
+    divergence::reason,
     facts::{self, thousands},
     page::Section,
     pictures::missing,
@@ -70,7 +71,7 @@ pub fn history(files: &RunFiles) -> Section {
                         (time(event.time))
                         " " strong { (event.event) }
                         @if let Some(update) = event.update { " at update " (thousands(update)) }
-                        @if let Some(taken) = &event.rollback { ", back to " (thousands(taken.to)) ": " (taken.reason) }
+                        @if let Some(taken) = &event.rollback { ", back to " (thousands(taken.to)) ": " (reason(taken)) }
                         (listed(event))
                     }
                 }

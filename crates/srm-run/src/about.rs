@@ -180,7 +180,10 @@ impl Resumable {
         }
         let may_change = |path: &str| path == "train.updates" || FREE.iter().any(|section| path.starts_with(section));
         self.changes = Change::all(&file.settings, settings);
-        match self.changes.iter().find(|change| !may_change(&change.path)) {
+        // a key that only one of the two knows is of another version of srm, not another setting
+        let knows = |of: &Value, path: &str| of.pointer(&format!("/{}", path.replace('.', "/"))).is_some();
+        let both_know = |path: &str| knows(&file.settings, path) && knows(settings, path);
+        match self.changes.iter().find(|change| both_know(&change.path) && !may_change(&change.path)) {
             Some(change) => Err(RunError::CannotChange { change: change.to_string(), why: KEEPS_ITS_SETTINGS }),
             None => {
                 self.forget(file);

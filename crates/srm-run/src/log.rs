@@ -58,10 +58,10 @@ fn parsed<T: DeserializeOwned>(object: Map<String, Value>) -> std::result::Resul
 }
 
 impl<T> Log<T> {
-    fn parse(text: &str, record: impl Fn(Map<String, Value>) -> std::result::Result<T, String>) -> Self {
+    fn parse(text: &str, mut record: impl FnMut(Map<String, Value>) -> std::result::Result<T, String>) -> Self {
         let mut log = Self { records: Vec::new(), faults: Vec::new() };
         for (line, object) in objects(text) {
-            match object.and_then(&record) {
+            match object.and_then(&mut record) {
                 Ok(record) => log.records.push(record),
                 Err(reason) => log.faults.push(Fault { line, reason }),
             }
@@ -86,10 +86,18 @@ impl Log<Event> {
     /// # Errors
     /// [`RunError::Io`].
     pub fn history(path: &Path) -> Result<Self> {
-        Ok(Self::parse(&text(path)?, |what| {
+        let mut attempt = 0_u32;
+        Ok(Self::parse(&text(path)?, |mut what| {
+            what.retain(|_, value| !value.is_null());
             let event: Event = parsed(what.clone())?;
-            let rollback = if event.event == "rollback" { Some(parsed(what)?) } else { None };
-            Ok(Event { rollback, ..event })
+            if event.event != "rollback" {
+                return Ok(event);
+            }
+            // as in the metrics: one that does not say which it is follows the last
+            what.entry("attempt").or_insert(attempt.saturating_add(1).into());
+            let rollback: Rollback = parsed(what)?;
+            attempt = rollback.attempt;
+            Ok(Event { rollback: Some(rollback), ..event })
         }))
     }
 }

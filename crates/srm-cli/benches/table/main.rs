@@ -37,7 +37,7 @@ fn main() -> Result<()> {
     if !has("--json") {
         println!("{} threads, kernels {kernels}", place.threads);
         println!(
-            "{:<12} {:>12} {:>10} {:>7} {:>9} {:>11} {:>10} {:>9} {:>8}",
+            "{:<16} {:>12} {:>10} {:>7} {:>9} {:>11} {:>10} {:>9} {:>8}",
             "row", "published ms", "srm ms", "ratio", "GFLOP/s", "gemm share", "published", "srm MB", "step"
         );
     }

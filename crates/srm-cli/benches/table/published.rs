@@ -3,6 +3,7 @@
 //! In our own words after arXiv 1904.09770 and the constants of enijkamp/short_run: weights that carry gradients, the graph
 //! retained, x + f'(x) + 0.01 u. scripts/published_loop.py is the same loop in PyTorch; `cargo xtask bench --peer` times both.
 
+use srm_config::Activation;
 use srm_energy::{ConvNet, Trainable, layer_shapes};
 use tch::nn::{Adam, Optimizer, OptimizerConfig, VarStore};
 use tch::{Device, Kind, Tensor};
@@ -14,6 +15,7 @@ const NOISE_STD: f64 = 0.01;
 pub struct Published {
     store: VarStore,
     layers: Vec<(Tensor, Tensor, i64, i64)>,
+    activation: Activation,
 }
 
 impl Published {
@@ -29,7 +31,7 @@ impl Published {
             (tensors[2 * i].shallow_clone(), tensors[2 * i + 1].shallow_clone(), stride, padding)
         });
         let layers = layers.collect();
-        Self { layers, store }
+        Self { layers, activation: net.config().activation, store }
     }
 
     /// f of each image.
@@ -38,7 +40,13 @@ impl Published {
         for (i, (weight, bias, stride, padding)) in self.layers.iter().enumerate() {
             h = h.conv2d(weight, Some(bias), [*stride; 2], [*padding; 2], [1, 1], 1);
             if i + 1 < self.layers.len() {
-                h = h.leaky_relu();
+                h = match self.activation {
+                    Activation::LeakyRelu(_) => h.leaky_relu(),
+                    Activation::Relu => h.relu(),
+                    Activation::Silu => h.silu(),
+                    Activation::Softplus => h.softplus(),
+                    Activation::Gelu => h.gelu("none"),
+                };
             }
         }
         h.reshape([-1])

@@ -31,6 +31,7 @@ pub struct Row {
     pub work: Work,
     pub size: usize,
     pub features: usize,
+    pub activation: Activation,
     pub batch: usize,
     /// Langevin steps of one timed run.
     pub steps: usize,
@@ -49,31 +50,46 @@ const DRAWS: u64 = 4;
 /// Images on which they are compared.
 const COMPARED: usize = 16;
 
-/// The slope that libtorch's LeakyReLU has where none is given, since tch passes none on; no path's speed depends on it.
-const SLOPE: f64 = 0.01;
+/// With the slope that libtorch's LeakyReLU has where none is given, since tch passes none on; no path's speed depends on it.
+const LEAKY: Activation = Activation::LeakyRelu(0.01);
 
 /// Step size of the reconstruction.
 const RATE: f64 = 0.1;
 /// Its iterations.
 const ITERATIONS: usize = 10;
 
+/// What most rows share.
+const STEP: Row =
+    Row { name: "", work: Work::Step, size: 32, features: 32, activation: LEAKY, batch: 64, steps: 10, pairs: 7 };
+
 /// The rows of the CPU. Steps and pairs: a timed run of the baseline takes 0.3 to 4 seconds.
-pub const ROWS: [Row; 8] = [
-    Row { name: "32px-n16", work: Work::Step, size: 32, features: 16, batch: 64, steps: 10, pairs: 9 },
-    Row { name: "32px-n32", work: Work::Step, size: 32, features: 32, batch: 64, steps: 10, pairs: 7 },
-    Row { name: "32px-n64", work: Work::Step, size: 32, features: 64, batch: 64, steps: 6, pairs: 7 },
-    Row { name: "64px-n32", work: Work::Step, size: 64, features: 32, batch: 32, steps: 8, pairs: 7 },
-    Row { name: "64px-n64", work: Work::Step, size: 64, features: 64, batch: 16, steps: 6, pairs: 7 },
-    Row { name: "update-n32", work: Work::Update, size: 32, features: 32, batch: 64, steps: 20, pairs: 5 },
-    Row { name: "reconstruct", work: Work::Reconstruct, size: 32, features: 32, batch: 8, steps: 20, pairs: 5 },
-    Row { name: "sample-256", work: Work::Sample, size: 32, features: 32, batch: 256, steps: 10, pairs: 5 },
+pub const ROWS: [Row; 11] = [
+    Row { name: "32px-n16", features: 16, pairs: 9, ..STEP },
+    Row { name: "32px-n32", ..STEP },
+    Row { name: "32px-n64", features: 64, steps: 6, ..STEP },
+    Row { name: "64px-n32", size: 64, batch: 32, steps: 8, ..STEP },
+    Row { name: "64px-n64", size: 64, features: 64, batch: 16, steps: 6, ..STEP },
+    Row { name: "16px-n32", size: 16, steps: 20, ..STEP },
+    Row { name: "32px-n32-silu", activation: Activation::Silu, ..STEP },
+    Row { name: "update-n32", work: Work::Update, steps: 20, pairs: 5, ..STEP },
+    Row { name: "reconstruct", work: Work::Reconstruct, batch: 8, steps: 20, pairs: 5, ..STEP },
+    Row {
+        name: "reconstruct-silu",
+        work: Work::Reconstruct,
+        activation: Activation::Silu,
+        batch: 8,
+        steps: 20,
+        pairs: 5,
+        ..STEP
+    },
+    Row { name: "sample-256", work: Work::Sample, batch: 256, pairs: 5, ..STEP },
 ];
 
 /// The rows of a GPU: the headline net, and the small one whose cost is the starting of kernels.
 pub const GPU_ROWS: [Row; 3] = [
-    Row { name: "gpu-64px-n64", work: Work::Step, size: 64, features: 64, batch: 100, steps: 40, pairs: 7 },
-    Row { name: "gpu-32px-n32", work: Work::Step, size: 32, features: 32, batch: 64, steps: 100, pairs: 7 },
-    Row { name: "gpu-update", work: Work::Update, size: 64, features: 64, batch: 100, steps: 40, pairs: 5 },
+    Row { name: "gpu-64px-n64", size: 64, features: 64, batch: 100, steps: 40, ..STEP },
+    Row { name: "gpu-32px-n32", steps: 100, ..STEP },
+    Row { name: "gpu-update", work: Work::Update, size: 64, features: 64, batch: 100, steps: 40, pairs: 5, ..STEP },
 ];
 
 /// Where a row runs.
@@ -111,7 +127,7 @@ impl Row {
     }
 
     fn energy(&self) -> EnergyConfig {
-        EnergyConfig { size: self.size, channels: 3, features: self.features, activation: Activation::LeakyRelu(SLOPE) }
+        EnergyConfig { size: self.size, channels: 3, features: self.features, activation: self.activation }
     }
 
     fn image(&self) -> [i64; 3] {
@@ -256,10 +272,14 @@ fn trainer(row: &Row, place: Place, spread: Spread) -> anyhow::Result<Trainer<Co
     write_npy(&file, &ndarray::ArrayView4::from_shape((count, row.size, row.size, 3), &pixels)?)?;
     let text = format!(
         r#"{{ "data": {{ "images": {file:?} }},
-             "energy": {{ "size": {}, "channels": 3, "features": {}, "activation": {{ "leaky_relu": {SLOPE} }} }},
+             "energy": {{ "size": {}, "channels": 3, "features": {}, "activation": {} }},
              "langevin": {{ "steps": {}, "gradient_scale": 1.0, "noise_std": 0.01 }},
              "train": {{ "updates": 1000, "batch": {}, "learning_rate": 1e-4, "data_noise": 0.03 }} }}"#,
-        row.size, row.features, row.steps, row.batch
+        row.size,
+        row.features,
+        serde_json::to_string(&row.activation)?,
+        row.steps,
+        row.batch
     );
     let config = Config::from_json(&text, &[])?;
     // The map of the images outlives the folder's name.

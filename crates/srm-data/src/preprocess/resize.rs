@@ -86,29 +86,32 @@ impl Scaler {
             return Ok(&self.out);
         }
         let square = self.crop.square(picture.width, picture.height)?;
-        self.square.clear();
-        for row in square.top..square.top + square.side {
-            let first = (row * picture.width + square.left) * self.channels;
-            self.square.extend_from_slice(&picture.pixels[first..first + square.side * self.channels]);
-        }
+        let first = (square.top * picture.width + square.left) * self.channels;
+        let rows = Rows { pixels: &picture.pixels[first..], stride: picture.width, count: square.side };
         if square.side == self.size {
+            self.square.clear();
+            let width = self.size * self.channels;
+            for row in rows.pixels.chunks(picture.width * self.channels).take(self.size) {
+                self.square.extend_from_slice(&row[..width]);
+            }
             return Ok(&self.square);
         }
+        turn(&rows, square.side, self.channels, &mut self.turned);
         self.resize(square.side)?;
         Ok(&self.out)
     }
 
-    /// Resize the square into `out`: rows first, then columns, each rounded to 8 bits, as Pillow does; in one call the
+    /// Resize the turned square into `out`: rows first, then columns, each rounded to 8 bits, as Pillow does; in one call the
     /// library would begin with the columns, up to 5 levels away at sharp edges under a filter with negative lobes.
     ///
     /// Rows are shrunk as columns of the turned square, in which the channels are columns of their own: the library's inner
     /// loops are compiled here for each kind of pixel, at half a minute and a megabyte each, and so one will do.
     fn resize(&mut self, side: usize) -> Result<(), String> {
         let (size, channels) = (self.size, self.channels);
-        turn(&self.square, side, channels, &mut self.turned); // [x, y, channel]
         self.narrow.resize(size * side * channels, 0);
         shrink(&mut self.resizer, &self.options, (&self.turned, side), (&mut self.narrow, size), side * channels)?;
-        turn(&self.narrow, size, channels, &mut self.turned); // [y, x, channel]
+        let narrow = Rows { pixels: &self.narrow, stride: side, count: size }; // [x, y, channel]
+        turn(&narrow, side, channels, &mut self.turned); // [y, x, channel]
         shrink(&mut self.resizer, &self.options, (&self.turned, side), (&mut self.out, size), size * channels)
     }
 
@@ -128,21 +131,28 @@ impl Scaler {
     }
 }
 
-/// Exchange the first two axes of `[rows, …, channels]`.
-fn turn(from: &[u8], rows: usize, channels: usize, to: &mut Vec<u8>) {
-    to.resize(from.len(), 0);
+/// Some rows of pixels, from the first on.
+struct Rows<'a> {
+    pixels: &'a [u8],
+    /// Pixels from one row to the next.
+    stride: usize,
+    count: usize,
+}
+
+/// Exchange the first two axes of the first `columns` pixels of all rows.
+fn turn(rows: &Rows<'_>, columns: usize, channels: usize, to: &mut Vec<u8>) {
+    to.resize(rows.count * columns * channels, 0);
     match channels {
-        1 => turn_pixels::<1>(from, rows, to),
-        _ => turn_pixels::<3>(from, rows, to),
+        1 => turn_pixels::<1>(rows, to),
+        _ => turn_pixels::<3>(rows, to),
     }
 }
 
-fn turn_pixels<const N: usize>(from: &[u8], rows: usize, to: &mut [u8]) {
-    let (from, to) = (from.as_chunks::<N>().0, to.as_chunks_mut::<N>().0);
-    let columns = from.len() / rows;
-    for (column, to) in to.chunks_exact_mut(rows).enumerate() {
+fn turn_pixels<const N: usize>(rows: &Rows<'_>, to: &mut [u8]) {
+    let (from, to) = (rows.pixels.as_chunks::<N>().0, to.as_chunks_mut::<N>().0);
+    for (column, to) in to.chunks_exact_mut(rows.count).enumerate() {
         for (row, to) in to.iter_mut().enumerate() {
-            *to = from[row * columns + column];
+            *to = from[row * rows.stride + column];
         }
     }
 }

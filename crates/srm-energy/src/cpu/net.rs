@@ -120,6 +120,7 @@ impl CpuNet {
 
     /// ∇²f(x) v of each image of `x` and `v` `[b, c, h, w]`, into `product` of the same shape; for smooth activations.
     pub(crate) fn hvp(&mut self, weights: &Packed, x: &[f32], v: &[f32], product: &mut [f32]) {
+        assert_eq!(x.len(), v.len(), "a tangent per image");
         let images = self.forward(weights, x, Some(v)).len();
         self.backward(weights, images);
         self.gradient_of_pixels(weights, images, product);
@@ -154,6 +155,7 @@ impl CpuNet {
     ) -> (Vec<f32>, Vec<LayerWeights>) {
         let f = self.forward(weights, x, None);
         let images = f.len();
+        assert_eq!(images, coefficients.len(), "a coefficient per image");
         let top = self.shape.layers.len();
         let mut last = LastGradient::new(4, self.shape.last_channels);
         for (h, &by) in self.buffers.h[top].chunks_exact(self.top_len()).zip(coefficients) {

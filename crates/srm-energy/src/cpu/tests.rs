@@ -95,6 +95,19 @@ fn products_with_the_hessian_agree_with_f64_and_leave_gradients_alone() {
     }
 }
 
+/// A batch that the kernels would take wrongly goes to libtorch, which broadcasts it or refuses it.
+#[test]
+fn batches_that_do_not_match_are_not_the_kernels() {
+    for (name, net) in net(32, 3, 8, Activation::Silu).on_every_path() {
+        let (x, one) = (images(3, 3, 32), images(1, 3, 32));
+        let all = net.hvp(&x, &one.expand_as(&x).contiguous()).unwrap();
+        assert!(largest(&(net.hvp(&x, &one).unwrap() - &all)) <= 1e-5 * largest(&all), "{name}");
+        assert!(net.hvp(&x, &images(2, 3, 32)).is_err(), "{name}");
+        assert!(net.f_and_parameter_grad(&x, &Tensor::ones([2], (Kind::Float, Device::Cpu))).is_err(), "{name}");
+        assert_eq!(net.f(&x.narrow(0, 0, 0)).unwrap().size(), [0], "{name}");
+    }
+}
+
 #[test]
 fn an_image_has_the_same_bits_in_any_batch() {
     for activation in [Activation::LeakyRelu(0.2), Activation::Silu, Activation::Gelu, Activation::Softplus] {
