@@ -231,7 +231,7 @@ fn a_description_of_the_users_own_stands_in_the_place_of_a_config() {
 #[test]
 fn a_run_of_another_program_keeps_the_settings_that_enter_its_updates() {
     let own = |settings: Value| About { description: Description::Own { said: Value::Null, settings }, ..about(&[]) };
-    let begun = json!({ "dynamics": { "steps": 10 }, "train": { "updates": 4, "batch": 8 }, "log": { "every": 1 } });
+    let begun = json!({ "dynamics": { "steps": 10, "clip": null }, "train": { "updates": 4, "batch": 8 }, "log": { "every": 1 } });
     let with = |section: &str, key: &str, value: u64| {
         let mut settings = begun.clone();
         settings[section][key] = value.into();
@@ -244,6 +244,7 @@ fn a_run_of_another_program_keeps_the_settings_that_enter_its_updates() {
         refused(with("train", "batch", 9)).starts_with("train.batch: 8 -> 9 cannot change in a run that goes on: ")
     );
     assert!(refused(with("dynamics", "clip", 2)).starts_with("dynamics.clip: null -> 2 cannot change"));
+    assert!(resume(folder.path(), with("train", "of_a_later_version", 1)).is_ok());
     let (mut more, found) = resume(folder.path(), with("train", "updates", 6)).unwrap();
     assert_eq!(found.changes.iter().map(|change| &*change.path).collect::<Vec<_>>(), ["train.updates"]);
     save(&mut more, 4, REGULAR);

@@ -167,7 +167,7 @@ impl Phi for Gelu {
             let (zero, one) = (S::zero(), S::splat(1.0));
             let size = S::max(S::sub(zero, a), a);
             // beyond 13 the density is nothing in f32, and its numbers are too small to be fast
-            let near = S::min(S::splat(13.0), size);
+            let near = S::max(S::splat(-13.0), S::min(S::splat(13.0), a));
             let square = S::mul(near, near);
             let density = exp::<S>(S::mul(square, S::splat(-0.5)));
             // p / √2
@@ -180,7 +180,7 @@ impl Phi for Gelu {
             let below = S::choose(a, S::sub(one, tail), tail);
             let density = S::mul(density, S::splat(0.398_942_3));
             let bend = S::mul(density, S::sub(S::splat(2.0), square));
-            [S::mul(a, below), S::fma(a, density, below), bend]
+            [S::mul(a, below), S::fma(near, density, below), bend]
         }
     }
 }
