@@ -4,6 +4,9 @@ use crate::workspace;
 use anyhow::Result;
 use std::{ffi::OsString, path::PathBuf, process::Command};
 
+/// The package and feature of the build with everything.
+const WITH_EVERYTHING: [&str; 4] = ["--package", "xtask", "--features", "data"];
+
 /// Run a task of the build with everything, in the workspace root.
 ///
 /// # Errors
@@ -17,14 +20,14 @@ pub fn run(task: &str, words: impl IntoIterator<Item = OsString>) -> Result<()> 
 /// # Errors
 /// It does not build.
 pub fn prepare() -> Result<PathBuf> {
-    let build = ["build", "--quiet", "--package", "xtask", "--features", "data"];
-    workspace::build(&mut workspace::cargo(build), &[], "xtask")
+    workspace::build(workspace::cargo(["build", "--quiet"]).args(WITH_EVERYTHING), &[], "xtask")
 }
 
 fn build(task: &str, words: impl IntoIterator<Item = OsString>) -> Command {
-    let manifest = workspace::root().join("Cargo.toml").into_os_string();
-    let build = ["run", "--package", "xtask", "--features", "data", "--manifest-path"].map(OsString::from);
-    workspace::cargo(build.into_iter().chain([manifest, "--".into(), task.into()]).chain(words))
+    let manifest = workspace::root().join("Cargo.toml");
+    let mut command = workspace::cargo(["run"]);
+    command.args(WITH_EVERYTHING).arg("--manifest-path").arg(manifest).args(["--", task]).args(words);
+    command
 }
 
 /// Become a task of the build with everything: in this folder, with its exit code, its signals and its words.

@@ -16,7 +16,7 @@ pub fn run(args: Args) -> Result<()> {
     setup::ensure_done()?;
     // The tests of several processes where they can run; nothing else needs MPI.
     let scope = Scope::of(&args.passed_on);
-    let ranks = scope.is_whole() && scope.has("srm-cli") && workspace::has_mpi();
+    let ranks = scope.has_ranks() && workspace::has_mpi();
     if !ranks {
         eprintln!("without MPI's tests (Debian: libopenmpi-dev openmpi-bin libclang-dev)");
     }
@@ -41,6 +41,11 @@ impl Scope {
 
     fn is_whole(&self) -> bool {
         self.packages.is_empty()
+    }
+
+    /// Whether the tests of several processes are among them.
+    fn has_ranks(&self) -> bool {
+        self.is_whole() && self.has("srm-cli")
     }
 
     /// Whether a package is tested, for sure: cargo refuses a feature of one that is not. It takes patterns too.
@@ -89,7 +94,7 @@ mod tests {
         let words = |line: &str, ranks: bool| {
             let passed_on: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
             let scope = Scope::of(&passed_on);
-            scope.words(ranks && scope.is_whole() && scope.has("srm-cli")).join(" ")
+            scope.words(ranks && scope.has_ranks()).join(" ")
         };
         for (line, expected) in [
             ("", "--workspace --features xtask/data,srm-cli/mpi"),

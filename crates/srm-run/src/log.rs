@@ -57,6 +57,21 @@ fn parsed<T: DeserializeOwned>(object: Map<String, Value>) -> std::result::Resul
     serde_json::from_value(Value::Object(object)).map_err(|error| error.to_string())
 }
 
+/// The rollback of a line; one that does not say which it is follows the last.
+fn rollback(mut line: Map<String, Value>, attempt: &mut u32) -> std::result::Result<Rollback, String> {
+    say_attempt(&mut line, attempt.saturating_add(1));
+    let rollback: Rollback = parsed(line)?;
+    *attempt = rollback.attempt;
+    Ok(rollback)
+}
+
+/// Name the attempt of a line that says none.
+fn say_attempt(line: &mut Map<String, Value>, attempt: u32) {
+    if line.get("attempt").is_none_or(Value::is_null) {
+        line.insert("attempt".to_owned(), attempt.into());
+    }
+}
+
 impl<T> Log<T> {
     fn parse(text: &str, mut record: impl FnMut(Map<String, Value>) -> std::result::Result<T, String>) -> Self {
         let mut log = Self { records: Vec::new(), faults: Vec::new() };
@@ -87,17 +102,10 @@ impl Log<Event> {
     /// [`RunError::Io`].
     pub fn history(path: &Path) -> Result<Self> {
         let mut attempt = 0_u32;
-        Ok(Self::parse(&text(path)?, |mut what| {
-            what.retain(|_, value| !value.is_null());
+        Ok(Self::parse(&text(path)?, |what| {
             let event: Event = parsed(what.clone())?;
-            if event.event != "rollback" {
-                return Ok(event);
-            }
-            // as in the metrics: one that does not say which it is follows the last
-            what.entry("attempt").or_insert(attempt.saturating_add(1).into());
-            let rollback: Rollback = parsed(what)?;
-            attempt = rollback.attempt;
-            Ok(Event { rollback: Some(rollback), ..event })
+            let rollback = (event.event == "rollback").then(|| rollback(what, &mut attempt)).transpose()?;
+            Ok(Event { rollback, ..event })
         }))
     }
 }
@@ -133,22 +141,14 @@ impl Metrics {
         attempt: &mut u32,
         mut object: Map<String, Value>,
     ) -> std::result::Result<(), String> {
-        if object.get("attempt").is_some_and(Value::is_null) {
-            object.remove("attempt");
-        }
         match object.get("event").and_then(Value::as_str) {
             None => {
                 // a line that does not say which attempt it belongs to belongs to that of the rollback above it
-                object.entry("attempt").or_insert((*attempt).into());
+                say_attempt(&mut object, *attempt);
                 self.steps.push(parsed(object)?);
                 self.lines.push(line);
             }
-            Some("rollback") => {
-                object.entry("attempt").or_insert(attempt.saturating_add(1).into());
-                let rollback: Rollback = parsed(object)?;
-                *attempt = rollback.attempt;
-                self.rollbacks.push(rollback);
-            }
+            Some("rollback") => self.rollbacks.push(rollback(object, attempt)?),
             Some(_) => {}
         }
         Ok(())
@@ -251,6 +251,15 @@ mod tests {
             "best":null,"seconds":null,"attempt":null}"#;
         fs::write(&path, text.replace('\n', "")).unwrap();
         let scores = Log::scores(&path).unwrap();
+        let history = folder.path().join("history.jsonl");
+        fs::write(
+            &history,
+            format!("{}\n{rollback}\n", r#"{"event":"resume","time":null,"changes":null,"differences":null}"#),
+        )
+        .unwrap();
+        let history = Log::history(&history).unwrap();
+        assert!(history.faults.is_empty() && history.records[0].changes.is_empty());
+        assert_eq!(history.records[1].rollback.as_ref().map(|taken| (taken.to, taken.attempt)), Some((1, 1)));
         let score = &scores.records[0];
         assert_eq!((score.score, &score.details), (None, &[("kernel".to_owned(), 0.5)].into()));
         assert!(scores.faults.is_empty() && score.count == 0 && !score.best && score.seconds.is_nan());

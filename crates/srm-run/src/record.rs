@@ -116,10 +116,10 @@ pub struct Event {
     /// What a start or a resume computes on.
     pub environment: Option<Environment>,
     /// Settings that a resume changed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub changes: Vec<Change>,
     /// What else was different at a resume, a line each.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub differences: Vec<String>,
     /// The rollback, of which all stands in the line.
     #[serde(skip)]

@@ -45,37 +45,35 @@ macro_rules! for_each_vector {
     };
 }
 
-/// φ(a + bias) in place of a and φ'(a + bias) into `first`; φ'' into `second` unless that is null.
+/// One image before an activation, and where its derivatives go.
+#[derive(Clone, Copy)]
+pub(super) struct Image {
+    /// A number per channel.
+    pub bias: *const f32,
+    pub a: *mut f32,
+    pub first: *mut f32,
+    /// Null where nobody asks for φ''.
+    pub second: *mut f32,
+}
+
+/// φ(a + bias) in place of a, φ'(a + bias) into `first`, φ'' into `second`.
 #[inline(always)]
-pub(super) unsafe fn curve<S: Simd>(
-    curve: Curve,
-    inner: &Inner,
-    bias: *const f32,
-    a: *mut f32,
-    first: *mut f32,
-    second: *mut f32,
-) {
+pub(super) unsafe fn curve<S: Simd>(curve: Curve, inner: &Inner, image: Image) {
     // SAFETY: the caller's.
     unsafe {
-        match (curve, second.is_null()) {
-            (Curve::Silu, true) => apply::<S, Silu, false>(inner, bias, a, first, second),
-            (Curve::Silu, false) => apply::<S, Silu, true>(inner, bias, a, first, second),
-            (Curve::Gelu, true) => apply::<S, Gelu, false>(inner, bias, a, first, second),
-            (Curve::Gelu, false) => apply::<S, Gelu, true>(inner, bias, a, first, second),
-            (Curve::Softplus, true) => apply::<S, Softplus, false>(inner, bias, a, first, second),
-            (Curve::Softplus, false) => apply::<S, Softplus, true>(inner, bias, a, first, second),
+        match (curve, image.second.is_null()) {
+            (Curve::Silu, true) => apply::<S, Silu, false>(inner, image),
+            (Curve::Silu, false) => apply::<S, Silu, true>(inner, image),
+            (Curve::Gelu, true) => apply::<S, Gelu, false>(inner, image),
+            (Curve::Gelu, false) => apply::<S, Gelu, true>(inner, image),
+            (Curve::Softplus, true) => apply::<S, Softplus, false>(inner, image),
+            (Curve::Softplus, false) => apply::<S, Softplus, true>(inner, image),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn apply<S: Simd, P: Phi, const SECOND: bool>(
-    inner: &Inner,
-    bias: *const f32,
-    a: *mut f32,
-    first: *mut f32,
-    second: *mut f32,
-) {
+unsafe fn apply<S: Simd, P: Phi, const SECOND: bool>(inner: &Inner, Image { bias, a, first, second }: Image) {
     // SAFETY: the caller's slices hold a whole padded image and a bias per channel.
     unsafe {
         for_each_vector!(S, inner, |at, c| {

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)] // SIMD kernels; `Kernels` checks every slice before a pointer is used
 
-use super::curve::{self, Curve, Inner};
+use super::curve::{self, Curve, Image, Inner};
 use super::edge::{self, First};
 use super::product::{self, Product};
 use super::simd::PANEL;
@@ -26,7 +26,7 @@ pub(crate) struct Kernels {
     first_gradient: unsafe fn(&First, *const f32, *const f32, *mut f32, *mut f32),
     last: unsafe fn(usize, usize, *const f32, *const f32) -> f32,
     last_gradient: unsafe fn(usize, usize, f32, *const f32, f32, *mut f32),
-    curve: unsafe fn(Curve, &Inner, *const f32, *mut f32, *mut f32, *mut f32),
+    curve: unsafe fn(Curve, &Inner, Image),
     tangent: unsafe fn(&Inner, *const f32, *mut f32, *mut f32),
     times: unsafe fn(&Inner, *const f32, *mut f32),
     bend: unsafe fn(&Inner, *const f32, *const f32, *mut f32, *mut f32),
@@ -85,8 +85,8 @@ macro_rules! kernels {
                 unsafe { edge::last_gradient::<$simd>(size, channels, by, w, slope, h) }
             }
             #[target_feature(enable = $features)]
-            unsafe fn curve(c: Curve, at: &Inner, bias: *const f32, a: *mut f32, first: *mut f32, second: *mut f32) {
-                unsafe { curve::curve::<$simd>(c, at, bias, a, first, second) }
+            unsafe fn curve(curve: Curve, at: &Inner, image: Image) {
+                unsafe { curve::curve::<$simd>(curve, at, image) }
             }
             #[target_feature(enable = $features)]
             unsafe fn tangent(at: &Inner, first: *const f32, second: *mut f32, a: *mut f32) {
@@ -245,8 +245,9 @@ impl Kernels {
         assert!(a.len() >= at.len() && first.len() >= at.len() && bias.len() >= at.channels);
         assert!(second.as_ref().is_none_or(|second| second.len() >= at.len()));
         let second = second.map_or(std::ptr::null_mut(), <[f32]>::as_mut_ptr);
+        let image = Image { bias: bias.as_ptr(), a: a.as_mut_ptr(), first: first.as_mut_ptr(), second };
         // SAFETY: as above.
-        unsafe { (self.curve)(curve, at, bias.as_ptr(), a.as_mut_ptr(), first.as_mut_ptr(), second) }
+        unsafe { (self.curve)(curve, at, image) }
     }
 
     pub(super) fn tangent(&self, at: &Inner, first: &[f32], second: &mut [f32], a: &mut [f32]) {

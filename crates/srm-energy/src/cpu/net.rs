@@ -230,7 +230,7 @@ impl CpuNet {
     }
 
     fn top_len(&self) -> usize {
-        36 * self.shape.last_channels
+        self.inner(self.shape.layers.len()).len()
     }
 
     /// f of each image, its activations kept, and the tangents of a motion `v` of the pixels behind them.
@@ -322,17 +322,16 @@ impl CpuNet {
     }
 
     fn make_room(&mut self, images: usize, tangents: bool) {
-        let b = &mut self.buffers;
-        b.tangents = tangents;
-        if images <= b.images && (b.roomy || !tangents) {
+        let Buffers { images: most, roomy, .. } = self.buffers;
+        self.buffers.tangents = tangents;
+        if images <= most && (roomy || !tangents) {
             return;
         }
-        let (images, roomy) = (images.max(b.images), tangents || b.roomy);
+        let (images, roomy) = (images.max(most), tangents || roomy);
+        let lens: Vec<usize> = (0..=self.shape.layers.len()).map(|l| self.inner(l).len()).collect();
+        let b = &mut self.buffers;
         *b = Buffers { images, roomy, tangents, ..Buffers::default() };
         b.x.resize(self.shape.first.input_len(), 0.0);
-        let lens: Vec<usize> = std::iter::once(self.shape.first.output_len())
-            .chain(self.shape.layers.iter().map(Geometry::output_len))
-            .collect();
         let room = |rows: usize| lens.iter().map(|len| vec![0.0; rows * len]).collect();
         let smooth = matches!(self.phi, Phi::Smooth(_));
         let rows = if roomy { 2 * images } else { images };
