@@ -58,6 +58,7 @@ pub(super) unsafe fn first<S: Simd>(
         b_step: PANEL,
         c_row: padded,
         accumulate: false,
+        goes_on: false,
     };
     for y in 0..g.size {
         // SAFETY: the caller's slices hold whole padded images, panels and one row of scratch.

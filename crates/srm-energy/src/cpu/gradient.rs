@@ -2,45 +2,50 @@
 
 use super::edge::First;
 use super::kernels::Kernels;
+use super::memory::Lines;
 use super::packed::LayerWeights;
 use super::product::Product;
 use super::simd::PANEL;
-use super::winograd::{Geometry, POINTS};
+use super::winograd::{Geometry, plane, stride};
 
-/// ∂/∂U of a stride-2 layer: Winograd's algorithm transposed in its weights costs nine products per tile too.
+/// ∂/∂U of a stride-2 layer: Winograd's algorithm transposed in its weights costs the same products.
 pub(super) struct LayerGradient {
-    /// `[9, depth, outputs]`
-    u: Vec<f32>,
+    /// `[points, depth, outputs]`
+    u: Lines,
     bias: Vec<f32>,
 }
 
 impl LayerGradient {
     pub(super) fn new(g: &Geometry) -> Self {
-        Self { u: vec![0.0; POINTS * g.depth() * g.outputs], bias: vec![0.0; g.outputs] }
+        Self { u: Lines::zeros(g.weights()), bias: vec![0.0; g.outputs] }
     }
 
-    /// Add Vᵀ G of `tiles` tiles: `v` = Bᵀ d B `[9, tiles, depth]`, `gradient` = A g Aᵀ `[9, tiles, outputs]`.
-    pub(super) fn add(&mut self, kernels: &Kernels, g: &Geometry, tiles: usize, v: &[f32], gradient: &[f32]) {
-        let (depth, outputs) = (g.depth(), g.outputs);
+    /// Add Vᵀ G of the tiles of some images: `v` = Bᵀ d B `[points, tiles, depth]`, `gradient` = A g Aᵀ `[points, tiles, outputs]`,
+    /// their tiles [`stride`] and their points [`plane`] apart.
+    pub(super) fn add(&mut self, kernels: &Kernels, g: &Geometry, images: usize, v: &[f32], gradient: &[f32]) {
+        let (depth, outputs, tiles) = (g.depth(), g.outputs, images * g.tiles());
+        let apart = plane(g, images, outputs);
         let p = Product {
             rows: depth,
             a_row: 1,
             segments: 1,
             a_segment: 0,
             depth: tiles,
-            a_step: depth,
-            b_step: outputs,
+            a_step: stride(depth),
+            b_step: stride(outputs),
             c_row: outputs,
             accumulate: true,
+            goes_on: false,
         };
-        let planes = v.chunks_exact(tiles * depth).zip(gradient.chunks_exact(tiles * outputs));
+        let planes = v.chunks(plane(g, images, depth)).zip(gradient.chunks(apart));
         for ((v, gradient), u) in planes.zip(self.u.chunks_exact_mut(depth * outputs)) {
             for column in (0..outputs).step_by(PANEL) {
                 kernels.product(&p, v, &gradient[column..], &mut u[column..]);
             }
         }
-        // The middle point of A g Aᵀ is the sum of a tile's four gradients.
-        for tile in gradient[4 * tiles * outputs..5 * tiles * outputs].chunks_exact(outputs) {
+        // The point (1, 1) of A g Aᵀ is the sum of a tile's gradients.
+        let all = g.scheme().len() + 1;
+        for tile in gradient[all * apart..][..tiles * stride(outputs)].chunks_exact(stride(outputs)) {
             for (sum, value) in self.bias.iter_mut().zip(tile) {
                 *sum += value;
             }
@@ -51,21 +56,44 @@ impl LayerGradient {
     pub(super) fn finish(&self, g: &Geometry, channels: usize, outputs: usize) -> LayerWeights {
         let plane = g.depth() * g.outputs;
         let mut weight = vec![0.0; outputs * channels * 16];
-        // Outputs run fastest: they are neighbours in u, and each writes the sixteen neighbours of its own kernel.
         for c in 0..channels {
-            for o in 0..outputs {
-                let weight = &mut weight[(o * channels + c) * 16..][..16];
+            for first in (0..outputs).step_by(PANEL) {
+                // The kernels' sixteen elements, each for a panel's outputs.
+                let mut kernels = [[0.0; PANEL]; 16];
                 for phase in 0..4 {
-                    let at = (phase * g.channels + c) * g.outputs + o;
-                    let u: [f32; POINTS] = std::array::from_fn(|e| self.u[e * plane + at]);
+                    let at = (phase * g.channels + c) * g.outputs + first;
+                    let mut points = self.u[at..].chunks(plane);
+                    let mut taps = [[[0.0; PANEL]; 2]; 2];
+                    for down in g.scheme() {
+                        let mut row = [[0.0; PANEL]; 2];
+                        for (across, u) in g.scheme().iter().zip(&mut points) {
+                            add(&mut row, across, [&u[..PANEL]; 2]);
+                        }
+                        add(&mut taps[0], &[down[0]; 2], row.each_ref().map(|row| &row[..]));
+                        add(&mut taps[1], &[down[1]; 2], row.each_ref().map(|row| &row[..]));
+                    }
                     for (i, j) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                        let e = 3 * i + j;
-                        weight[(2 * i + phase / 2) * 4 + 2 * j + phase % 2] = u[e] + u[e + 1] + u[e + 3] + u[e + 4];
+                        kernels[(2 * i + phase / 2) * 4 + 2 * j + phase % 2] = taps[i][j];
+                    }
+                }
+                for o in first..outputs.min(first + PANEL) {
+                    let weight = &mut weight[(o * channels + c) * 16..][..16];
+                    for (weight, kernels) in weight.iter_mut().zip(&kernels) {
+                        *weight = kernels[o - first];
                     }
                 }
             }
         }
         (weight, self.bias[..outputs].to_vec())
+    }
+}
+
+/// sums[j] += factors[j] · numbers[j].
+fn add(sums: &mut [[f32; PANEL]; 2], factors: &[f32; 2], numbers: [&[f32]; 2]) {
+    for ((sums, factor), numbers) in sums.iter_mut().zip(factors).zip(numbers) {
+        for (sum, number) in sums.iter_mut().zip(numbers) {
+            *sum += factor * number;
+        }
     }
 }
 
@@ -95,6 +123,7 @@ impl FirstGradient {
             b_step: f.features,
             c_row: padded,
             accumulate: true,
+            goes_on: false,
         };
         for y in 0..f.size {
             let g = &g[((y + 1) * (f.size + 2) + 1) * f.features..];

@@ -8,7 +8,7 @@ use super::product::{self, Product};
 use super::simd::PANEL;
 #[cfg(all(target_arch = "x86_64", not(srm_portable)))]
 use super::simd::{Avx2, Avx512};
-use super::winograd::{self, Geometry, POINTS};
+use super::winograd::{self, Geometry, plane};
 
 /// Set of functions compiled for one instruction set.
 #[derive(Clone, Copy)]
@@ -160,20 +160,20 @@ impl Kernels {
     }
 
     pub(super) fn input(&self, g: &Geometry, images: usize, x: &[f32], v: &mut [f32]) {
-        assert!(x.len() >= images * g.input_len() && v.len() >= POINTS * images * g.tiles() * g.depth());
+        assert!(x.len() >= images * g.input_len() && v.len() >= g.points() * plane(g, images, g.depth()));
         // SAFETY: as above; the lengths are those that the kernel walks over.
         unsafe { (self.input)(g, images, x.as_ptr(), v.as_mut_ptr()) }
     }
 
     pub(super) fn output(&self, g: &Geometry, images: usize, m: &[f32], bias: &[f32], slope: f32, h: &mut [f32]) {
-        assert!(m.len() >= POINTS * images * g.tiles() * g.outputs && h.len() >= images * g.output_len());
+        assert!(m.len() >= g.points() * plane(g, images, g.outputs) && h.len() >= images * g.output_len());
         assert!(bias.len() >= g.outputs);
         // SAFETY: as above.
         unsafe { (self.output)(g, images, m.as_ptr(), bias.as_ptr(), slope, h.as_mut_ptr()) }
     }
 
     pub(super) fn output_gradient(&self, g: &Geometry, images: usize, g_out: &[f32], v: &mut [f32]) {
-        assert!(g_out.len() >= images * g.output_len() && v.len() >= POINTS * images * g.tiles() * g.outputs);
+        assert!(g_out.len() >= images * g.output_len() && v.len() >= g.points() * plane(g, images, g.outputs));
         // SAFETY: as above.
         unsafe { (self.output_gradient)(g, images, g_out.as_ptr(), v.as_mut_ptr()) }
     }
@@ -187,7 +187,7 @@ impl Kernels {
         slope: f32,
         h: &mut [f32],
     ) {
-        assert!(m.len() >= POINTS * images * g.tiles() * g.depth() && h.len() >= images * g.input_len());
+        assert!(m.len() >= g.points() * plane(g, images, g.depth()) && h.len() >= images * g.input_len());
         assert!(zero.len() >= g.depth());
         // SAFETY: as above.
         unsafe { (self.input_gradient)(g, images, m.as_ptr(), zero.as_ptr(), slope, h.as_mut_ptr()) }

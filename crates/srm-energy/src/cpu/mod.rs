@@ -43,9 +43,11 @@ mod curve;
 mod edge;
 mod gradient;
 mod kernels;
+mod memory;
 mod net;
 mod packed;
 mod product;
+mod scheme;
 mod simd;
 mod winograd;
 

@@ -4,10 +4,11 @@ use super::curve::{Curve, Inner};
 use super::edge::{First, pad, unpad};
 use super::gradient::{FirstGradient, LastGradient, LayerGradient};
 use super::kernels::Kernels;
+use super::memory::Lines;
 use super::packed::{LayerWeights, Packed};
 use super::product::Product;
 use super::simd::PANEL;
-use super::winograd::{Geometry, POINTS};
+use super::winograd::{Geometry, plane, stride};
 use srm_config::{Activation, EnergyConfig};
 
 /// Tiles that a layer's products should at least have, where the batch holds enough images: each panel of weights is read
@@ -55,15 +56,15 @@ struct Buffers {
     /// The padded image, channels-last, then its gradient; one image.
     x: Vec<f32>,
     /// Padded activations of every layer.
-    h: Vec<Vec<f32>>,
+    h: Vec<Lines>,
     /// φ' of every layer, where it is smooth.
-    first: Vec<Vec<f32>>,
+    first: Vec<Lines>,
     /// φ'' of every layer, then φ'' ȧ, where there are tangents.
-    second: Vec<Vec<f32>>,
-    v: Vec<f32>,
-    m: Vec<f32>,
-    row: Vec<f32>,
-    zero: Vec<f32>,
+    second: Vec<Lines>,
+    v: Lines,
+    m: Lines,
+    row: Lines,
+    zero: Lines,
 }
 
 impl CpuNet {
@@ -88,7 +89,7 @@ impl CpuNet {
         let (mut layers, mut size, mut channels) = (Vec::new(), config.size, n);
         while size > 4 {
             let outputs = (2 * channels).min(8 * n);
-            layers.push(Geometry { size, channels, outputs });
+            layers.push(Geometry::new(size, channels, outputs));
             (size, channels) = (size / 2, outputs);
         }
         let shape = Shape { first, features: config.features, layers, last_channels: channels };
@@ -242,9 +243,9 @@ impl CpuNet {
         let (inner, phi) = (self.inner(0), self.phi);
         let Buffers { x: padded, h, row, zero, first, second, tangents, .. } = &mut self.buffers;
         padded.fill(0.0);
-        let bias = match phi {
+        let bias: &[f32] = match phi {
             Phi::Leaky(_) => &weights.first.bias,
-            Phi::Smooth(_) => &*zero,
+            Phi::Smooth(_) => zero,
         };
         let rows = x.chunks_exact(pixels).chain(v.unwrap_or_default().chunks_exact(pixels));
         for (i, (x, h)) in rows.zip(h[0].chunks_exact_mut(len)).enumerate() {
@@ -284,7 +285,7 @@ impl CpuNet {
         for (part, (x, h)) in inputs.zip(above[0].chunks_mut(at_once * g.output_len())).enumerate() {
             let count = x.len() / g.input_len();
             kernels.input(g, count, x, v);
-            products(kernels, count * g.tiles(), g.depth(), g.outputs, v, &packed.forward, m);
+            products(kernels, g, count, (g.depth(), g.outputs), v, &packed.forward, m);
             match self.phi {
                 Phi::Leaky(_) => kernels.output(g, count, m, &packed.bias, slope, h),
                 Phi::Smooth(curve) => {
@@ -313,9 +314,9 @@ impl CpuNet {
             kernels.output_gradient(g, count, gradient, v);
             if let Some(sums) = &mut sums {
                 kernels.input(g, count, h, m);
-                sums.add(kernels, g, count * g.tiles(), m, v);
+                sums.add(kernels, g, count, m, v);
             }
-            products(kernels, count * g.tiles(), g.outputs, g.depth(), v, &packed.backward, m);
+            products(kernels, g, count, (g.outputs, g.depth()), v, &packed.backward, m);
             kernels.input_gradient(g, count, m, zero, slope, h);
         }
         self.bend(l, images);
@@ -332,21 +333,21 @@ impl CpuNet {
         let b = &mut self.buffers;
         *b = Buffers { images, roomy, tangents, ..Buffers::default() };
         b.x.resize(self.shape.first.input_len(), 0.0);
-        let room = |rows: usize| lens.iter().map(|len| vec![0.0; rows * len]).collect();
+        let room = |rows: usize| lens.iter().map(|len| Lines::zeros(rows * len)).collect();
         let smooth = matches!(self.phi, Phi::Smooth(_));
         let rows = if roomy { 2 * images } else { images };
         b.h = room(rows);
         b.first = if smooth { room(images) } else { Vec::new() };
         b.second = if roomy { room(images) } else { Vec::new() };
         let width = |g: &Geometry| g.depth().max(g.outputs);
-        let most =
-            self.shape.layers.iter().map(|g| POINTS * Self::images_at_once(g, rows) * g.tiles() * width(g)).max();
-        b.v.resize(most.unwrap_or(0), 0.0);
-        b.m.resize(most.unwrap_or(0), 0.0);
+        let points = |g: &Geometry| g.points() * plane(g, Self::images_at_once(g, rows), width(g));
+        let most = self.shape.layers.iter().map(points).max();
+        b.v.resize(most.unwrap_or(0));
+        b.m.resize(most.unwrap_or(0));
         let features = self.shape.first.features.next_multiple_of(PANEL);
-        b.row.resize(self.shape.first.size * features.max(self.shape.first.taps().next_multiple_of(PANEL)), 0.0);
+        b.row.resize(self.shape.first.size * features.max(self.shape.first.taps().next_multiple_of(PANEL)));
         let widest = self.shape.layers.iter().map(|g| g.depth().max(g.outputs)).max();
-        b.zero.resize(widest.unwrap_or(0).max(features), 0.0);
+        b.zero.resize(widest.unwrap_or(0).max(features));
     }
 }
 
@@ -371,14 +372,24 @@ fn activate(
     }
 }
 
-/// m[e] = v[e] u[e] for the nine points: v `[9, rows, depth]`, u `[9, columns / 16, depth, 16]`, m `[9, rows, columns]`.
-fn products(kernels: &Kernels, rows: usize, depth: usize, columns: usize, v: &[f32], u: &[f32], m: &mut [f32]) {
-    let planes = v.chunks_exact(rows * depth).zip(u.chunks_exact(depth * columns));
-    for ((v, u), m) in planes.zip(m.chunks_exact_mut(rows * columns)).take(POINTS) {
+/// m[e] = v[e] u[e] for all points: v `[points, rows, depth]`, u `[points, columns / 16, depth, 16]`, m `[points, rows, columns]`,
+/// where v's and m's rows are [`stride`] and their points [`plane`] apart.
+fn products(
+    kernels: &Kernels,
+    g: &Geometry,
+    images: usize,
+    (depth, columns): (usize, usize),
+    v: &[f32],
+    u: &[f32],
+    m: &mut [f32],
+) {
+    let rows = images * g.tiles();
+    let planes = v.chunks(plane(g, images, depth)).zip(u.chunks_exact(depth * columns));
+    for ((v, u), m) in planes.zip(m.chunks_mut(plane(g, images, columns))) {
         for (panel, u) in u.chunks_exact(depth * PANEL).enumerate() {
             for start in (0..depth).step_by(DEPTH) {
-                let p =
-                    Product { accumulate: start > 0, ..Product::dense(rows, DEPTH.min(depth - start), depth, columns) };
+                let dense = Product::dense(rows, DEPTH.min(depth - start), stride(depth), stride(columns));
+                let p = Product { accumulate: start > 0, goes_on: true, ..dense };
                 kernels.product(&p, &v[start..], &u[start * PANEL..], &mut m[panel * PANEL..]);
             }
         }

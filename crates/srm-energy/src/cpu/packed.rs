@@ -1,9 +1,10 @@
 //! Lay the weights out for the kernels: once per change of the weights, not once per step.
 
 use super::edge::First;
+use super::memory::Lines;
 use super::net::Shape;
 use super::simd::PANEL;
-use super::winograd::{Geometry, POINTS};
+use super::winograd::Geometry;
 
 /// Weight and bias of one layer, in the order of their indices.
 pub(crate) type LayerWeights = (Vec<f32>, Vec<f32>);
@@ -60,10 +61,10 @@ pub(super) struct PackedFirst {
 /// U = G w Gᵀ of one stride-2 layer in both directions.
 #[derive(Default)]
 pub(super) struct PackedLayer {
-    /// `[9, outputs / 16, depth, 16]`.
-    pub forward: Vec<f32>,
-    /// `[9, depth / 16, outputs, 16]`.
-    pub backward: Vec<f32>,
+    /// `[points, outputs / 16, depth, 16]`.
+    pub forward: Lines,
+    /// `[points, depth / 16, outputs, 16]`.
+    pub backward: Lines,
     pub bias: Vec<f32>,
 }
 
@@ -95,31 +96,46 @@ impl PackedLayer {
     /// From `weight` `[real outputs, real channels, 4, 4]` and `bias` `[real outputs]`; others stay 0.
     pub(super) fn set(&mut self, g: &Geometry, weight: &[f32], bias: &[f32]) {
         let (depth, outputs) = (g.depth(), g.outputs);
-        let plane = depth * outputs;
-        self.forward.resize(POINTS * plane, 0.0);
-        self.backward.resize(POINTS * plane, 0.0);
-        let real_channels = weight.len() / 16 / bias.len();
-        for c in 0..real_channels {
-            for o in 0..bias.len() {
-                let w = &weight[(o * real_channels + c) * 16..][..16];
-                for phase in 0..4 {
-                    // Tap (i, j) of this phase is the kernel's element (2i + ry, 2j + rx).
-                    let tap = |i: usize, j: usize| w[(2 * i + phase / 2) * 4 + 2 * j + phase % 2];
-                    let rows = |j: usize| [tap(0, j), tap(0, j) + tap(1, j), tap(1, j)];
-                    let (left, right) = (rows(0), rows(1));
-                    let k = phase * g.channels + c;
-                    for i in 0..3 {
-                        for (j, value) in [left[i], left[i] + right[i], right[i]].into_iter().enumerate() {
-                            let e = 3 * i + j;
-                            self.forward[e * plane + (o / PANEL * depth + k) * PANEL + o % PANEL] = value;
-                            self.backward[e * plane + (k / PANEL * outputs + o) * PANEL + k % PANEL] = value;
-                        }
-                    }
-                }
+        let (real_outputs, real_channels) = (bias.len(), weight.len() / 16 / bias.len());
+        self.forward.resize(g.weights());
+        self.backward.resize(g.weights());
+        // Tap (i, j) of a phase is the kernel's element (2i + ry, 2j + rx).
+        let tap = |o: usize, k: usize, at: usize| {
+            let (phase, c) = (k / g.channels, k % g.channels);
+            match o < real_outputs && c < real_channels {
+                true => weight[(o * real_channels + c) * 16 + (at / 2 * 2 + phase / 2) * 4 + at % 2 * 2 + phase % 2],
+                false => 0.0,
+            }
+        };
+        for first in (0..outputs).step_by(PANEL) {
+            for k in 0..depth {
+                let taps = |at| std::array::from_fn(|o| tap(first + o, k, at));
+                transform(g, taps, &mut self.forward[first * depth + k * PANEL..]);
+            }
+        }
+        for first in (0..depth).step_by(PANEL) {
+            for o in 0..outputs {
+                let taps = |at| std::array::from_fn(|k| tap(o, first + k, at));
+                transform(g, taps, &mut self.backward[first * outputs + o * PANEL..]);
             }
         }
         self.bias.clear();
         self.bias.extend_from_slice(bias);
         self.bias.resize(outputs, 0.0);
+    }
+}
+
+/// G w Gᵀ of a panel's row: its taps (0, 0), (0, 1), (1, 0), (1, 1) into `to`, where the points lie a whole layer apart.
+fn transform(g: &Geometry, taps: impl Fn(usize) -> [f32; PANEL], to: &mut [f32]) {
+    let taps: [[f32; PANEL]; 4] = std::array::from_fn(taps);
+    let mut points = to.chunks_mut(g.depth() * g.outputs);
+    for down in g.scheme() {
+        let rows: [[f32; PANEL]; 2] =
+            std::array::from_fn(|j| std::array::from_fn(|i| down[0] * taps[j][i] + down[1] * taps[2 + j][i]));
+        for (across, to) in g.scheme().iter().zip(&mut points) {
+            for (i, to) in to[..PANEL].iter_mut().enumerate() {
+                *to = across[0] * rows[0][i] + across[1] * rows[1][i];
+            }
+        }
     }
 }

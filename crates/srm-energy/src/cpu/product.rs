@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)] // SIMD kernels; `Kernels` checks every slice before a pointer is used
 
+use super::memory::LINE;
 use super::simd::{PANEL, Simd};
 
 /// C += A B or C = A B for 16 columns of B, all strides in numbers.
@@ -20,13 +21,18 @@ pub(super) struct Product {
     pub b_step: usize,
     pub c_row: usize,
     pub accumulate: bool,
+    /// Whether the numbers behind B's are wanted next, as many as B's own.
+    pub goes_on: bool,
 }
+
+/// Steps of the depth from one prefetch to the next.
+const STRIDE: usize = 4;
 
 impl Product {
     /// The product of a row-major A `[rows, depth]` and a packed panel `[depth, 16]`.
     pub(super) fn dense(rows: usize, depth: usize, a_row: usize, c_row: usize) -> Self {
         let (segments, a_segment, a_step, b_step) = (1, 0, 1, PANEL);
-        Self { rows, a_row, segments, a_segment, depth, a_step, b_step, c_row, accumulate: false }
+        Self { rows, a_row, segments, a_segment, depth, a_step, b_step, c_row, accumulate: false, goes_on: false }
     }
 
     /// Whether all elements lie within slices of these lengths.
@@ -51,25 +57,30 @@ pub(super) unsafe fn product<S: Simd>(p: &Product, a: *const f32, b: *const f32,
     let groups = p.rows.div_ceil(most);
     let (small, larger) = (p.rows / groups, p.rows % groups);
     let (mut a, mut c) = (a, c);
+    // The groups share the lines of what comes next in B.
+    let lines = if p.goes_on { STRIDE.div_ceil(groups) } else { 0 };
+    let share = lines * (p.depth / STRIDE);
     for group in 0..groups {
         let rows = small + usize::from(group < larger);
+        let next = b.wrapping_add((p.depth + group * share % p.depth) * LINE);
+        let ahead = (next, lines);
         // SAFETY: the caller's; rows of all groups add up to p.rows.
         unsafe {
             match rows {
-                1 => tile::<S, 1>(p, a, b, c),
-                2 => tile::<S, 2>(p, a, b, c),
-                3 => tile::<S, 3>(p, a, b, c),
-                4 => tile::<S, 4>(p, a, b, c),
-                5 => tile::<S, 5>(p, a, b, c),
-                6 => tile::<S, 6>(p, a, b, c),
-                7 => tile::<S, 7>(p, a, b, c),
-                8 => tile::<S, 8>(p, a, b, c),
-                9 => tile::<S, 9>(p, a, b, c),
-                10 => tile::<S, 10>(p, a, b, c),
-                11 => tile::<S, 11>(p, a, b, c),
-                12 => tile::<S, 12>(p, a, b, c),
-                13 => tile::<S, 13>(p, a, b, c),
-                _ => tile::<S, 14>(p, a, b, c),
+                1 => tile::<S, 1>(p, a, b, c, ahead),
+                2 => tile::<S, 2>(p, a, b, c, ahead),
+                3 => tile::<S, 3>(p, a, b, c, ahead),
+                4 => tile::<S, 4>(p, a, b, c, ahead),
+                5 => tile::<S, 5>(p, a, b, c, ahead),
+                6 => tile::<S, 6>(p, a, b, c, ahead),
+                7 => tile::<S, 7>(p, a, b, c, ahead),
+                8 => tile::<S, 8>(p, a, b, c, ahead),
+                9 => tile::<S, 9>(p, a, b, c, ahead),
+                10 => tile::<S, 10>(p, a, b, c, ahead),
+                11 => tile::<S, 11>(p, a, b, c, ahead),
+                12 => tile::<S, 12>(p, a, b, c, ahead),
+                13 => tile::<S, 13>(p, a, b, c, ahead),
+                _ => tile::<S, 14>(p, a, b, c, ahead),
             }
             a = a.add(rows * p.a_row);
             c = c.add(rows * p.c_row);
@@ -79,15 +90,21 @@ pub(super) unsafe fn product<S: Simd>(p: &Product, a: *const f32, b: *const f32,
 
 /// R rows of 16 columns, held in registers over the whole depth.
 #[inline(always)]
-unsafe fn tile<S: Simd, const R: usize>(p: &Product, a: *const f32, b: *const f32, c: *mut f32) {
+unsafe fn tile<S: Simd, const R: usize>(
+    p: &Product,
+    a: *const f32,
+    b: *const f32,
+    c: *mut f32,
+    ahead: (*const f32, usize),
+) {
     if S::LANES == 8 && R > 6 {
         return; // never asked for: sixteen registers do not hold it
     }
     // SAFETY: the caller's.
     unsafe {
         match S::LANES {
-            8 => tile_of::<S, R, 2>(p, a, b, c),
-            _ => tile_of::<S, R, 1>(p, a, b, c),
+            8 => tile_of::<S, R, 2>(p, a, b, c, ahead),
+            _ => tile_of::<S, R, 1>(p, a, b, c, ahead),
         }
     }
 }
@@ -98,6 +115,7 @@ unsafe fn tile_of<S: Simd, const R: usize, const VECTORS: usize>(
     a: *const f32,
     mut b: *const f32,
     c: *mut f32,
+    (mut next, lines): (*const f32, usize),
 ) {
     // SAFETY: the caller's.
     unsafe {
@@ -111,19 +129,33 @@ unsafe fn tile_of<S: Simd, const R: usize, const VECTORS: usize>(
         }
         for segment in 0..p.segments {
             let mut a = a.add(segment * p.a_segment);
-            for _ in 0..p.depth {
-                let mut columns = [S::zero(); VECTORS];
-                for (v, column) in columns.iter_mut().enumerate() {
-                    *column = S::load(b.add(v * S::LANES));
-                }
-                for (r, row) in sums.iter_mut().enumerate() {
-                    let factor = S::splat(*a.add(r * p.a_row));
-                    for (sum, column) in row.iter_mut().zip(columns) {
-                        *sum = S::fma(factor, column, *sum);
+            macro_rules! step {
+                () => {
+                    let mut columns = [S::zero(); VECTORS];
+                    for (v, column) in columns.iter_mut().enumerate() {
+                        *column = S::load(b.add(v * S::LANES));
                     }
+                    for (r, row) in sums.iter_mut().enumerate() {
+                        let factor = S::splat(*a.add(r * p.a_row));
+                        for (sum, column) in row.iter_mut().zip(columns) {
+                            *sum = S::fma(factor, column, *sum);
+                        }
+                    }
+                    a = a.add(p.a_step);
+                    b = b.add(p.b_step);
+                };
+            }
+            for _ in 0..p.depth / STRIDE {
+                for _ in 0..lines {
+                    S::prefetch(next);
+                    next = next.wrapping_add(LINE);
                 }
-                a = a.add(p.a_step);
-                b = b.add(p.b_step);
+                for _ in 0..STRIDE {
+                    step!();
+                }
+            }
+            for _ in 0..p.depth % STRIDE {
+                step!();
             }
         }
         for (r, row) in sums.iter().enumerate() {

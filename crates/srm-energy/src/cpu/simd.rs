@@ -17,6 +17,8 @@ pub(super) trait Simd {
     unsafe fn splat(value: f32) -> Self::V;
     unsafe fn load(from: *const f32) -> Self::V;
     unsafe fn store(to: *mut f32, value: Self::V);
+    /// Bring a cache line nearer; `at` may lie anywhere.
+    unsafe fn prefetch(at: *const f32);
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
@@ -69,6 +71,11 @@ mod x86 {
                 unsafe fn zero() -> $vector {
                     // SAFETY: the trait's callers have the instructions.
                     unsafe { $zero() }
+                }
+                #[inline(always)]
+                unsafe fn prefetch(at: *const f32) {
+                    // SAFETY: a hint; it reads nothing.
+                    unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
                 }
                 #[inline(always)]
                 unsafe fn splat(value: f32) -> $vector {

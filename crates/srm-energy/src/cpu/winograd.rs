@@ -1,25 +1,28 @@
-//! Move tiles of a 4×4 stride-2 convolution into and out of Winograd's F(2×2, 2×2) domain.
+//! Move tiles of a 4×4 stride-2 convolution into and out of Winograd's domain.
 //!
 //! Pairs of pixels turn the convolution into one of 2×2 taps on half the pixels and four times the channels: with X the
 //! input padded by one pixel, P[i, j] holds the pixels (2i, 2j), (2i, 2j+1), (2i+1, 2j), (2i+1, 2j+1) of X, and output (i, j) is
-//! Σ_{a,b∈{0,1}} W_ab P[i+a, j+b]. Two outputs in a row then cost three products instead of four (Winograd 1980; Lavin and
-//! Gray 2016, arXiv 1509.09308):
-//!
-//! ```text
-//! y₀ = w₀ d₀ + w₁ d₁ = m₀ + m₁        m₀ = w₀ (d₀ − d₁)      V = Bᵀ d = (d₀ − d₁, d₁, d₂ − d₁)
-//! y₁ = w₀ d₁ + w₁ d₂ = m₁ + m₂        m₁ = (w₀ + w₁) d₁      U = G w  = (w₀, w₀ + w₁, w₁)
-//!                                     m₂ = w₁ (d₂ − d₁)      y = Aᵀ m = (m₀ + m₁, m₁ + m₂)
-//! ```
-//!
-//! and in both directions nine instead of sixteen. All factors are 0 and ±1, so rounding stays that of a plain sum. The
-//! gradient runs the same algorithm transposed: g ↦ A g, products with Uᵀ, m ↦ B m, where P overlaps between tiles.
+//! Σ_{a,b∈{0,1}} W_ab P[i+a, j+b]. [`super::scheme`] then makes M×M outputs from N² = (M + 1)² products instead of 4 M²: nine of
+//! sixteen with F(2×2, 2×2), 25 of 64 with F(4×4, 2×2).
 
 #![allow(unsafe_code)] // SIMD kernels; `Kernels` checks every slice before a pointer is used
 
+use super::memory::LINE;
+use super::scheme::{F2, F4, Scheme};
 use super::simd::Simd;
 
-/// Products per tile.
-pub(super) const POINTS: usize = 9;
+/// The most that F(4×4, 2×2) may make of a layer's weights, in bytes per direction: larger ones are read from memory at every
+/// step, and F(2×2, 2×2) needs 9/25 of them.
+const LARGE: usize = 16 << 20;
+
+/// Outputs of a tile in a row and in a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tile {
+    /// F(2×2, 2×2).
+    Two,
+    /// F(4×4, 2×2).
+    Four,
+}
 
 /// One 4×4 stride-2 convolution: `[size, size, channels]` to `[size/2, size/2, outputs]`. In memory an image is channels-last with
 /// one pixel of padding on each side.
@@ -28,9 +31,17 @@ pub(super) struct Geometry {
     pub size: usize,
     pub channels: usize,
     pub outputs: usize,
+    pub tile: Tile,
 }
 
 impl Geometry {
+    /// The convolution with the tile that suits it; `size` is 8 or a larger power of two.
+    pub(super) fn new(size: usize, channels: usize, outputs: usize) -> Self {
+        let four = Self { size, channels, outputs, tile: Tile::Four };
+        let small = four.weights() * size_of::<f32>() <= LARGE;
+        Self { tile: if small { Tile::Four } else { Tile::Two }, ..four }
+    }
+
     /// Numbers per padded input image.
     pub(super) fn input_len(&self) -> usize {
         (self.size + 2) * (self.size + 2) * self.channels
@@ -41,9 +52,20 @@ impl Geometry {
         (self.size / 2 + 2) * (self.size / 2 + 2) * self.outputs
     }
 
+    /// Products per tile.
+    pub(super) fn points(&self) -> usize {
+        match self.tile {
+            Tile::Two => 9,
+            Tile::Four => 25,
+        }
+    }
+
     /// Tiles in a row and in a column of an image.
     pub(super) fn side(&self) -> usize {
-        self.size / 4
+        match self.tile {
+            Tile::Two => self.size / 4,
+            Tile::Four => self.size / 8,
+        }
     }
 
     /// Tiles per image.
@@ -55,53 +77,105 @@ impl Geometry {
     pub(super) fn depth(&self) -> usize {
         4 * self.channels
     }
-}
 
-/// V = Bᵀ d B of every tile of `images` padded inputs: `v` `[9, images · tiles, depth]`.
-#[inline(always)]
-pub(super) unsafe fn input<S: Simd>(g: &Geometry, images: usize, x: *const f32, v: *mut f32) {
-    let row = (g.size + 2) * g.channels;
-    let plane = images * g.tiles() * g.depth();
-    let mut tile = 0;
-    for image in 0..images {
-        for ti in 0..g.side() {
-            for tj in 0..g.side() {
-                // SAFETY: the caller's slices hold whole images and tiles.
-                unsafe {
-                    let x = x.add(image * g.input_len() + 4 * ti * row + 4 * tj * g.channels);
-                    let v = v.add(tile * g.depth());
-                    for ry in 0..2 {
-                        for c in (0..2 * g.channels).step_by(S::LANES) {
-                            let (x, v) = (x.add(ry * row + c), v.add(ry * 2 * g.channels + c));
-                            macro_rules! d {
-                                ($i:expr, $j:expr) => {
-                                    S::load(x.add(2 * $i * row + 2 * $j * g.channels))
-                                };
-                            }
-                            let middle = [d!(1, 0), d!(1, 1), d!(1, 2)];
-                            S::store(v.add(3 * plane), S::sub(middle[0], middle[1]));
-                            S::store(v.add(4 * plane), middle[1]);
-                            S::store(v.add(5 * plane), S::sub(middle[2], middle[1]));
-                            for (i, e) in [(0, 0), (2, 6)] {
-                                let difference = [
-                                    S::sub(d!(i, 0), middle[0]),
-                                    S::sub(d!(i, 1), middle[1]),
-                                    S::sub(d!(i, 2), middle[2]),
-                                ];
-                                S::store(v.add(e * plane), S::sub(difference[0], difference[1]));
-                                S::store(v.add((e + 1) * plane), difference[1]);
-                                S::store(v.add((e + 2) * plane), S::sub(difference[2], difference[1]));
-                            }
-                        }
-                    }
-                }
-                tile += 1;
-            }
+    /// Numbers of U = G w Gᵀ.
+    pub(super) fn weights(&self) -> usize {
+        self.points() * self.depth() * self.outputs
+    }
+
+    /// G, row by row.
+    pub(super) fn scheme(&self) -> &'static [[f32; 2]] {
+        match self.tile {
+            Tile::Two => &F2::WEIGHTS,
+            Tile::Four => &F4::WEIGHTS,
         }
     }
 }
 
-/// φ(Aᵀ m A + bias) of every tile into `images` padded outputs `h`; `m` is `[9, images · tiles, outputs]`.
+/// Numbers from one tile's row of `width` numbers to the next tile's. An odd number of cache lines: rows that are read together
+/// would else fall into few sets of the cache and drive each other out.
+pub(super) fn stride(width: usize) -> usize {
+    (width.div_ceil(LINE) | 1) * LINE
+}
+
+/// Numbers from one point's rows `[images · tiles, width]` to the next point's, an odd number of cache lines, too.
+pub(super) fn plane(g: &Geometry, images: usize, width: usize) -> usize {
+    stride(images * g.tiles() * stride(width))
+}
+
+/// Run the body on the tile's scheme, with its N and M.
+macro_rules! by_tile {
+    ($g:expr, $function:ident::<$simd:ty>($($argument:expr),*)) => {
+        match $g.tile {
+            Tile::Two => $function::<$simd, F2, 3, 2>($($argument),*),
+            Tile::Four => $function::<$simd, F4, 5, 4>($($argument),*),
+        }
+    };
+}
+
+/// Run the body for the tiles of some images, in the order in which they lie in memory: a macro, since a closure would not have the
+/// instructions of the function around it.
+macro_rules! for_each_tile {
+    ($g:expr, $images:expr, |$tile:ident, $image:ident, $ti:ident, $tj:ident| $body:block) => {
+        let mut $tile = 0;
+        for $image in 0..$images {
+            for $ti in 0..$g.side() {
+                for $tj in 0..$g.side() {
+                    $body
+                    $tile += 1;
+                }
+            }
+        }
+    };
+}
+
+/// V = Bᵀ d B of every tile of `images` padded inputs: `v` `[points, images · tiles, depth]`, its tiles [`stride`] and its points [`plane`] apart.
+#[inline(always)]
+pub(super) unsafe fn input<S: Simd>(g: &Geometry, images: usize, x: *const f32, v: *mut f32) {
+    // SAFETY: the caller's.
+    unsafe { by_tile!(g, input_tiles::<S>(g, images, x, v)) }
+}
+
+#[inline(always)]
+unsafe fn input_tiles<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
+    g: &Geometry,
+    images: usize,
+    x: *const f32,
+    v: *mut f32,
+) {
+    let row = (g.size + 2) * g.channels;
+    let plane = plane(g, images, g.depth());
+    for_each_tile!(g, images, |tile, image, ti, tj| {
+        // SAFETY: the caller's slices hold whole images and tiles.
+        unsafe {
+            let x = x.add(image * g.input_len() + 2 * M * (ti * row + tj * g.channels));
+            let v = v.add(tile * stride(g.depth()));
+            for ry in 0..2 {
+                for c in (0..2 * g.channels).step_by(S::LANES) {
+                    let (x, v) = (x.add(ry * row + c), v.add(ry * 2 * g.channels + c));
+                    let mut half = [[S::zero(); N]; N];
+                    for j in 0..N {
+                        let mut column = [S::zero(); N];
+                        for (i, d) in column.iter_mut().enumerate() {
+                            *d = S::load(x.add(2 * i * row + 2 * j * g.channels));
+                        }
+                        let column = F::input::<S>(column);
+                        for i in 0..N {
+                            half[i][j] = column[i];
+                        }
+                    }
+                    for (i, &row) in half.iter().enumerate() {
+                        for (j, &value) in F::input::<S>(row).iter().enumerate() {
+                            S::store(v.add((N * i + j) * plane), value);
+                        }
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// φ(Aᵀ m A + bias) of every tile into `images` padded outputs `h`; `m` is `[points, images · tiles, outputs]`.
 #[inline(always)]
 pub(super) unsafe fn output<S: Simd>(
     g: &Geometry,
@@ -111,74 +185,97 @@ pub(super) unsafe fn output<S: Simd>(
     slope: f32,
     h: *mut f32,
 ) {
-    let row = (g.size / 2 + 2) * g.outputs;
-    let plane = images * g.tiles() * g.outputs;
-    let mut tile = 0;
-    for image in 0..images {
-        for ti in 0..g.side() {
-            for tj in 0..g.side() {
-                // SAFETY: the caller's slices hold whole images and tiles.
-                unsafe {
-                    let slope = S::splat(slope);
-                    let m = m.add(tile * g.outputs);
-                    let h = h.add(image * g.output_len() + (2 * ti + 1) * row + (2 * tj + 1) * g.outputs);
-                    for c in (0..g.outputs).step_by(S::LANES) {
-                        let (m, h) = (m.add(c), h.add(c));
-                        // Every output is the sum of the middle column and one other: the bias goes in once.
-                        let added = [S::zero(), S::load(bias.add(c)), S::zero()];
-                        let (mut top, mut bottom) = (added, added);
-                        for j in 0..3 {
-                            let middle = S::add(S::load(m.add((3 + j) * plane)), added[j]);
-                            top[j] = S::add(S::load(m.add(j * plane)), middle);
-                            bottom[j] = S::add(middle, S::load(m.add((6 + j) * plane)));
-                        }
-                        for (to, sums) in [(h, top), (h.add(row), bottom)] {
-                            for j in 0..2 {
-                                let a = S::add(sums[j], sums[j + 1]);
-                                S::store(to.add(j * g.outputs), S::leaky(a, a, slope));
-                            }
-                        }
-                    }
-                }
-                tile += 1;
-            }
-        }
-    }
+    // SAFETY: the caller's.
+    unsafe { by_tile!(g, output_tiles::<S>(g, images, m, bias, slope, h)) }
 }
 
-/// A g Aᵀ of every tile of `images` padded output gradients `g_out`: `v` `[9, images · tiles, outputs]`.
+#[inline(always)]
+unsafe fn output_tiles<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
+    g: &Geometry,
+    images: usize,
+    m: *const f32,
+    bias: *const f32,
+    slope: f32,
+    h: *mut f32,
+) {
+    let row = (g.size / 2 + 2) * g.outputs;
+    let plane = plane(g, images, g.outputs);
+    for_each_tile!(g, images, |tile, image, ti, tj| {
+        // SAFETY: the caller's slices hold whole images and tiles.
+        unsafe {
+            let slope = S::splat(slope);
+            let m = m.add(tile * stride(g.outputs));
+            let h = h.add(image * g.output_len() + (M * ti + 1) * row + (M * tj + 1) * g.outputs);
+            for c in (0..g.outputs).step_by(S::LANES) {
+                let (m, h, bias) = (m.add(c), h.add(c), S::load(bias.add(c)));
+                let mut half = [[S::zero(); N]; M];
+                for j in 0..N {
+                    let mut column = [S::zero(); N];
+                    for (i, value) in column.iter_mut().enumerate() {
+                        *value = S::load(m.add((N * i + j) * plane));
+                    }
+                    let column = F::output::<S>(column);
+                    for i in 0..M {
+                        half[i][j] = column[i];
+                    }
+                }
+                for (i, &sums) in half.iter().enumerate() {
+                    for (j, &sum) in F::output::<S>(sums).iter().enumerate() {
+                        let a = S::add(sum, bias);
+                        S::store(h.add(i * row + j * g.outputs), S::leaky(a, a, slope));
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// A g Aᵀ of every tile of `images` padded output gradients `g_out`: `v` `[points, images · tiles, outputs]`.
 #[inline(always)]
 pub(super) unsafe fn output_gradient<S: Simd>(g: &Geometry, images: usize, g_out: *const f32, v: *mut f32) {
-    let row = (g.size / 2 + 2) * g.outputs;
-    let plane = images * g.tiles() * g.outputs;
-    let mut tile = 0;
-    for image in 0..images {
-        for ti in 0..g.side() {
-            for tj in 0..g.side() {
-                // SAFETY: the caller's slices hold whole images and tiles.
-                unsafe {
-                    let from = g_out.add(image * g.output_len() + (2 * ti + 1) * row + (2 * tj + 1) * g.outputs);
-                    let v = v.add(tile * g.outputs);
-                    for c in (0..g.outputs).step_by(S::LANES) {
-                        let from = from.add(c);
-                        let top = [S::load(from), S::load(from.add(g.outputs))];
-                        let bottom = [S::load(from.add(row)), S::load(from.add(row + g.outputs))];
-                        let both = [S::add(top[0], bottom[0]), S::add(top[1], bottom[1])];
-                        for (e, pair) in [(0, top), (3, both), (6, bottom)] {
-                            S::store(v.add(e * plane + c), pair[0]);
-                            S::store(v.add((e + 1) * plane + c), S::add(pair[0], pair[1]));
-                            S::store(v.add((e + 2) * plane + c), pair[1]);
-                        }
-                    }
-                }
-                tile += 1;
-            }
-        }
-    }
+    // SAFETY: the caller's.
+    unsafe { by_tile!(g, output_gradient_tiles::<S>(g, images, g_out, v)) }
 }
 
-/// φ'(a) · B m Bᵀ into the padded inputs, in place of h = φ(a), whose sign gives φ'; `m` is `[9, images · tiles, depth]` and `zero`
-/// holds `depth` zeros. The padding is left as it is.
+#[inline(always)]
+unsafe fn output_gradient_tiles<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
+    g: &Geometry,
+    images: usize,
+    g_out: *const f32,
+    v: *mut f32,
+) {
+    let row = (g.size / 2 + 2) * g.outputs;
+    let plane = plane(g, images, g.outputs);
+    for_each_tile!(g, images, |tile, image, ti, tj| {
+        // SAFETY: the caller's slices hold whole images and tiles.
+        unsafe {
+            let from = g_out.add(image * g.output_len() + (M * ti + 1) * row + (M * tj + 1) * g.outputs);
+            let v = v.add(tile * stride(g.outputs));
+            for c in (0..g.outputs).step_by(S::LANES) {
+                let (from, v) = (from.add(c), v.add(c));
+                let mut half = [[S::zero(); M]; N];
+                for j in 0..M {
+                    let mut column = [S::zero(); M];
+                    for (i, value) in column.iter_mut().enumerate() {
+                        *value = S::load(from.add(i * row + j * g.outputs));
+                    }
+                    let column = F::output_gradient::<S>(column);
+                    for i in 0..N {
+                        half[i][j] = column[i];
+                    }
+                }
+                for (i, &row) in half.iter().enumerate() {
+                    for (j, &value) in F::output_gradient::<S>(row).iter().enumerate() {
+                        S::store(v.add((N * i + j) * plane), value);
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// φ'(a) · B m Bᵀ into the padded inputs, in place of h = φ(a), whose sign gives φ'; `m` is `[points, images · tiles, depth]` and
+/// `zero` holds `depth` zeros. The padding is left as it is.
 #[inline(always)]
 pub(super) unsafe fn input_gradient<S: Simd>(
     g: &Geometry,
@@ -188,8 +285,20 @@ pub(super) unsafe fn input_gradient<S: Simd>(
     slope: f32,
     h: *mut f32,
 ) {
-    let row = (g.size + 2) * g.channels;
-    let plane = images * g.tiles() * g.depth();
+    // SAFETY: the caller's.
+    unsafe { by_tile!(g, input_gradient_tiles::<S>(g, images, m, zero, slope, h)) }
+}
+
+#[inline(always)]
+unsafe fn input_gradient_tiles<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
+    g: &Geometry,
+    images: usize,
+    m: *const f32,
+    zero: *const f32,
+    slope: f32,
+    h: *mut f32,
+) {
+    let plane = plane(g, images, g.depth());
     let side = g.side();
     for image in 0..images {
         let h = h.wrapping_add(image * g.input_len());
@@ -197,55 +306,105 @@ pub(super) unsafe fn input_gradient<S: Simd>(
             for tj in 0..=side {
                 // A tile's part of m, or zeros outside the image.
                 let part = |ti: usize, tj: usize, e: usize| match ti < side && tj < side {
-                    true => m.wrapping_add(e * plane + ((image * side + ti) * side + tj) * g.depth()),
+                    true => m.wrapping_add(e * plane + ((image * side + ti) * side + tj) * stride(g.depth())),
                     false => zero,
                 };
                 let (up, left) = (ti.wrapping_sub(1), tj.wrapping_sub(1));
-                let own: [*const f32; POINTS] = std::array::from_fn(|e| part(ti, tj, e));
-                let above: [*const f32; 3] = std::array::from_fn(|j| part(up, tj, 6 + j));
-                let beside: [*const f32; 3] = std::array::from_fn(|i| part(ti, left, 3 * i + 2));
-                let corner = part(up, left, 8);
-                for phase in 0..4 {
-                    let (ry, rx) = (phase / 2, phase % 2);
-                    // Row and column of the first of the four pixels, and which of them are pixels and not padding.
-                    let (y, x) = (4 * ti + ry, 4 * tj + rx);
-                    let rows = [(1..=g.size).contains(&y), (1..=g.size).contains(&(y + 2))];
-                    let columns = [(1..=g.size).contains(&x), (1..=g.size).contains(&(x + 2))];
-                    for c in (0..g.channels).step_by(S::LANES) {
-                        let k = phase * g.channels + c;
-                        // SAFETY: `part` gives whole rows of m or the zeros, and a pixel that is stored lies in the image.
-                        unsafe {
-                            let slope = S::splat(slope);
-                            macro_rules! at {
-                                ($part:expr) => {
-                                    S::load($part.add(k))
-                                };
+                let around = Around::<N> {
+                    own: std::array::from_fn(|i| std::array::from_fn(|j| part(ti, tj, N * i + j))),
+                    above: std::array::from_fn(|j| part(up, tj, N * M + j)),
+                    left: std::array::from_fn(|i| part(ti, left, N * i + M)),
+                    corner: part(up, left, N * M + M),
+                };
+                // SAFETY: `part` gives whole rows of m or the zeros. Behind the last tile only one row or column is left.
+                unsafe {
+                    match (ti < side, tj < side) {
+                        (true, true) => pixels::<S, F, N, M, false, false>(g, ti, tj, &around, slope, h),
+                        (true, false) => pixels::<S, F, N, M, false, true>(g, ti, tj, &around, slope, h),
+                        (false, true) => pixels::<S, F, N, M, true, false>(g, ti, tj, &around, slope, h),
+                        (false, false) => pixels::<S, F, N, M, true, true>(g, ti, tj, &around, slope, h),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The products that the pixels of a tile are made of: its own, and the last ones of its neighbours.
+struct Around<const N: usize> {
+    own: [[*const f32; N]; N],
+    above: [*const f32; N],
+    left: [*const f32; N],
+    corner: *const f32,
+}
+
+/// The M×M pairs of pixels of one tile, or one row or column of them.
+#[inline(always)]
+unsafe fn pixels<
+    S: Simd,
+    F: Scheme<N, M>,
+    const N: usize,
+    const M: usize,
+    const ONE_ROW: bool,
+    const ONE_COLUMN: bool,
+>(
+    g: &Geometry,
+    ti: usize,
+    tj: usize,
+    around: &Around<N>,
+    slope: f32,
+    h: *mut f32,
+) {
+    let row = (g.size + 2) * g.channels;
+    for phase in 0..4 {
+        // Row and column of the first pixel of this phase: the first and the last are padding.
+        let (y, x) = (2 * M * ti + phase / 2, 2 * M * tj + phase % 2);
+        if ONE_ROW && y > g.size || ONE_COLUMN && x > g.size {
+            continue;
+        }
+        for c in (0..g.channels).step_by(S::LANES) {
+            let k = phase * g.channels + c;
+            // SAFETY: the caller's pointers hold `depth` numbers, and a pixel that is stored lies in the image.
+            unsafe {
+                let slope = S::splat(slope);
+                macro_rules! load {
+                    ($from:ident, $part:expr) => {{
+                        let mut loaded = [S::zero(); N];
+                        for ($from, value) in loaded.iter_mut().enumerate() {
+                            *value = S::load($part.add(k));
+                        }
+                        loaded
+                    }};
+                }
+                let corner = S::load(around.corner.add(k));
+                // Along the columns, that of the tile to the left last.
+                let mut half = [[S::zero(); N]; M];
+                let mut before = [S::zero(); M];
+                if ONE_ROW {
+                    half[0] = load!(j, around.above[j]);
+                    before[0] = corner;
+                } else {
+                    if !ONE_COLUMN {
+                        for j in 0..N {
+                            let above = S::load(around.above[j].add(k));
+                            let column = F::input_gradient::<S>(load!(i, around.own[i][j]), above);
+                            for i in 0..M {
+                                half[i][j] = column[i];
                             }
-                            macro_rules! store {
-                                ($i:expr, $j:expr, $value:expr) => {
-                                    let to = h.add((y + 2 * $i) * row + (x + 2 * $j) * g.channels + c);
-                                    S::store(to, S::leaky($value, S::load(to), slope));
-                                };
-                            }
-                            let (m00, m01, m02) = (at!(own[0]), at!(own[1]), at!(own[2]));
-                            let (m10, m12) = (at!(own[3]), at!(own[5]));
-                            let (m20, m22) = (at!(own[6]), at!(own[8]));
-                            let (u0, u2, l0, l2) = (at!(above[0]), at!(above[2]), at!(beside[0]), at!(beside[2]));
-                            if rows[0] && columns[0] {
-                                store!(0, 0, S::add(S::add(m00, l0), S::add(u0, at!(corner))));
-                            }
-                            if rows[0] && columns[1] {
-                                let own = S::sub(m01, S::add(m00, m02));
-                                store!(0, 1, S::add(own, S::sub(at!(above[1]), S::add(u0, u2))));
-                            }
-                            if rows[1] && columns[0] {
-                                let own = S::sub(m10, S::add(m00, m20));
-                                store!(1, 0, S::add(own, S::sub(at!(beside[1]), S::add(l0, l2))));
-                            }
-                            if rows[1] && columns[1] {
-                                let across = S::sub(S::sub(at!(own[4]), S::add(m01, at!(own[7]))), S::add(m10, m12));
-                                store!(1, 1, S::add(across, S::add(S::add(m00, m02), S::add(m20, m22))));
-                            }
+                        }
+                    }
+                    before = F::input_gradient::<S>(load!(i, around.left[i]), corner);
+                }
+                for i in 0..if ONE_ROW { 1 } else { M } {
+                    let pixels = match ONE_COLUMN {
+                        true => [before[i]; M],
+                        false => F::input_gradient::<S>(half[i], before[i]),
+                    };
+                    for (j, &value) in pixels.iter().take(if ONE_COLUMN { 1 } else { M }).enumerate() {
+                        let (y, x) = (y + 2 * i, x + 2 * j);
+                        if y > 0 && x > 0 {
+                            let to = h.add(y * row + x * g.channels + c);
+                            S::store(to, S::leaky(value, S::load(to), slope));
                         }
                     }
                 }
