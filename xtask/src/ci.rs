@@ -20,8 +20,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     forward::run("tidy", [])?;
     if installed("clippy") {
-        let features = if workspace::has_mpi() { "xtask/data,srm-cli/mpi" } else { "xtask/data" };
-        let mut words = vec!["clippy", "--workspace", "--all-targets", "--quiet", "--features", features];
+        let mut words = vec!["clippy", "--workspace", "--all-targets", "--quiet", "--features", features()];
         words.extend(["--", "--deny", "warnings"]);
         workspace::run(&mut workspace::cargo(words))?;
         let first = ["clippy", "--package", "xtask", "--quiet", "--", "--deny", "warnings"];
@@ -32,11 +31,16 @@ pub fn run(args: Args) -> Result<()> {
     if args.no_test { Ok(()) } else { test::run(test::Args::default()) }
 }
 
+/// The features of everything that is compiled here: with others the tests would compile the same crates again.
+fn features() -> &'static str {
+    if workspace::has_mpi() { "xtask/data,srm-cli/mpi" } else { "xtask/data" }
+}
+
 /// Run the library's examples, each in a folder for what it draws.
 fn examples() -> Result<()> {
     let folder = tempfile::tempdir()?;
     for example in ["mixture_2d", "train_2d", "own_net", "reconstruct"] {
-        let mut build = workspace::cargo(["build", "--package", "srm", "--example", example]);
+        let mut build = workspace::cargo(["build", "--workspace", "--features", features(), "--example", example]);
         let program = workspace::build(&mut build, &[], example)?;
         workspace::run(Command::new(program).current_dir(folder.path()))?;
     }

@@ -1,12 +1,12 @@
 //! Sum the gradient in the weights over images, layer by layer.
 
 use super::edge::First;
+use super::geometry::{Geometry, plane, stride};
 use super::kernels::Kernels;
 use super::memory::Lines;
 use super::packed::LayerWeights;
 use super::product::Product;
 use super::simd::PANEL;
-use super::winograd::{Geometry, plane, stride};
 
 /// ∂/∂U of a stride-2 layer: Winograd's algorithm transposed in its weights costs the same products.
 pub(super) struct LayerGradient {
@@ -38,7 +38,7 @@ impl LayerGradient {
             goes_on: false,
         };
         let planes = v.chunks(plane(g, images, depth)).zip(gradient.chunks(apart));
-        for ((v, gradient), u) in planes.zip(self.u.chunks_exact_mut(depth * outputs)) {
+        for ((v, gradient), u) in planes.zip(self.u.chunks_exact_mut(g.weights_apart())) {
             for column in (0..outputs).step_by(PANEL) {
                 kernels.product(&p, v, &gradient[column..], &mut u[column..]);
             }
@@ -54,7 +54,6 @@ impl LayerGradient {
 
     /// (`[outputs, channels, 4, 4]`, `[outputs]`) of the first `channels` and `outputs`: Gᵀ (∂/∂U) G.
     pub(super) fn finish(&self, g: &Geometry, channels: usize, outputs: usize) -> LayerWeights {
-        let plane = g.depth() * g.outputs;
         let mut weight = vec![0.0; outputs * channels * 16];
         for c in 0..channels {
             for first in (0..outputs).step_by(PANEL) {
@@ -62,7 +61,7 @@ impl LayerGradient {
                 let mut kernels = [[0.0; PANEL]; 16];
                 for phase in 0..4 {
                     let at = (phase * g.channels + c) * g.outputs + first;
-                    let mut points = self.u[at..].chunks(plane);
+                    let mut points = self.u[at..].chunks(g.weights_apart());
                     let mut taps = [[[0.0; PANEL]; 2]; 2];
                     for down in g.scheme() {
                         let mut row = [[0.0; PANEL]; 2];

@@ -4,11 +4,12 @@
 
 use super::curve::{self, Curve, Image, Inner};
 use super::edge::{self, First};
+use super::geometry::{Geometry, plane};
 use super::product::{self, Product};
 use super::simd::PANEL;
 #[cfg(all(target_arch = "x86_64", not(srm_portable)))]
 use super::simd::{Avx2, Avx512};
-use super::winograd::{self, Geometry, plane};
+use super::winograd;
 
 /// Set of functions compiled for one instruction set.
 #[derive(Clone, Copy)]

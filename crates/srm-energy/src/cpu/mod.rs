@@ -2,7 +2,7 @@
 //!
 //! libtorch's small convolutions reach a quarter to a half of the processor's speed. Here one thread works through a few
 //! images at a time, layer by layer, in buffers that stay in its cache: 4×4 stride-2 convolutions by Winograd's
-//! F(2×2, 2×2) ([`winograd`]), the first and last layer as plain products ([`edge`]), all on one inner loop ([`product`]).
+//! F(4×4, 2×2), the largest by F(2×2, 2×2) ([`winograd`], [`scheme`]), the first and last layer as plain products ([`edge`]), all on one inner loop ([`product`]).
 //! Activations lie channels-last with a border of zeros, and each gradient overwrites the activation whose sign it needs.
 //! Smooth activations ([`curve`]) keep their derivative beside it, and for products with the Hessian the second one, too.
 //! An image's bits do not depend on which other images are computed with it.
@@ -41,6 +41,7 @@
 
 mod curve;
 mod edge;
+mod geometry;
 mod gradient;
 mod kernels;
 mod memory;

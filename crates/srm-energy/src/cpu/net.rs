@@ -2,13 +2,13 @@
 
 use super::curve::{Curve, Inner};
 use super::edge::{First, pad, unpad};
+use super::geometry::{Geometry, plane, stride};
 use super::gradient::{FirstGradient, LastGradient, LayerGradient};
 use super::kernels::Kernels;
 use super::memory::Lines;
 use super::packed::{LayerWeights, Packed};
 use super::product::Product;
 use super::simd::PANEL;
-use super::winograd::{Geometry, plane, stride};
 use srm_config::{Activation, EnergyConfig};
 
 /// Tiles that a layer's products should at least have, where the batch holds enough images: each panel of weights is read
@@ -384,7 +384,7 @@ fn products(
     m: &mut [f32],
 ) {
     let rows = images * g.tiles();
-    let planes = v.chunks(plane(g, images, depth)).zip(u.chunks_exact(depth * columns));
+    let planes = v.chunks(plane(g, images, depth)).zip(u.chunks_exact(g.weights_apart()));
     for ((v, u), m) in planes.zip(m.chunks_mut(plane(g, images, columns))) {
         for (panel, u) in u.chunks_exact(depth * PANEL).enumerate() {
             for start in (0..depth).step_by(DEPTH) {

@@ -1,10 +1,10 @@
 //! Lay the weights out for the kernels: once per change of the weights, not once per step.
 
 use super::edge::First;
+use super::geometry::Geometry;
 use super::memory::Lines;
 use super::net::Shape;
 use super::simd::PANEL;
-use super::winograd::Geometry;
 
 /// Weight and bias of one layer, in the order of their indices.
 pub(crate) type LayerWeights = (Vec<f32>, Vec<f32>);
@@ -128,7 +128,7 @@ impl PackedLayer {
 /// G w Gᵀ of a panel's row: its taps (0, 0), (0, 1), (1, 0), (1, 1) into `to`, where the points lie a whole layer apart.
 fn transform(g: &Geometry, taps: impl Fn(usize) -> [f32; PANEL], to: &mut [f32]) {
     let taps: [[f32; PANEL]; 4] = std::array::from_fn(taps);
-    let mut points = to.chunks_mut(g.depth() * g.outputs);
+    let mut points = to.chunks_mut(g.weights_apart());
     for down in g.scheme() {
         let rows: [[f32; PANEL]; 2] =
             std::array::from_fn(|j| std::array::from_fn(|i| down[0] * taps[j][i] + down[1] * taps[2 + j][i]));

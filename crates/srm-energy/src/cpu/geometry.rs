@@ -1,0 +1,101 @@
+//! Say how large a 4×4 stride-2 convolution is, which tile suits it, and where its numbers lie.
+
+use super::memory::LINE;
+use super::scheme::{F2, F4, Scheme};
+
+/// The most that F(4×4, 2×2) may make of a layer's weights, in bytes per direction: larger ones are read from memory at every
+/// step, and F(2×2, 2×2) needs 9/25 of them.
+const LARGE: usize = 16 << 20;
+
+/// Outputs of a tile in a row and in a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tile {
+    /// F(2×2, 2×2).
+    Two,
+    /// F(4×4, 2×2).
+    Four,
+}
+
+/// One 4×4 stride-2 convolution: `[size, size, channels]` to `[size/2, size/2, outputs]`. In memory an image is channels-last with
+/// one pixel of padding on each side.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Geometry {
+    pub size: usize,
+    pub channels: usize,
+    pub outputs: usize,
+    pub tile: Tile,
+}
+
+impl Geometry {
+    /// The convolution with the tile that suits it; `size` is 8 or a larger power of two.
+    pub(super) fn new(size: usize, channels: usize, outputs: usize) -> Self {
+        let four = Self { size, channels, outputs, tile: Tile::Four };
+        let small = four.weights() * size_of::<f32>() <= LARGE;
+        Self { tile: if small { Tile::Four } else { Tile::Two }, ..four }
+    }
+
+    /// Numbers per padded input image.
+    pub(super) fn input_len(&self) -> usize {
+        (self.size + 2) * (self.size + 2) * self.channels
+    }
+
+    /// Numbers per padded output image.
+    pub(super) fn output_len(&self) -> usize {
+        (self.size / 2 + 2) * (self.size / 2 + 2) * self.outputs
+    }
+
+    /// Products per tile.
+    pub(super) fn points(&self) -> usize {
+        match self.tile {
+            Tile::Two => 9,
+            Tile::Four => 25,
+        }
+    }
+
+    /// Tiles in a row and in a column of an image.
+    pub(super) fn side(&self) -> usize {
+        match self.tile {
+            Tile::Two => self.size / 4,
+            Tile::Four => self.size / 8,
+        }
+    }
+
+    /// Tiles per image.
+    pub(super) fn tiles(&self) -> usize {
+        self.side() * self.side()
+    }
+
+    /// Channels of P: the depth of the products.
+    pub(super) fn depth(&self) -> usize {
+        4 * self.channels
+    }
+
+    /// Numbers from one point's weights to the next point's: an odd number of cache lines, like [`plane`].
+    pub(super) fn weights_apart(&self) -> usize {
+        stride(self.depth() * self.outputs)
+    }
+
+    /// Numbers of U = G w Gᵀ.
+    pub(super) fn weights(&self) -> usize {
+        self.points() * self.weights_apart()
+    }
+
+    /// G, row by row.
+    pub(super) fn scheme(&self) -> &'static [[f32; 2]] {
+        match self.tile {
+            Tile::Two => &F2::WEIGHTS,
+            Tile::Four => &F4::WEIGHTS,
+        }
+    }
+}
+
+/// Numbers from one tile's row of `width` numbers to the next tile's. An odd number of cache lines: rows that are read together
+/// would else fall into few sets of the cache and drive each other out.
+pub(super) fn stride(width: usize) -> usize {
+    (width.div_ceil(LINE) | 1) * LINE
+}
+
+/// Numbers from one point's rows `[images · tiles, width]` to the next point's, an odd number of cache lines, too.
+pub(super) fn plane(g: &Geometry, images: usize, width: usize) -> usize {
+    stride(images * g.tiles() * stride(width))
+}
