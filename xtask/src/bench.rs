@@ -27,6 +27,9 @@ pub struct Args {
     /// f32, tf32 or bf16: the numbers of srm's side on a GPU
     #[arg(long, conflicts_with_all = ["peer", "parts"])]
     precision: Option<String>,
+    /// avx2, avx512 or libtorch: what computes srm's side on the CPU, in place of what suits the net best
+    #[arg(long, value_name = "KERNELS", conflicts_with_all = ["peer", "parts"])]
+    kernels: Option<String>,
     /// Compare the baseline with scripts/published_loop.py in PyTorch 2.11, row by row
     #[arg(long, conflicts_with = "parts")]
     peer: bool,
@@ -59,6 +62,7 @@ pub fn run(args: Args) -> Result<()> {
     arguments.extend(args.json.then(|| "--json".to_owned()));
     arguments.extend(["--device".to_owned(), args.device]);
     arguments.extend(args.precision.into_iter().flat_map(|numbers| ["--precision".to_owned(), numbers]));
+    arguments.extend(args.kernels.into_iter().flat_map(|kernels| ["--kernels".to_owned(), kernels]));
     arguments.extend(args.only.into_iter().flat_map(|row| ["--only".to_owned(), row]));
     workspace::run(&mut bench(arguments))
 }

@@ -54,6 +54,14 @@ pub enum EnergyError {
         /// What the file says of it.
         net: String,
     },
+    /// Kernels for the CPU that cannot be had.
+    #[error("kernels {name}: this processor and this process have {there}")]
+    NoKernels {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        there: String,
+    },
     /// An error of an energy of the user's own.
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),

@@ -70,6 +70,7 @@ mod weights;
 pub use analytic::{GaussianMixture, Quadratic};
 pub use autograd::{Autograd, Parameters, fresh_weights};
 pub use convnet::{ConvNet, layer_shapes};
+pub use cpu::{cpu_multiplier_rate, force_cpu_kernels};
 pub use energy::{Curved, Energy, Replicate, Trainable, copies};
 pub use error::EnergyError;
 pub use precision::Precision;

@@ -20,6 +20,9 @@ fn main() -> Result<()> {
         let at = arguments.iter().position(|argument| argument == flag)?;
         arguments.get(at + 1).map(String::as_str)
     };
+    if let Some(kernels) = value("--kernels") {
+        srm_energy::force_cpu_kernels(kernels)?;
+    }
     let place = place(value("--device"), value("--precision"))?;
     let all: &[Row] = if place.device.is_cuda() { &GPU_ROWS } else { &ROWS };
     let rows: Vec<&Row> = all.iter().filter(|row| value("--only").is_none_or(|only| row.name == only)).collect();
@@ -37,8 +40,17 @@ fn main() -> Result<()> {
     if !has("--json") {
         println!("{} threads, kernels {kernels}", place.threads);
         println!(
-            "{:<16} {:>12} {:>10} {:>7} {:>9} {:>11} {:>10} {:>9} {:>8}",
-            "row", "published ms", "srm ms", "ratio", "GFLOP/s", "gemm share", "published", "srm MB", "step"
+            "{:<16} {:>12} {:>10} {:>7} {:>9} {:>11} {:>9} {:>10} {:>9} {:>8}",
+            "row",
+            "published ms",
+            "srm ms",
+            "ratio",
+            "GFLOP/s",
+            "gemm share",
+            "of limit",
+            "published",
+            "srm MB",
+            "step"
         );
     }
     for row in rows {
@@ -47,13 +59,14 @@ fn main() -> Result<()> {
         if !has("--json") {
             let number = |key: &str| line[key].as_f64().unwrap_or(f64::NAN);
             println!(
-                "{:<12} {:>12.2} {:>10.2} {:>7.2} {:>9.1} {:>11.2} {:>7.0} MB {:>9.0} {:>8.0e}",
+                "{:<16} {:>12.2} {:>10.2} {:>7.2} {:>9.1} {:>11.2} {:>9.2} {:>7.0} MB {:>9.0} {:>8.0e}",
                 row.name,
                 number("baseline_ms"),
                 number("srm_ms"),
                 number("ratio"),
                 number("gflops"),
                 number("gemm_share"),
+                number("limit_share"),
                 number("baseline_mb"),
                 number("srm_mb"),
                 number("difference"),
@@ -96,12 +109,14 @@ fn measured(row: &Row, place: Place) -> Result<Value> {
     tch::set_num_threads(place.threads as i32);
     let kind = if place.precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
     let rate = measure::matrix_product_rate(place.device, kind);
+    let limit = row.limit(place);
     let timing = measure::in_turn(place.device, row.pairs, &mut baseline, &mut srm);
     let gflops = row.gflop() / timing.srm_s;
     let per_unit = 1e3 / row.units() as f64;
     Ok(json!({
         "name": row.name, "baseline_ms": timing.baseline_s * per_unit, "srm_ms": timing.srm_s * per_unit,
         "ratio": timing.ratio, "gflops": gflops, "gemm_share": gflops / rate, "gemm_gflops": rate,
+        "limit_share": limit.map(|limit| gflops / limit), "limit_gflops": limit,
         "baseline_mb": peak_of(row, "baseline", place)?, "srm_mb": peak_of(row, "srm", place)?, "difference": difference,
         "pairs": row.pairs, "batch": row.batch, "steps": row.steps, "size": row.size, "features": row.features,
     }))
@@ -132,7 +147,11 @@ fn peak_of(row: &Row, side: &str, place: Place) -> Result<f64> {
     if place.device.is_cuda() {
         return Ok(f64::NAN); // the host's memory says nothing of the device's
     }
-    let output = Command::new(std::env::current_exe()?).args(["--only", row.name, "--side", side]).output()?;
+    // the choice of kernels is a process's own
+    let chosen: Vec<String> = std::env::args().collect();
+    let kernels = chosen.windows(2).find(|pair| pair[0] == "--kernels").unwrap_or_default();
+    let output =
+        Command::new(std::env::current_exe()?).args(["--only", row.name, "--side", side]).args(kernels).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     text.trim().parse().with_context(|| format!("{} alone: {}", side, String::from_utf8_lossy(&output.stderr)))
 }

@@ -121,6 +121,21 @@ impl Row {
         total / 1e9
     }
 
+    /// What the kernels could reach at most if all tiles went by F(2×2, 2×2) and nothing but products took time: sixteen ninths of the
+    /// multipliers' measured rate, all threads together, in GFLOP/s. F(4×4, 2×2) has a limit 1.44 times as high.
+    pub fn limit(&self, place: Place) -> Option<f64> {
+        if place.device.is_cuda() {
+            return None;
+        }
+        let threads = (0..place.threads).map(|_| {
+            let features = self.features;
+            std::thread::spawn(move || srm_energy::cpu_multiplier_rate(features))
+        });
+        let rates: Vec<_> =
+            threads.collect::<Vec<_>>().into_iter().map(|thread| thread.join().ok().flatten()).collect();
+        Some(rates.into_iter().sum::<Option<f64>>()? * 16.0 / 9.0)
+    }
+
     /// What one timed run counts as: the steps of a step row, one otherwise.
     pub fn units(&self) -> usize {
         if self.work == Work::Step { self.steps } else { 1 }

@@ -6,6 +6,8 @@ use super::scheme::{F2, F4, Scheme};
 /// The most that F(4×4, 2×2) may make of a layer's weights, in bytes per direction: larger ones are read from memory at every
 /// step, and F(2×2, 2×2) needs 9/25 of them.
 const LARGE: usize = 16 << 20;
+/// The same where an image is one such tile: few rows then share what is read.
+const LARGE_ALONE: usize = 4 << 20;
 
 /// Outputs of a tile in a row and in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +32,7 @@ impl Geometry {
     /// The convolution with the tile that suits it; `size` is 8 or a larger power of two.
     pub(super) fn new(size: usize, channels: usize, outputs: usize) -> Self {
         let four = Self { size, channels, outputs, tile: Tile::Four };
-        let small = four.weights() * size_of::<f32>() <= LARGE;
+        let small = four.weights() * size_of::<f32>() <= if four.tiles() == 1 { LARGE_ALONE } else { LARGE };
         Self { tile: if small { Tile::Four } else { Tile::Two }, ..four }
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)] // SIMD kernels; `Kernels` checks every slice before a pointer is used
 
+use super::choice::forced;
 use super::curve::{self, Curve, Image, Inner};
 use super::edge::{self, First};
 use super::geometry::{Geometry, plane};
@@ -148,8 +149,12 @@ impl Kernels {
         sets
     }
 
-    /// The set for a net of so many features: the widest whose vectors the layers fill, else the narrowest.
+    /// The set for a net of so many features: the one that was asked for, else the widest whose vectors the layers fill, else the
+    /// narrowest.
     pub(crate) fn best_for(features: usize) -> Option<Kernels> {
+        if let Some(forced) = forced() {
+            return *forced;
+        }
         let sets = Self::available();
         sets.iter().find(|set| features.is_multiple_of(set.lanes)).or(sets.last()).copied()
     }

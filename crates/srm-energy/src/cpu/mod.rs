@@ -39,6 +39,7 @@
 //!   tried.
 //! - AVX-512 (one vector a panel, fourteen rows) is written and tested where the processor has it; it was not timed.
 
+mod choice;
 mod curve;
 mod edge;
 mod geometry;
@@ -52,6 +53,7 @@ mod scheme;
 mod simd;
 mod winograd;
 
+pub use choice::{cpu_multiplier_rate, force_cpu_kernels};
 pub(crate) use kernels::Kernels;
 pub(crate) use net::CpuNet;
 pub(crate) use packed::Packed;

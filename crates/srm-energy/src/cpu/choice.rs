@@ -1,0 +1,72 @@
+//! Choose by hand which kernels compute, and measure how fast they could be.
+
+use super::kernels::Kernels;
+use super::memory::Lines;
+use super::product::Product;
+use super::simd::PANEL;
+use crate::{EnergyError, Result};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// The kernels that somebody has asked for; `None` within: libtorch.
+static FORCED: OnceLock<Option<Kernels>> = OnceLock::new();
+
+/// What computes f32 nets on the CPU where there is no choice.
+pub(super) fn forced() -> Option<&'static Option<Kernels>> {
+    FORCED.get()
+}
+
+/// Compute all nets that this process opens from now on by the kernels `name`: `avx2`, `avx512`, or `libtorch` for none of them. The
+/// first call holds; without one each net gets the widest kernels that its layers fill.
+///
+/// # Errors
+/// [`EnergyError::NoKernels`] where this processor cannot run them, or others are chosen.
+pub fn force_cpu_kernels(name: &str) -> Result<()> {
+    let sets = Kernels::available();
+    let found = sets.iter().find(|set| set.name == name).copied();
+    let chosen = || FORCED.get_or_init(|| found).map_or("libtorch", |set| set.name);
+    if (found.is_none() && name != "libtorch") || chosen() != name {
+        let names: Vec<&str> = sets.iter().map(|set| set.name).chain(["libtorch"]).collect();
+        return Err(EnergyError::NoKernels { name: name.to_owned(), there: names.join(", ") });
+    }
+    Ok(())
+}
+
+/// The rate at which one thread multiplies and adds numbers that lie in its first cache, for a net of so many features, in GFLOP/s:
+/// the best of some short runs. `None` where libtorch computes.
+pub fn cpu_multiplier_rate(features: usize) -> Option<f64> {
+    const DEPTH: usize = 128;
+    let kernels = Kernels::best_for(features)?;
+    let rows = if kernels.lanes == PANEL { 14 } else { 6 };
+    let (a, b) = (Lines::zeros(rows * DEPTH), Lines::zeros(DEPTH * PANEL));
+    let mut c = Lines::zeros(rows * PANEL);
+    let product = Product::dense(rows, DEPTH, DEPTH, PANEL);
+    let mut best = Duration::MAX;
+    for _ in 0..200 {
+        let began = Instant::now();
+        for _ in 0..100 {
+            kernels.product(&product, &a, &b, &mut c);
+        }
+        best = best.min(began.elapsed());
+    }
+    Some(2e-9 * (100 * rows * DEPTH * PANEL) as f64 / best.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_that_are_not_there_are_named() {
+        let refused = force_cpu_kernels("abacus").unwrap_err().to_string();
+        assert!(refused.contains("abacus") && refused.contains("libtorch"), "{refused}");
+        assert!(forced().is_none(), "a refused choice is none");
+    }
+
+    #[test]
+    fn multipliers_have_a_rate_where_there_are_kernels() {
+        let rate = cpu_multiplier_rate(16);
+        assert_eq!(rate.is_some(), !Kernels::available().is_empty());
+        assert!(rate.is_none_or(|rate| rate > 0.1 && rate < 1e4), "{rate:?}");
+    }
+}
