@@ -214,17 +214,16 @@ unsafe fn input_gradient_tiles<S: Simd, F: Scheme<N, M>, const N: usize, const M
         for ti in 0..=side {
             for tj in 0..=side {
                 // A tile's part of m, or zeros outside the image.
-                let part = |ti: usize, tj: usize, e: usize| match ti < side && tj < side {
-                    true => m.wrapping_add(e * plane + ((image * side + ti) * side + tj) * stride(g.depth())),
-                    false => zero,
+                let part = |ti: usize, tj: usize| match ti < side && tj < side {
+                    true => {
+                        let tile = (image * side + ti) * side + tj;
+                        Part { at: m.wrapping_add(tile * stride(g.depth())), plane }
+                    }
+                    false => Part { at: zero, plane: 0 },
                 };
                 let (up, left) = (ti.wrapping_sub(1), tj.wrapping_sub(1));
-                let around = Around::<N> {
-                    own: std::array::from_fn(|i| std::array::from_fn(|j| part(ti, tj, N * i + j))),
-                    above: std::array::from_fn(|j| part(up, tj, N * M + j)),
-                    left: std::array::from_fn(|i| part(ti, left, N * i + M)),
-                    corner: part(up, left, N * M + M),
-                };
+                let around =
+                    Around { own: part(ti, tj), above: part(up, tj), left: part(ti, left), corner: part(up, left) };
                 // SAFETY: `part` gives whole rows of m or the zeros. Behind the last tile only one row or column is left.
                 unsafe {
                     match (ti < side, tj < side) {
@@ -239,12 +238,35 @@ unsafe fn input_gradient_tiles<S: Simd, F: Scheme<N, M>, const N: usize, const M
     }
 }
 
-/// The products that the pixels of a tile are made of: its own, and the last ones of its neighbours.
-struct Around<const N: usize> {
-    own: [[*const f32; N]; N],
-    above: [*const f32; N],
-    left: [*const f32; N],
-    corner: *const f32,
+/// The products of one tile, point by point.
+struct Part {
+    at: *const f32,
+    /// From one point to the next.
+    plane: usize,
+}
+
+impl Part {
+    /// Those of the points `first`, `first` + `step`, … from channel `k` on.
+    #[inline(always)]
+    unsafe fn load<S: Simd, const N: usize>(&self, k: usize, first: usize, step: usize) -> [S::V; N] {
+        // SAFETY: as below.
+        let mut loaded = [unsafe { S::zero() }; N];
+        let mut from = self.at.wrapping_add(k + first * self.plane);
+        for value in &mut loaded {
+            // SAFETY: the caller's: each point has its numbers, or all of them the same zeros.
+            *value = unsafe { S::load(from) };
+            from = from.wrapping_add(step * self.plane);
+        }
+        loaded
+    }
+}
+
+/// What the pixels of a tile are made of: its own products, and the last ones of its neighbours.
+struct Around {
+    own: Part,
+    above: Part,
+    left: Part,
+    corner: Part,
 }
 
 /// The M×M pairs of pixels of one tile, or one row or column of them.
@@ -260,7 +282,7 @@ unsafe fn pixels<
     g: &Geometry,
     ti: usize,
     tj: usize,
-    around: &Around<N>,
+    around: &Around,
     slope: f32,
     h: *mut f32,
 ) {
@@ -276,33 +298,24 @@ unsafe fn pixels<
             // SAFETY: the caller's pointers hold `depth` numbers, and a pixel that is stored lies in the image.
             unsafe {
                 let slope = S::splat(slope);
-                macro_rules! load {
-                    ($from:ident, $part:expr) => {{
-                        let mut loaded = [S::zero(); N];
-                        for ($from, value) in loaded.iter_mut().enumerate() {
-                            *value = S::load($part.add(k));
-                        }
-                        loaded
-                    }};
-                }
-                let corner = S::load(around.corner.add(k));
+                let [corner] = around.corner.load::<S, 1>(k, N * M + M, 1);
                 // Along the columns, that of the tile to the left last.
                 let mut half = [[S::zero(); N]; M];
                 let mut before = [S::zero(); M];
                 if ONE_ROW {
-                    half[0] = load!(j, around.above[j]);
+                    half[0] = around.above.load::<S, N>(k, N * M, 1);
                     before[0] = corner;
                 } else {
                     if !ONE_COLUMN {
+                        let above = around.above.load::<S, N>(k, N * M, 1);
                         for j in 0..N {
-                            let above = S::load(around.above[j].add(k));
-                            let column = F::input_gradient::<S>(load!(i, around.own[i][j]), above);
+                            let column = F::input_gradient::<S>(around.own.load::<S, N>(k, j, N), above[j]);
                             for i in 0..M {
                                 half[i][j] = column[i];
                             }
                         }
                     }
-                    before = F::input_gradient::<S>(load!(i, around.left[i]), corner);
+                    before = F::input_gradient::<S>(around.left.load::<S, N>(k, M, N), corner);
                 }
                 for i in 0..if ONE_ROW { 1 } else { M } {
                     let pixels = match ONE_COLUMN {
