@@ -87,7 +87,7 @@ impl LayerGradient {
     }
 }
 
-/// sums[j] += factors[j] · numbers[j].
+/// Add to both sums their factor times their numbers.
 fn add(sums: &mut [[f32; PANEL]; 2], factors: &[f32; 2], numbers: [&[f32]; 2]) {
     for ((sums, factor), numbers) in sums.iter_mut().zip(factors).zip(numbers) {
         for (sum, number) in sums.iter_mut().zip(numbers) {

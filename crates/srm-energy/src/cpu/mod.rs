@@ -2,7 +2,8 @@
 //!
 //! libtorch's small convolutions reach a quarter to a half of the processor's speed. Here one thread works through a few
 //! images at a time, layer by layer, in buffers that stay in its cache: 4×4 stride-2 convolutions by Winograd's
-//! F(4×4, 2×2), the largest by F(2×2, 2×2) ([`winograd`], [`scheme`]), the first and last layer as plain products ([`edge`]), all on one inner loop ([`product`]).
+//! F(4×4, 2×2), the largest by F(2×2, 2×2) ([`winograd`], [`scheme`]), the first and last layer as plain products ([`edge`]),
+//! all on one inner loop ([`product`]).
 //! Activations lie channels-last with a border of zeros, and each gradient overwrites the activation whose sign it needs.
 //! Smooth activations ([`curve`]) keep their derivative beside it, and for products with the Hessian the second one, too.
 //! An image's bits do not depend on which other images are computed with it.
@@ -11,32 +12,40 @@
 //!
 //! # Speed
 //!
-//! `cargo xtask bench` on two AVX2 cores of an AMD EPYC (a shared virtual machine), libtorch 2.11.0; milliseconds per step, update
-//! (K 20), reconstruction (8 images, 10 iterations, K 20) and 256 samples (K 10); medians of pairs run in turn:
+//! `cargo xtask bench` on two AVX2 cores of an AMD EPYC (a shared virtual machine, half as fast that day as on others), libtorch
+//! 2.11.0, commit cbb6f3f; milliseconds per step, update (K 20), reconstruction (8 images, 10 iterations, K 20) and 256 samples
+//! (K 10); medians of pairs run in turn:
 //!
-//! | row | published loop | srm | ratio | GFLOP/s | share of matrix product | peak memory, published and srm |
-//! |---|---|---|---|---|---|---|
-//! | 32px-n16 | 25.76 ms | 8.69 ms | 2.90 | 198.4 | 1.08 | 175 and 135 MB |
-//! | 32px-n32 | 77.47 ms | 30.10 ms | 2.29 | 221.6 | 1.23 | 217 and 151 MB |
-//! | 32px-n64 | 229.15 ms | 101.75 ms | 2.16 | 257.7 | 1.41 | 295 and 220 MB |
-//! | 64px-n32 | 172.99 ms | 72.46 ms | 2.45 | 213.7 | 1.43 | 306 and 199 MB |
-//! | 64px-n64 | 237.91 ms | 123.67 ms | 1.90 | 246.8 | 1.36 | 333 and 366 MB |
-//! | update-n32 | 1994.82 ms | 1097.58 ms | 1.82 | 139.8 | 1.12 | 248 and 224 MB |
-//! | reconstruct | 7504.83 ms | 1293.00 ms | 5.64 | 129.0 | 0.98 | 264 and 149 MB |
-//! | sample-256 | 4056.00 ms | 1545.32 ms | 2.49 | 172.6 | 1.91 | 440 and 159 MB |
+//! | row | published loop | srm | ratio | GFLOP/s | share of matrix product | of the limit | peak memory, published and srm |
+//! |---|---|---|---|---|---|---|---|
+//! | 32px-n16 | 52.92 ms | 12.37 ms | 4.21 | 139.4 | 1.11 | 0.47 | 173 and 142 MB |
+//! | 32px-n32 | 90.73 ms | 39.57 ms | 2.27 (again: 2.69) | 168.5 | 1.36 | 0.63 | 236 and 158 MB |
+//! | 32px-n64 | 365.30 ms | 140.43 ms | 2.53 | 186.7 | 1.17 | 0.56 | 298 and 240 MB |
+//! | 64px-n32 | 247.00 ms | 89.57 ms | 2.73 (again: 2.95) | 172.9 | 1.15 | 0.54 | 294 and 222 MB |
+//! | 64px-n64 | 332.30 ms | 141.35 ms | 2.46 (again: 2.54) | 215.9 | 1.66 | 0.77 | 326 and 372 MB |
+//! | 16px-n32 | 21.99 ms | 6.88 ms | 3.15 | 164.4 | 1.88 | 0.61 | 153 and 137 MB |
+//! | 32px-n32-silu | 102.27 ms | 43.57 ms | 2.33 | 153.1 | 1.69 | 0.59 | 216 and 162 MB |
+//! | update-n32 | 1828.80 ms | 777.23 ms | 2.21 (again: 2.25) | 197.4 | 1.26 | 0.70 | 250 and 231 MB |
+//! | reconstruct | 7065.15 ms | 1122.17 ms | 6.58 | 148.6 | 1.07 | 0.58 | 265 and 154 MB |
+//! | reconstruct-silu | 9561.36 ms | 3398.40 ms | 2.61 | 49.1 | 0.46 | 0.15 | 468 and 165 MB |
+//! | sample-256 | 5166.31 ms | 1475.63 ms | 3.34 | 180.8 | 1.57 | 0.67 | 449 and 167 MB |
 //!
-//! GFLOP/s count the products and sums of the plain convolutions; Winograd makes nine of sixteen, which is why the share of the
-//! matrix product's own rate exceeds 1. How far from the limit: one thread's multipliers peak at 102 GFLOP/s here, both threads
-//! together at 166; the inner loop reaches 94 on one thread at n = 32. Of a step at n = 16 it takes 54 %, the first layer and its
-//! transpose 11 %, the transforms 14 %, noise 4 %, libtorch's few additions and copies the rest; at n = 32 the inner loop
-//! takes 69 %.
+//! GFLOP/s count the products and sums of the plain convolutions (of a reconstruction those of its chains alone); Winograd makes nine
+//! or fewer of sixteen, which is why the share of the matrix product's own rate exceeds 1. The limit is sixteen ninths of the
+//! multipliers' rate as `bench` measures it beside each row. Of a step at n 32 the products take 64 %, the gradient's way back into
+//! pixels ([`winograd`]) 10 %, the other transforms 10 %, the first layer and its transpose 7 %, the rest is libtorch's few
+//! additions, copies and noise.
+//!
+//! What paid, f and f' on one thread: fetching the next panel of weights while one is used (the product waited for them: 8 % of a
+//! step at n 32, 18 % at n 64), F(4×4, 2×2) (15 % at n 16, 9 % at n 32, 6 % at n 64), rows an odd number of cache lines apart. Weights
+//! laid out a panel at a time, not a number at a time: 60 → 14 ms at n 32; their gradient 75 → 45 ms.
 //!
 //! What did not pay, or was not done:
 //!
+//! - F(4×4, 2×2) for the layers whose weights it makes larger than 16 MB: 9 % faster at n 64, for 67 MB more. For a last layer that is one tile an image it is as fast as F(2×2, 2×2), and updates are slower.
+//! - Huge pages for the weights: no change. Blocks of 24 or 96 tiles in place of 48: no change.
 //! - A prefetch thread for batches: making one is 0.2 ms of an update of 170 ms (n 24, K 30, m 16).
 //! - Optimising the random generator harder (opt-level 3 for its crates): no change; its time goes into copying words.
-//! - F(4×4, 2×2) would save another 30 % of the products, at four times the transforms' work and 25/9 of the weights' memory: not
-//!   tried.
 //! - AVX-512 (one vector a panel, fourteen rows) is written and tested where the processor has it; it was not timed.
 
 mod choice;
