@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["peer", "parts"])]
     precision: Option<String>,
     /// avx2, avx512 or libtorch: what computes srm's side on the CPU, in place of what suits the net best
-    #[arg(long, value_name = "KERNELS", conflicts_with_all = ["peer", "parts"])]
+    #[arg(long, value_name = "KERNELS", conflicts_with_all = ["peer", "parts", "scaling"])]
     kernels: Option<String>,
     /// Compare the baseline with scripts/published_loop.py in PyTorch 2.11, row by row
     #[arg(long, conflicts_with = "parts")]

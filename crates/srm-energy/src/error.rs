@@ -55,7 +55,7 @@ pub enum EnergyError {
         net: String,
     },
     /// Kernels for the CPU that cannot be had.
-    #[error("kernels {name}: this processor and this process have {there}")]
+    #[error("kernels {name}: this process has {there}")]
     NoKernels {
         /// What was asked for.
         name: String,

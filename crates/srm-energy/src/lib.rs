@@ -83,7 +83,7 @@ pub use weights::{
 use tch::Tensor;
 
 /// What computes an f32 net of so many features on this CPU: `avx512`, `avx2`, or `libtorch` where the
-/// processor has neither.
+/// processor has neither or [`force_cpu_kernels`] has asked for it.
 pub fn cpu_kernels(features: usize) -> &'static str {
     cpu::Kernels::best_for(features).map_or("libtorch", |kernels| kernels.name)
 }

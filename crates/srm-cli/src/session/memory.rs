@@ -14,7 +14,8 @@ use srm_terminal::DecimalBytes;
 
 /// Bytes of an f32.
 const F32: f64 = 4.0;
-/// Copies of the weights that a run of chains works with: the net's, and both directions of Winograd's kernels at 9/4 of the size.
+/// Copies of the weights that a run of chains works with: the net's, and both directions of Winograd's kernels at 9/4 of the size;
+/// layers that are not large take 25/4, but hold few of a net's weights.
 const WEIGHTS_IN_CHAINS: f64 = 1.0 + 2.0 * 2.25;
 /// Copies of the weights beside them in training: ADAM's moments (2), and gradients being made and summed in a worker (2 each).
 const MOMENTS: f64 = 2.0;

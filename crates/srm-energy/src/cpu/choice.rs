@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// The kernels that somebody has asked for; `None` within: libtorch.
 static FORCED: OnceLock<Option<Kernels>> = OnceLock::new();
 
-/// What computes f32 nets on the CPU where there is no choice.
+/// What was asked for, if anything was.
 pub(super) fn forced() -> Option<&'static Option<Kernels>> {
     FORCED.get()
 }
@@ -24,16 +24,18 @@ pub(super) fn forced() -> Option<&'static Option<Kernels>> {
 pub fn force_cpu_kernels(name: &str) -> Result<()> {
     let sets = Kernels::available();
     let found = sets.iter().find(|set| set.name == name).copied();
-    let chosen = || FORCED.get_or_init(|| found).map_or("libtorch", |set| set.name);
-    if (found.is_none() && name != "libtorch") || chosen() != name {
+    if found.is_none() && name != "libtorch" {
         let names: Vec<&str> = sets.iter().map(|set| set.name).chain(["libtorch"]).collect();
         return Err(EnergyError::NoKernels { name: name.to_owned(), there: names.join(", ") });
     }
-    Ok(())
+    match FORCED.get_or_init(|| found).map_or("libtorch", |set| set.name) {
+        chosen if chosen == name => Ok(()),
+        chosen => Err(EnergyError::NoKernels { name: name.to_owned(), there: format!("chosen {chosen}") }),
+    }
 }
 
-/// The rate at which one thread multiplies and adds numbers that lie in its first cache, for a net of so many features, in GFLOP/s:
-/// the best of some short runs. `None` where libtorch computes.
+/// The rate at which this thread multiplies and adds numbers that lie in its first cache, for a net of so many features, in GFLOP/s,
+/// over 30 ms. `None` where libtorch computes.
 pub fn cpu_multiplier_rate(features: usize) -> Option<f64> {
     const DEPTH: usize = 128;
     let kernels = Kernels::best_for(features)?;
@@ -41,15 +43,14 @@ pub fn cpu_multiplier_rate(features: usize) -> Option<f64> {
     let (a, b) = (Lines::zeros(rows * DEPTH), Lines::zeros(DEPTH * PANEL));
     let mut c = Lines::zeros(rows * PANEL);
     let product = Product::dense(rows, DEPTH, DEPTH, PANEL);
-    let mut best = Duration::MAX;
-    for _ in 0..200 {
-        let began = Instant::now();
+    let (mut products, began) = (0, Instant::now());
+    while began.elapsed() < Duration::from_millis(30) {
         for _ in 0..100 {
             kernels.product(&product, &a, &b, &mut c);
         }
-        best = best.min(began.elapsed());
+        products += 100;
     }
-    Some(2e-9 * (100 * rows * DEPTH * PANEL) as f64 / best.as_secs_f64())
+    Some(2e-9 * (products * rows * DEPTH * PANEL) as f64 / began.elapsed().as_secs_f64())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::simd::PANEL;
 
 /// ∂/∂U of a stride-2 layer: Winograd's algorithm transposed in its weights costs the same products.
 pub(super) struct LayerGradient {
-    /// `[points, depth, outputs]`
+    /// `[points, depth, outputs]`, points [`Geometry::weights_apart`] apart.
     u: Lines,
     bias: Vec<f32>,
 }
@@ -58,7 +58,7 @@ impl LayerGradient {
         for c in 0..channels {
             for first in (0..outputs).step_by(PANEL) {
                 // The kernels' sixteen elements, each for a panel's outputs.
-                let mut kernels = [[0.0; PANEL]; 16];
+                let mut elements = [[0.0; PANEL]; 16];
                 for phase in 0..4 {
                     let at = (phase * g.channels + c) * g.outputs + first;
                     let mut points = self.u[at..].chunks(g.weights_apart());
@@ -72,13 +72,13 @@ impl LayerGradient {
                         add(&mut taps[1], &[down[1]; 2], row.each_ref().map(|row| &row[..]));
                     }
                     for (i, j) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                        kernels[(2 * i + phase / 2) * 4 + 2 * j + phase % 2] = taps[i][j];
+                        elements[(2 * i + phase / 2) * 4 + 2 * j + phase % 2] = taps[i][j];
                     }
                 }
                 for o in first..outputs.min(first + PANEL) {
                     let weight = &mut weight[(o * channels + c) * 16..][..16];
-                    for (weight, kernels) in weight.iter_mut().zip(&kernels) {
-                        *weight = kernels[o - first];
+                    for (weight, element) in weight.iter_mut().zip(&elements) {
+                        *weight = element[o - first];
                     }
                 }
             }

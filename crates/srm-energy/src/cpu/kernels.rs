@@ -40,7 +40,7 @@ macro_rules! kernels {
         mod $module {
             use super::*;
 
-            // SAFETY (all): run only where `Kernels::best` has found the instructions, on pointers that the methods of
+            // SAFETY (all): run only where `Kernels::available` has found the instructions, on pointers that the methods of
             // `Kernels` have taken from slices of the right length.
             #[target_feature(enable = $features)]
             unsafe fn product(p: &Product, a: *const f32, b: *const f32, c: *mut f32) {

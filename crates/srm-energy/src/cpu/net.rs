@@ -68,14 +68,17 @@ struct Buffers {
 }
 
 impl CpuNet {
-    /// `None` where the kernels do not serve: no AVX2, or LeakyReLU with a negative slope, whose output does not tell the sign of
-    /// its input.
+    /// `None` where the kernels do not serve: no AVX2, LeakyReLU with a negative slope, whose output does not tell the sign of its
+    /// input, or a size that does not halve to 4.
     pub(crate) fn new(config: &EnergyConfig) -> Option<Self> {
         Self::with(config, Kernels::best_for(config.features)?)
     }
 
     /// A net on the given kernels.
     pub(crate) fn with(config: &EnergyConfig, kernels: Kernels) -> Option<Self> {
+        if !config.size.is_power_of_two() || config.size < 4 {
+            return None;
+        }
         let phi = match config.activation {
             Activation::Relu => Phi::Leaky(0.0),
             Activation::LeakyRelu(slope) if slope >= 0.0 => Phi::Leaky(slope as f32),
@@ -342,11 +345,11 @@ impl CpuNet {
         let width = |g: &Geometry| g.depth().max(g.outputs);
         let points = |g: &Geometry| g.points() * plane(g, Self::images_at_once(g, rows), width(g));
         let most = self.shape.layers.iter().map(points).max();
+        let widest = self.shape.layers.iter().map(width).max();
         b.v.resize(most.unwrap_or(0));
         b.m.resize(most.unwrap_or(0));
         let features = self.shape.first.features.next_multiple_of(PANEL);
         b.row.resize(self.shape.first.size * features.max(self.shape.first.taps().next_multiple_of(PANEL)));
-        let widest = self.shape.layers.iter().map(|g| g.depth().max(g.outputs)).max();
         b.zero.resize(widest.unwrap_or(0).max(features));
     }
 }
@@ -374,7 +377,7 @@ fn activate(
 
 /// m[e] = v[e] u[e] for all points: v `[points, rows, depth]`, u `[points, columns / 16, depth, 16]`, m `[points, rows, columns]`,
 /// where v's and m's rows are [`stride`] and their points [`plane`] apart.
-fn products(
+pub(super) fn products(
     kernels: &Kernels,
     g: &Geometry,
     images: usize,

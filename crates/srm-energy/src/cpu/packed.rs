@@ -61,9 +61,9 @@ pub(super) struct PackedFirst {
 /// U = G w Gᵀ of one stride-2 layer in both directions.
 #[derive(Default)]
 pub(super) struct PackedLayer {
-    /// `[points, outputs / 16, depth, 16]`.
+    /// `[points, outputs / 16, depth, 16]`, points [`Geometry::weights_apart`] apart.
     pub forward: Lines,
-    /// `[points, depth / 16, outputs, 16]`.
+    /// `[points, depth / 16, outputs, 16]`, likewise.
     pub backward: Lines,
     pub bias: Vec<f32>,
 }
@@ -125,7 +125,7 @@ impl PackedLayer {
     }
 }
 
-/// G w Gᵀ of a panel's row: its taps (0, 0), (0, 1), (1, 0), (1, 1) into `to`, where the points lie a whole layer apart.
+/// G w Gᵀ of a panel's row: its taps (0, 0), (0, 1), (1, 0), (1, 1) into `to`, whose points lie [`Geometry::weights_apart`] apart.
 fn transform(g: &Geometry, taps: impl Fn(usize) -> [f32; PANEL], to: &mut [f32]) {
     let taps: [[f32; PANEL]; 4] = std::array::from_fn(taps);
     let mut points = to.chunks_mut(g.weights_apart());

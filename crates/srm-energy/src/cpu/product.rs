@@ -21,12 +21,12 @@ pub(super) struct Product {
     pub b_step: usize,
     pub c_row: usize,
     pub accumulate: bool,
-    /// Whether the numbers behind B's are wanted next, as many as B's own.
+    /// Whether the numbers behind B's are wanted next, as many as B's own; of one segment, packed.
     pub goes_on: bool,
 }
 
 /// Steps of the depth from one prefetch to the next.
-const STRIDE: usize = 4;
+const PREFETCH_EVERY: usize = 4;
 
 impl Product {
     /// The product of a row-major A `[rows, depth]` and a packed panel `[depth, 16]`.
@@ -58,8 +58,8 @@ pub(super) unsafe fn product<S: Simd>(p: &Product, a: *const f32, b: *const f32,
     let (small, larger) = (p.rows / groups, p.rows % groups);
     let (mut a, mut c) = (a, c);
     // The groups share the lines of what comes next in B.
-    let lines = if p.goes_on { STRIDE.div_ceil(groups) } else { 0 };
-    let share = lines * (p.depth / STRIDE);
+    let lines = if p.goes_on { PREFETCH_EVERY.div_ceil(groups) } else { 0 };
+    let share = lines * (p.depth / PREFETCH_EVERY);
     for group in 0..groups {
         let rows = small + usize::from(group < larger);
         let next = b.wrapping_add((p.depth + group * share % p.depth) * LINE);
@@ -145,16 +145,16 @@ unsafe fn tile_of<S: Simd, const R: usize, const VECTORS: usize>(
                     b = b.add(p.b_step);
                 };
             }
-            for _ in 0..p.depth / STRIDE {
+            for _ in 0..p.depth / PREFETCH_EVERY {
                 for _ in 0..lines {
                     S::prefetch(next);
                     next = next.wrapping_add(LINE);
                 }
-                for _ in 0..STRIDE {
+                for _ in 0..PREFETCH_EVERY {
                     step!();
                 }
             }
-            for _ in 0..p.depth % STRIDE {
+            for _ in 0..p.depth % PREFETCH_EVERY {
                 step!();
             }
         }

@@ -111,7 +111,8 @@ fn batches_that_do_not_match_are_not_the_kernels() {
 #[test]
 fn an_image_has_the_same_bits_in_any_batch() {
     for activation in [Activation::LeakyRelu(0.2), Activation::Silu, Activation::Gelu, Activation::Softplus] {
-        for (name, net) in net(32, 3, 16, activation).on_every_path().into_iter().skip(1) {
+        let nets = [16, 32].map(|features| net(32, 3, features, activation).on_every_path().into_iter().skip(1));
+        for (name, net) in nets.into_iter().flatten() {
             let (x, v) = (images(19, 3, 32), images(19, 3, 32).flip([1]));
             let (f, gradient) = net.f_and_grad(&x).unwrap();
             let product = net.hvp(&x, &v).unwrap();
@@ -128,7 +129,8 @@ fn an_image_has_the_same_bits_in_any_batch() {
 #[test]
 fn numbers_that_are_not_finite_come_through() {
     let activations = SMOOTH.into_iter().chain([Activation::LeakyRelu(0.2)]);
-    for (name, net) in activations.flat_map(|activation| net(32, 3, 8, activation).on_every_path()) {
+    let nets = activations.flat_map(|activation| [8, 32].map(|features| net(32, 3, features, activation)));
+    for (name, net) in nets.flat_map(|net| net.on_every_path()) {
         for bad in [f64::NAN, f64::INFINITY] {
             let x = images(3, 3, 32);
             let _ = x.get(1).narrow(1, 5, 1).fill_(bad);
@@ -153,5 +155,13 @@ fn a_change_of_any_weight_is_seen_at_once_and_by_replicas() {
         let after = net.f(&x).unwrap();
         assert_ne!(before, after, "{name}");
         assert_eq!(after, replica.f(&x).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn a_size_that_does_not_halve_to_four_is_libtorchs() {
+    for (size, served) in [(36, false), (24, false), (2, false), (32, crate::cpu_kernels(8) != "libtorch")] {
+        let config = EnergyConfig { size, channels: 3, features: 8, activation: Activation::Relu };
+        assert_eq!(crate::cpu::CpuNet::new(&config).is_some(), served, "{size} px");
     }
 }

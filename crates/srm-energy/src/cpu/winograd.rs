@@ -12,7 +12,7 @@ use super::geometry::{Geometry, Tile, plane, stride};
 use super::scheme::{F2, F4, Scheme};
 use super::simd::Simd;
 
-/// Run the body on the tile's scheme, with its N and M.
+/// Call the function with the tile's scheme, its N and its M.
 macro_rules! by_tile {
     ($g:expr, $function:ident::<$simd:ty>($($argument:expr),*)) => {
         match $g.tile {
