@@ -13,22 +13,22 @@
 //! # Speed
 //!
 //! `cargo xtask bench` on two AVX2 cores of an AMD EPYC (a shared virtual machine, half as fast that day as on others), libtorch
-//! 2.11.0, commit cbb6f3f; milliseconds per step, update (K 20), reconstruction (8 images, 10 iterations, K 20) and 256 samples
+//! 2.11.0, commit 3b1de93; milliseconds per step, update (K 20), reconstruction (8 images, 10 iterations, K 20) and 256 samples
 //! (K 10); medians of pairs run in turn:
 //!
-//! | row | published loop | srm | ratio | GFLOP/s | share of matrix product | of the limit | peak memory, published and srm |
-//! |---|---|---|---|---|---|---|---|
-//! | 32px-n16 | 52.92 ms | 12.37 ms | 4.21 | 139.4 | 1.11 | 0.47 | 173 and 142 MB |
-//! | 32px-n32 | 90.73 ms | 39.57 ms | 2.27 (again: 2.69) | 168.5 | 1.36 | 0.63 | 236 and 158 MB |
-//! | 32px-n64 | 365.30 ms | 140.43 ms | 2.53 | 186.7 | 1.17 | 0.56 | 298 and 240 MB |
-//! | 64px-n32 | 247.00 ms | 89.57 ms | 2.73 (again: 2.95) | 172.9 | 1.15 | 0.54 | 294 and 222 MB |
-//! | 64px-n64 | 332.30 ms | 141.35 ms | 2.46 (again: 2.54) | 215.9 | 1.66 | 0.77 | 326 and 372 MB |
-//! | 16px-n32 | 21.99 ms | 6.88 ms | 3.15 | 164.4 | 1.88 | 0.61 | 153 and 137 MB |
-//! | 32px-n32-silu | 102.27 ms | 43.57 ms | 2.33 | 153.1 | 1.69 | 0.59 | 216 and 162 MB |
-//! | update-n32 | 1828.80 ms | 777.23 ms | 2.21 (again: 2.25) | 197.4 | 1.26 | 0.70 | 250 and 231 MB |
-//! | reconstruct | 7065.15 ms | 1122.17 ms | 6.58 | 148.6 | 1.07 | 0.58 | 265 and 154 MB |
-//! | reconstruct-silu | 9561.36 ms | 3398.40 ms | 2.61 | 49.1 | 0.46 | 0.15 | 468 and 165 MB |
-//! | sample-256 | 5166.31 ms | 1475.63 ms | 3.34 | 180.8 | 1.57 | 0.67 | 449 and 167 MB |
+//! | row | published loop | srm | ratio | other runs | GFLOP/s | share of matrix product | of the limit | peak memory, both |
+//! |---|---|---|---|---|---|---|---|---|
+//! | 32px-n16 | 62.70 ms | 16.09 ms | 3.66 | 4.21 | 107.2 | 1.00 | 0.48 | 173, 142 MB |
+//! | 32px-n32 | 104.07 ms | 41.95 ms | 2.20 | 2.27, 2.69 | 159.0 | 1.34 | 0.62 | 236, 158 MB |
+//! | 32px-n64 | 372.79 ms | 131.06 ms | 2.92 | 2.53 | 200.1 | 1.31 | 0.73 | 298, 241 MB |
+//! | 64px-n32 | 254.20 ms | 93.69 ms | 2.78 | 2.73, 2.95 | 165.3 | 1.54 | 0.84 | 294, 222 MB |
+//! | 64px-n64 | 362.37 ms | 154.51 ms | 2.38 | 2.46, 2.54 | 197.5 | 1.30 | 1.01 | 326, 372 MB |
+//! | 16px-n32 | 23.43 ms | 6.97 ms | 3.50 | 3.15 | 162.2 | 1.34 | 0.79 | 153, 136 MB |
+//! | 32px-n32-silu | 101.84 ms | 45.54 ms | 2.38 | 2.33 | 146.5 | 1.29 | 0.76 | 216, 162 MB |
+//! | update-n32 | 2539.78 ms | 1169.43 ms | 2.19 | 2.21, 2.25 | 131.2 | 1.19 | 0.60 | 251, 230 MB |
+//! | reconstruct | 8532.06 ms | 1358.87 ms | 6.54 | 6.58 | 122.7 | 1.18 | 0.58 | 265, 155 MB |
+//! | reconstruct-silu | 8505.15 ms | 2977.21 ms | 2.86 | 2.61 | 56.0 | 0.43 | 0.25 | 468, 165 MB |
+//! | sample-256 | 4308.41 ms | 1157.91 ms | 3.59 | 3.34 | 230.4 | 1.72 | 0.93 | 449, 166 MB |
 //!
 //! GFLOP/s count the products and sums of the plain convolutions (of a reconstruction those of its chains alone); Winograd makes nine
 //! or fewer of sixteen, which is why the share of the matrix product's own rate exceeds 1. The limit is sixteen ninths of the
