@@ -19,29 +19,24 @@ pub fn run(args: Args) -> Result<()> {
         workspace::run(&mut workspace::cargo(["fmt", "--all", "--check"]))?;
     }
     forward::run("tidy", [])?;
+    let whole = test::whole_workspace();
     if installed("clippy") {
-        let mut words = vec!["clippy", "--workspace", "--all-targets", "--quiet", "--features", features()];
-        words.extend(["--", "--deny", "warnings"]);
-        workspace::run(&mut workspace::cargo(words))?;
+        let mut clippy = workspace::cargo(["clippy", "--all-targets", "--quiet"]);
+        workspace::run(clippy.args(&whole).args(["--", "--deny", "warnings"]))?;
         let first = ["clippy", "--package", "xtask", "--quiet", "--", "--deny", "warnings"];
         workspace::run(&mut workspace::cargo(first))?;
     }
     portable()?;
-    examples()?;
+    examples(&whole)?;
     if args.no_test { Ok(()) } else { test::run(test::Args::default()) }
 }
 
-/// The features of everything that is compiled here: with others the tests would compile the same crates again.
-fn features() -> &'static str {
-    if workspace::has_mpi() { "xtask/data,srm-cli/mpi" } else { "xtask/data" }
-}
-
 /// Run the library's examples, each in a folder for what it draws.
-fn examples() -> Result<()> {
+fn examples(whole: &[String]) -> Result<()> {
     let folder = tempfile::tempdir()?;
     for example in ["mixture_2d", "train_2d", "own_net", "reconstruct"] {
-        let mut build = workspace::cargo(["build", "--workspace", "--features", features(), "--example", example]);
-        let program = workspace::build(&mut build, &[], example)?;
+        let mut build = workspace::cargo(["build", "--example", example]);
+        let program = workspace::build(build.args(whole), &[], example)?;
         workspace::run(Command::new(program).current_dir(folder.path()))?;
     }
     Ok(())

@@ -24,6 +24,11 @@ pub fn run(args: Args) -> Result<()> {
     workspace::run(&mut workspace::cargo(words))
 }
 
+/// The words by which cargo takes everything that the tests take: with other features it would compile the same crates again.
+pub fn whole_workspace() -> Vec<String> {
+    Scope::of(&[]).words(workspace::has_mpi())
+}
+
 /// Which packages cargo is asked to test.
 struct Scope {
     /// Those named by `-p`; none: all of the workspace.

@@ -147,11 +147,9 @@ fn peak_of(row: &Row, side: &str, place: Place) -> Result<f64> {
     if place.device.is_cuda() {
         return Ok(f64::NAN); // the host's memory says nothing of the device's
     }
-    // the choice of kernels is a process's own
-    let chosen: Vec<String> = std::env::args().collect();
-    let kernels = chosen.windows(2).find(|pair| pair[0] == "--kernels").unwrap_or_default();
-    let output =
-        Command::new(std::env::current_exe()?).args(["--only", row.name, "--side", side]).args(kernels).output()?;
+    let kernels = srm_energy::cpu_kernels(row.features);
+    let words = ["--only", row.name, "--side", side, "--kernels", kernels];
+    let output = Command::new(std::env::current_exe()?).args(words).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     text.trim().parse().with_context(|| format!("{} alone: {}", side, String::from_utf8_lossy(&output.stderr)))
 }

@@ -2,7 +2,7 @@
 
 use super::kernels::Kernels;
 use super::memory::Lines;
-use super::product::Product;
+use super::product::{Product, rows_at_once};
 use super::simd::PANEL;
 use crate::{EnergyError, Result};
 use std::sync::OnceLock;
@@ -39,7 +39,7 @@ pub fn force_cpu_kernels(name: &str) -> Result<()> {
 pub fn cpu_multiplier_rate(features: usize) -> Option<f64> {
     const DEPTH: usize = 128;
     let kernels = Kernels::best_for(features)?;
-    let rows = if kernels.lanes == PANEL { 14 } else { 6 };
+    let rows = rows_at_once(kernels.lanes);
     let (a, b) = (Lines::zeros(rows * DEPTH), Lines::zeros(DEPTH * PANEL));
     let mut c = Lines::zeros(rows * PANEL);
     let product = Product::dense(rows, DEPTH, DEPTH, PANEL);

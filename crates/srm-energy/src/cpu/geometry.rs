@@ -91,6 +91,11 @@ impl Geometry {
     }
 }
 
+/// Where tap (i, j) of a phase lies among the sixteen elements of a kernel: at (2i + ry, 2j + rx).
+pub(super) fn element(phase: usize, i: usize, j: usize) -> usize {
+    (2 * i + phase / 2) * 4 + 2 * j + phase % 2
+}
+
 /// Numbers from one tile's row of `width` numbers to the next tile's. An odd number of cache lines: rows that are read together
 /// would else fall into few sets of the cache and drive each other out.
 pub(super) fn stride(width: usize) -> usize {

@@ -1,7 +1,7 @@
 //! Sum the gradient in the weights over images, layer by layer.
 
 use super::edge::First;
-use super::geometry::{Geometry, plane, stride};
+use super::geometry::{Geometry, element, plane, stride};
 use super::kernels::Kernels;
 use super::memory::Lines;
 use super::packed::LayerWeights;
@@ -66,13 +66,14 @@ impl LayerGradient {
                     for down in g.scheme() {
                         let mut row = [[0.0; PANEL]; 2];
                         for (across, u) in g.scheme().iter().zip(&mut points) {
-                            add(&mut row, across, [&u[..PANEL]; 2]);
+                            row.iter_mut().zip(across).for_each(|(row, factor)| add(row, *factor, &u[..PANEL]));
                         }
-                        add(&mut taps[0], &[down[0]; 2], row.each_ref().map(|row| &row[..]));
-                        add(&mut taps[1], &[down[1]; 2], row.each_ref().map(|row| &row[..]));
+                        for (taps, factor) in taps.iter_mut().zip(down) {
+                            taps.iter_mut().zip(&row).for_each(|(taps, row)| add(taps, *factor, row));
+                        }
                     }
                     for (i, j) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                        elements[(2 * i + phase / 2) * 4 + 2 * j + phase % 2] = taps[i][j];
+                        elements[element(phase, i, j)] = taps[i][j];
                     }
                 }
                 for o in first..outputs.min(first + PANEL) {
@@ -87,12 +88,10 @@ impl LayerGradient {
     }
 }
 
-/// Add to both sums their factor times their numbers.
-fn add(sums: &mut [[f32; PANEL]; 2], factors: &[f32; 2], numbers: [&[f32]; 2]) {
-    for ((sums, factor), numbers) in sums.iter_mut().zip(factors).zip(numbers) {
-        for (sum, number) in sums.iter_mut().zip(numbers) {
-            *sum += factor * number;
-        }
+/// Add `factor` times the numbers to the sums.
+fn add(sums: &mut [f32; PANEL], factor: f32, numbers: &[f32]) {
+    for (sum, number) in sums.iter_mut().zip(numbers) {
+        *sum += factor * number;
     }
 }
 

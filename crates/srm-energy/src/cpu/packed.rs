@@ -1,7 +1,7 @@
 //! Lay the weights out for the kernels: once per change of the weights, not once per step.
 
 use super::edge::First;
-use super::geometry::Geometry;
+use super::geometry::{Geometry, element};
 use super::memory::Lines;
 use super::net::Shape;
 use super::simd::PANEL;
@@ -99,11 +99,10 @@ impl PackedLayer {
         let (real_outputs, real_channels) = (bias.len(), weight.len() / 16 / bias.len());
         self.forward.resize(g.weights());
         self.backward.resize(g.weights());
-        // Tap (i, j) of a phase is the kernel's element (2i + ry, 2j + rx).
         let tap = |o: usize, k: usize, at: usize| {
             let (phase, c) = (k / g.channels, k % g.channels);
             match o < real_outputs && c < real_channels {
-                true => weight[(o * real_channels + c) * 16 + (at / 2 * 2 + phase / 2) * 4 + at % 2 * 2 + phase % 2],
+                true => weight[(o * real_channels + c) * 16 + element(phase, at / 2, at % 2)],
                 false => 0.0,
             }
         };

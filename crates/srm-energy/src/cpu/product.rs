@@ -47,13 +47,18 @@ impl Product {
     }
 }
 
+/// Rows whose sums the registers hold, by the lanes of a vector.
+pub(super) const fn rows_at_once(lanes: usize) -> usize {
+    if lanes == 8 { 6 } else { 14 }
+}
+
 /// Run `p` on pointers for which [`Product::fits`] holds.
 ///
 /// Rows go in groups of nearly equal size, at most six with AVX2 (twelve accumulators of sixteen registers) and fourteen with
 /// AVX-512: a small rest would leave the multipliers waiting for its few chains.
 #[inline(always)]
 pub(super) unsafe fn product<S: Simd>(p: &Product, a: *const f32, b: *const f32, c: *mut f32) {
-    let most = if S::LANES == 8 { 6 } else { 14 };
+    let most = rows_at_once(S::LANES);
     let groups = p.rows.div_ceil(most);
     let (small, larger) = (p.rows / groups, p.rows % groups);
     let (mut a, mut c) = (a, c);
@@ -62,26 +67,19 @@ pub(super) unsafe fn product<S: Simd>(p: &Product, a: *const f32, b: *const f32,
     let share = lines * (p.depth / PREFETCH_EVERY);
     for group in 0..groups {
         let rows = small + usize::from(group < larger);
-        let next = b.wrapping_add((p.depth + group * share % p.depth) * LINE);
-        let ahead = (next, lines);
+        let first = group * share;
+        let ahead = (b.wrapping_add((p.depth + first) * LINE), if first < p.depth { lines } else { 0 });
         // SAFETY: the caller's; rows of all groups add up to p.rows.
         unsafe {
-            match rows {
-                1 => tile::<S, 1>(p, a, b, c, ahead),
-                2 => tile::<S, 2>(p, a, b, c, ahead),
-                3 => tile::<S, 3>(p, a, b, c, ahead),
-                4 => tile::<S, 4>(p, a, b, c, ahead),
-                5 => tile::<S, 5>(p, a, b, c, ahead),
-                6 => tile::<S, 6>(p, a, b, c, ahead),
-                7 => tile::<S, 7>(p, a, b, c, ahead),
-                8 => tile::<S, 8>(p, a, b, c, ahead),
-                9 => tile::<S, 9>(p, a, b, c, ahead),
-                10 => tile::<S, 10>(p, a, b, c, ahead),
-                11 => tile::<S, 11>(p, a, b, c, ahead),
-                12 => tile::<S, 12>(p, a, b, c, ahead),
-                13 => tile::<S, 13>(p, a, b, c, ahead),
-                _ => tile::<S, 14>(p, a, b, c, ahead),
+            macro_rules! tile {
+                ($($rows:literal)*) => {
+                    match rows {
+                        $($rows => tile::<S, $rows>(p, a, b, c, ahead),)*
+                        _ => unreachable!("more rows than registers hold"),
+                    }
+                };
             }
+            tile!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
             a = a.add(rows * p.a_row);
             c = c.add(rows * p.c_row);
         }

@@ -38,7 +38,33 @@ macro_rules! for_each_tile {
     };
 }
 
-/// V = Bᵀ d B of every tile of `images` padded inputs: `v` `[points, images · tiles, depth]`, its tiles [`stride`] and its points [`plane`] apart.
+/// Transform a tile along its columns, then along its rows: from what `load` gives at (row, column) to what `store` takes there.
+/// A macro for the same reason.
+macro_rules! along_both_axes {
+    ($simd:ty, $transform:expr, $from:ident => $to:ident, |$i:ident, $j:ident| $load:expr, |$value:ident| $store:expr) => {
+        let mut half = [[<$simd>::zero(); $from]; $to];
+        for $j in 0..$from {
+            let mut column = [<$simd>::zero(); $from];
+            for $i in 0..$from {
+                column[$i] = $load;
+            }
+            let column = $transform(column);
+            for $i in 0..$to {
+                half[$i][$j] = column[$i];
+            }
+        }
+        for $i in 0..$to {
+            let row = $transform(half[$i]);
+            for $j in 0..$to {
+                let $value = row[$j];
+                $store;
+            }
+        }
+    };
+}
+
+/// V = Bᵀ d B of every tile of `images` padded inputs: `v` `[points, images · tiles, depth]`, its tiles [`stride`] and its points
+/// [`plane`] apart.
 #[inline(always)]
 pub(super) unsafe fn input<S: Simd>(g: &Geometry, images: usize, x: *const f32, v: *mut f32) {
     // SAFETY: the caller's.
@@ -62,22 +88,13 @@ unsafe fn input_tiles<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
             for ry in 0..2 {
                 for c in (0..2 * g.channels).step_by(S::LANES) {
                     let (x, v) = (x.add(ry * row + c), v.add(ry * 2 * g.channels + c));
-                    let mut half = [[S::zero(); N]; N];
-                    for j in 0..N {
-                        let mut column = [S::zero(); N];
-                        for (i, d) in column.iter_mut().enumerate() {
-                            *d = S::load(x.add(2 * i * row + 2 * j * g.channels));
-                        }
-                        let column = F::input::<S>(column);
-                        for i in 0..N {
-                            half[i][j] = column[i];
-                        }
-                    }
-                    for (i, &row) in half.iter().enumerate() {
-                        for (j, &value) in F::input::<S>(row).iter().enumerate() {
-                            S::store(v.add((N * i + j) * plane), value);
-                        }
-                    }
+                    along_both_axes!(
+                        S,
+                        F::input::<S>,
+                        N => N,
+                        |i, j| S::load(x.add(2 * i * row + 2 * j * g.channels)),
+                        |value| S::store(v.add((N * i + j) * plane), value)
+                    );
                 }
             }
         }
@@ -117,23 +134,10 @@ unsafe fn output_tiles<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>
             let h = h.add(image * g.output_len() + (M * ti + 1) * row + (M * tj + 1) * g.outputs);
             for c in (0..g.outputs).step_by(S::LANES) {
                 let (m, h, bias) = (m.add(c), h.add(c), S::load(bias.add(c)));
-                let mut half = [[S::zero(); N]; M];
-                for j in 0..N {
-                    let mut column = [S::zero(); N];
-                    for (i, value) in column.iter_mut().enumerate() {
-                        *value = S::load(m.add((N * i + j) * plane));
-                    }
-                    let column = F::output::<S>(column);
-                    for i in 0..M {
-                        half[i][j] = column[i];
-                    }
-                }
-                for (i, &sums) in half.iter().enumerate() {
-                    for (j, &sum) in F::output::<S>(sums).iter().enumerate() {
-                        let a = S::add(sum, bias);
-                        S::store(h.add(i * row + j * g.outputs), S::leaky(a, a, slope));
-                    }
-                }
+                along_both_axes!(S, F::output::<S>, N => M, |i, j| S::load(m.add((N * i + j) * plane)), |value| {
+                    let a = S::add(value, bias);
+                    S::store(h.add(i * row + j * g.outputs), S::leaky(a, a, slope));
+                });
             }
         }
     });
@@ -162,22 +166,13 @@ unsafe fn output_gradient_tiles<S: Simd, F: Scheme<N, M>, const N: usize, const 
             let v = v.add(tile * stride(g.outputs));
             for c in (0..g.outputs).step_by(S::LANES) {
                 let (from, v) = (from.add(c), v.add(c));
-                let mut half = [[S::zero(); M]; N];
-                for j in 0..M {
-                    let mut column = [S::zero(); M];
-                    for (i, value) in column.iter_mut().enumerate() {
-                        *value = S::load(from.add(i * row + j * g.outputs));
-                    }
-                    let column = F::output_gradient::<S>(column);
-                    for i in 0..N {
-                        half[i][j] = column[i];
-                    }
-                }
-                for (i, &row) in half.iter().enumerate() {
-                    for (j, &value) in F::output_gradient::<S>(row).iter().enumerate() {
-                        S::store(v.add((N * i + j) * plane), value);
-                    }
-                }
+                along_both_axes!(
+                    S,
+                    F::output_gradient::<S>,
+                    M => N,
+                    |i, j| S::load(from.add(i * row + j * g.outputs)),
+                    |value| S::store(v.add((N * i + j) * plane), value)
+                );
             }
         }
     });
@@ -269,6 +264,40 @@ struct Around {
     corner: Part,
 }
 
+impl Around {
+    /// B m along the columns from channel `k` on, and that of the tile to the left, which the rows then begin with.
+    #[inline(always)]
+    unsafe fn columns<
+        S: Simd,
+        F: Scheme<N, M>,
+        const N: usize,
+        const M: usize,
+        const ONE_ROW: bool,
+        const ONE_COLUMN: bool,
+    >(
+        &self,
+        k: usize,
+    ) -> ([[S::V; N]; M], [S::V; M]) {
+        // SAFETY: the caller's.
+        unsafe {
+            let (mut half, mut before) = ([[S::zero(); N]; M], [S::zero(); M]);
+            let [corner] = self.corner.load::<S, 1>(k, N * M + M, 1);
+            let above = self.above.load::<S, N>(k, N * M, 1);
+            if ONE_ROW {
+                (half[0], before[0]) = (above, corner);
+                return (half, before);
+            }
+            for j in 0..if ONE_COLUMN { 0 } else { N } {
+                let column = F::input_gradient::<S>(self.own.load::<S, N>(k, j, N), above[j]);
+                for i in 0..M {
+                    half[i][j] = column[i];
+                }
+            }
+            (half, F::input_gradient::<S>(self.left.load::<S, N>(k, M, N), corner))
+        }
+    }
+}
+
 /// The M×M pairs of pixels of one tile, or one row or column of them.
 #[inline(always)]
 unsafe fn pixels<
@@ -298,25 +327,7 @@ unsafe fn pixels<
             // SAFETY: the caller's pointers hold `depth` numbers, and a pixel that is stored lies in the image.
             unsafe {
                 let slope = S::splat(slope);
-                let [corner] = around.corner.load::<S, 1>(k, N * M + M, 1);
-                // Along the columns, that of the tile to the left last.
-                let mut half = [[S::zero(); N]; M];
-                let mut before = [S::zero(); M];
-                if ONE_ROW {
-                    half[0] = around.above.load::<S, N>(k, N * M, 1);
-                    before[0] = corner;
-                } else {
-                    if !ONE_COLUMN {
-                        let above = around.above.load::<S, N>(k, N * M, 1);
-                        for j in 0..N {
-                            let column = F::input_gradient::<S>(around.own.load::<S, N>(k, j, N), above[j]);
-                            for i in 0..M {
-                                half[i][j] = column[i];
-                            }
-                        }
-                    }
-                    before = F::input_gradient::<S>(around.left.load::<S, N>(k, M, N), corner);
-                }
+                let (half, before) = around.columns::<S, F, N, M, ONE_ROW, ONE_COLUMN>(k);
                 for i in 0..if ONE_ROW { 1 } else { M } {
                     let pixels = match ONE_COLUMN {
                         true => [before[i]; M],
