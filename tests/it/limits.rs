@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::common::{command, folder, smoke, srm, text};
-use crate::survive::metrics;
+use crate::survive::{metrics, wait_until};
 
 /// The smoke config with overrides, in a run folder.
 fn train<'a>(run: &'a Path, sets: &[&'a str]) -> Vec<&'a str> {
@@ -119,7 +119,8 @@ fn a_signal_before_the_first_update_is_done_says_that_nothing_is_saved() {
     let run = place.path().join("run");
     let arguments = train(&run, &["langevin.steps=1000000"]);
     let child = command(&arguments).stderr(std::process::Stdio::piped()).spawn().expect("the binary was built");
-    std::thread::sleep(Duration::from_secs(1));
+    // its first line; a busy machine needs longer than a second to come there
+    wait_until("the start of the run", || run.join("history.jsonl").exists());
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill runs").success());
     let sent = Instant::now();
