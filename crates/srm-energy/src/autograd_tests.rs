@@ -1,6 +1,6 @@
 //! Hold the adapter to the ConvNet, to a module, and to clear words where it is used wrongly.
 
-use crate::tests::plain;
+use crate::tests::{normal_like, plain, uniform};
 use crate::{
     Autograd, ConvNet, Curved, Energy, EnergyError, Replicate, Trainable, check, fresh_weights, load_weights,
     load_weights_into, read_state_dict, save_weights,
@@ -27,13 +27,11 @@ fn adapted(net: &ConvNet) -> Autograd {
 }
 
 fn images(b: i64) -> Tensor {
-    tch::manual_seed(3);
-    Tensor::rand([b, 3, 32, 32], (Kind::Float, Device::Cpu)) * 2 - 1
+    uniform([b, 3, 32, 32])
 }
 
 fn points(b: i64) -> Tensor {
-    tch::manual_seed(5);
-    Tensor::randn([b, 2], (Kind::Double, Device::Cpu))
+    normal_like(&Tensor::zeros([b, 2], (Kind::Double, Device::Cpu)))
 }
 
 fn apart(a: &Tensor, b: &Tensor) -> f64 {

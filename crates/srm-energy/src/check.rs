@@ -209,8 +209,12 @@ fn hold(rule: &'static str, off: f64, limit: f64) -> Result<()> {
     }
 }
 
-/// N(0, 1) numbers in the shape of `like`.
-fn direction(like: &Tensor, id: u64) -> Result<Tensor> {
+/// N(0, 1) numbers in the shape, kind and place of `like`, the same for the same `id`: unlike libtorch's generator, which all
+/// threads share, no other test can disturb them.
+///
+/// # Errors
+/// [`EnergyError::Torch`].
+pub fn direction(like: &Tensor, id: u64) -> Result<Tensor> {
     let mut values = vec![0.0; like.numel()];
     normal(&Key { id, ..Key::new(1, Purpose::Synthetic) }, &mut values);
     Ok(Tensor::f_from_slice(&values)?.f_reshape(like.size())?.f_to_kind(like.kind())?.f_to_device(like.device())?)

@@ -4,6 +4,7 @@ use crate::{
     ConvNet, Curved, Energy, GaussianMixture, Precision, Quadratic, Replicate, Trainable, check, layer_shapes,
 };
 use srm_config::{Activation, EnergyConfig};
+use srm_random::{Key, Purpose};
 use tch::{Device, Kind, Tensor};
 
 const ACTIVATIONS: [Activation; 6] = [
@@ -23,9 +24,20 @@ fn net(size: usize, activation: Activation) -> ConvNet {
     ConvNet::new(&config(size, activation), 5, Device::Cpu).unwrap()
 }
 
+/// Uniform numbers in [−1, 1), the same each time: tests that run beside one another share libtorch's generator.
+pub(crate) fn uniform(shape: [i64; 4]) -> Tensor {
+    let mut values = vec![0.0; shape.iter().product::<i64>() as usize];
+    srm_random::uniform(&Key::new(3, Purpose::ChainStart), -1.0, 1.0, &mut values);
+    Tensor::from_slice(&values).reshape(shape)
+}
+
+/// N(0, 1) numbers in the shape and kind of `like`.
+pub(crate) fn normal_like(like: &Tensor) -> Tensor {
+    check::direction(&like.detach(), 5).unwrap()
+}
+
 fn image(b: i64, size: i64, kind: Kind) -> Tensor {
-    tch::manual_seed(3);
-    Tensor::rand([b, 3, size, size], (Kind::Double, Device::Cpu)).to_kind(kind) * 2 - 1
+    uniform([b, 3, size, size]).to_kind(kind)
 }
 
 fn largest(a: &Tensor) -> f64 {
@@ -110,7 +122,7 @@ fn gradient_agrees_with_finite_differences_in_f64() {
     for activation in ACTIVATIONS {
         let net = net(32, activation).to_kind(Kind::Double).unwrap();
         let x = image(2, 32, Kind::Double);
-        let v = Tensor::randn(x.size(), (Kind::Double, Device::Cpu));
+        let v = normal_like(&x);
         let (_, grad) = net.f_and_grad(&x).unwrap();
         let along = (&grad * &v).flatten(1, -1).sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
         let h = 1e-6;
@@ -125,7 +137,7 @@ fn hessian_vector_product_agrees_with_double_backward() {
     for activation in ACTIVATIONS {
         let net = net(32, activation).to_kind(Kind::Double).unwrap();
         let x = image(2, 32, Kind::Double).set_requires_grad(true);
-        let v = Tensor::randn(x.size(), (Kind::Double, Device::Cpu));
+        let v = normal_like(&x);
         let grad =
             &Tensor::run_backward(&[plain(net.config(), &weights(&net), &x).sum(Kind::Double)], &[&x], true, true)[0];
         let ours = net.hvp(&x.detach(), &v).unwrap();

@@ -1,5 +1,6 @@
 //! Hold the kernels against libtorch, width by width, and their promises about batches and bad numbers.
 
+use crate::tests::uniform;
 use crate::{ConvNet, Curved, Energy, Replicate, Trainable};
 use srm_config::{Activation, EnergyConfig};
 use tch::{Device, Kind, Tensor};
@@ -9,8 +10,7 @@ fn net(size: usize, channels: usize, features: usize, activation: Activation) ->
 }
 
 fn images(b: i64, channels: i64, size: i64) -> Tensor {
-    tch::manual_seed(4);
-    Tensor::rand([b, channels, size, size], (Kind::Float, Device::Cpu)) * 2 - 1
+    uniform([b, channels, size, size])
 }
 
 fn largest(a: &Tensor) -> f64 {
