@@ -1,5 +1,5 @@
 //! Start srm.
 
-fn main() -> std::process::ExitCode {
+fn main() {
     srm_cli::main()
 }
