@@ -1,11 +1,14 @@
 //! Take a batch from libtorch to the CPU kernels and back, and notice when the weights change.
 
+#![allow(unsafe_code)] // one view of a tensor as numbers
+
 use crate::cpu::{CpuNet, Packed};
 use crate::pass::Layer;
 use crate::precision::versions;
 use crate::{EnergyError, Result};
 use srm_config::EnergyConfig;
 use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tch::{Device, Kind, Tensor};
@@ -55,24 +58,22 @@ impl FastPath {
 
     pub(crate) fn f(&self, layers: &[Layer], x: &Tensor) -> Result<Tensor> {
         let weights = self.weights(layers)?;
-        Ok(Tensor::f_from_slice(&self.net.borrow_mut().f(&weights.packed, &floats(x)?))?)
+        Ok(Tensor::f_from_slice(&self.net.borrow_mut().f(&weights.packed, &Floats::of(x)?))?)
     }
 
     pub(crate) fn f_and_grad(&self, layers: &[Layer], x: &Tensor) -> Result<(Tensor, Tensor)> {
         let weights = self.weights(layers)?;
-        let x_values = floats(x)?;
-        let mut gradient = vec![0.0; x_values.len()];
-        let f = self.net.borrow_mut().f_and_grad(&weights.packed, &x_values, &mut gradient);
-        Ok((Tensor::f_from_slice(&f)?, Tensor::f_from_slice(&gradient)?.f_reshape(x.size())?))
+        let mut gradient = Floats::zeros(x)?;
+        let f = self.net.borrow_mut().f_and_grad(&weights.packed, &Floats::of(x)?, &mut gradient);
+        Ok((Tensor::f_from_slice(&f)?, gradient.0))
     }
 
     /// ∇²f(x) v, for smooth activations.
     pub(crate) fn hvp(&self, layers: &[Layer], x: &Tensor, v: &Tensor) -> Result<Tensor> {
         let weights = self.weights(layers)?;
-        let (x_values, v) = (floats(x)?, floats(v)?);
-        let mut product = vec![0.0; x_values.len()];
-        self.net.borrow_mut().hvp(&weights.packed, &x_values, &v, &mut product);
-        Ok(Tensor::f_from_slice(&product)?.f_reshape(x.size())?)
+        let mut product = Floats::zeros(x)?;
+        self.net.borrow_mut().hvp(&weights.packed, &Floats::of(x)?, &Floats::of(v)?, &mut product);
+        Ok(product.0)
     }
 
     /// f `[b]` and ∇θ Σᵢ cᵢ f(xᵢ), weight and bias of each layer in turn.
@@ -83,7 +84,7 @@ impl FastPath {
         coefficients: &Tensor,
     ) -> Result<(Tensor, Vec<Tensor>)> {
         let weights = self.weights(layers)?;
-        let (x, coefficients) = (floats(x)?, floats(coefficients)?);
+        let (x, coefficients) = (Floats::of(x)?, Floats::of(coefficients)?);
         let (f, gradients) = self.net.borrow_mut().f_and_parameter_grad(&weights.packed, &x, &coefficients);
         let mut tensors = Vec::with_capacity(2 * layers.len());
         for (layer, (weight, bias)) in layers.iter().zip(&gradients) {
@@ -101,7 +102,8 @@ impl FastPath {
         if read().versions != versions {
             let mut weights = self.weights.write().unwrap_or_else(PoisonError::into_inner);
             if weights.versions != versions {
-                let layer = |i: usize| Ok::<_, EnergyError>((floats(&layers[i].weight)?, floats(&layers[i].bias)?));
+                let layer =
+                    |i: usize| Ok::<_, EnergyError>((Floats::of(&layers[i].weight)?, Floats::of(&layers[i].bias)?));
                 weights.packed.set(self.net.borrow().shape(), layer)?;
                 weights.versions = versions;
             }
@@ -123,10 +125,42 @@ fn warn_once_if_slow(level: &str) -> bool {
     now
 }
 
-/// The numbers of a tensor in the order of its indices.
-fn floats(t: &Tensor) -> Result<Vec<f32>> {
-    let flat = t.f_detach()?.f_contiguous()?.f_view([-1])?;
-    Vec::try_from(flat).map_err(EnergyError::from)
+/// A tensor whose numbers lie in the order of its indices, seen as a slice.
+struct Floats(Tensor);
+
+impl Floats {
+    /// The numbers of `t`, of any layout; a copy where they lie in another order.
+    fn of(t: &Tensor) -> Result<Self> {
+        Ok(Self(t.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?))
+    }
+
+    /// Zeros in the shape of `like`.
+    fn zeros(like: &Tensor) -> Result<Self> {
+        Ok(Self(Tensor::f_zeros(like.size(), (Kind::Float, Device::Cpu))?))
+    }
+}
+
+impl Deref for Floats {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        // SAFETY: a contiguous f32 tensor in this machine's memory, which it keeps; one without numbers has no address. Nobody writes
+        // while a kernel reads: see `weights`.
+        match self.0.numel() {
+            0 => &[],
+            len => unsafe { std::slice::from_raw_parts(self.0.data_ptr().cast(), len) },
+        }
+    }
+}
+
+impl DerefMut for Floats {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as above; `zeros` alone is written to, before anybody else has it.
+        match self.0.numel() {
+            0 => &mut [],
+            len => unsafe { std::slice::from_raw_parts_mut(self.0.data_ptr().cast(), len) },
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use super::memory::LINE;
 use super::scheme::{F2, F4, Scheme};
 
-/// The most that F(4×4, 2×2) may make of a layer's weights, in bytes per direction: larger ones are read from memory at every
-/// step, and F(2×2, 2×2) needs 9/25 of them.
+/// The most that F(4×4, 2×2) may make of a layer's weights for them to be kept, in bytes per direction: larger ones would be read
+/// from memory at every step.
 const LARGE: usize = 16 << 20;
-/// The same where an image is one such tile: few rows then share what is read.
+/// The same where an image is one such tile: few rows then share what is read, and F(2×2, 2×2) needs 9/25 of it.
 const LARGE_ALONE: usize = 4 << 20;
 
 /// Outputs of a tile in a row and in a column.
@@ -26,14 +26,25 @@ pub(super) struct Geometry {
     pub channels: usize,
     pub outputs: usize,
     pub tile: Tile,
+    /// Whether U = G w Gᵀ is kept, rather than made from the taps in every product.
+    pub kept: bool,
 }
 
 impl Geometry {
-    /// The convolution with the tile that suits it; `size` is 8 or a larger power of two.
+    /// The convolution on the tile that suits it; `size` is 8 or a larger power of two.
     pub(super) fn new(size: usize, channels: usize, outputs: usize) -> Self {
-        let four = Self { size, channels, outputs, tile: Tile::Four };
-        let small = four.weights() * size_of::<f32>() <= if four.tiles() == 1 { LARGE_ALONE } else { LARGE };
-        Self { tile: if small { Tile::Four } else { Tile::Two }, ..four }
+        let on = |tile| Self { size, channels, outputs, tile, kept: true };
+        let (two, four) = (on(Tile::Two), on(Tile::Four));
+        let bytes = |g: &Self| g.weights() * size_of::<f32>();
+        match four.tiles() {
+            1 if bytes(&four) > LARGE_ALONE => two,
+            _ => Self { kept: bytes(&four) <= LARGE, ..four },
+        }
+    }
+
+    /// On the tile for the sums of the gradient in the weights, which are kept: F(2×2, 2×2) needs fewer.
+    pub(super) fn of_sums(&self) -> Self {
+        Self { tile: if self.kept { self.tile } else { Tile::Two }, ..*self }
     }
 
     /// Numbers per padded input image.
@@ -75,6 +86,11 @@ impl Geometry {
     /// Numbers from one point's weights to the next point's: an odd number of cache lines, like [`plane`].
     pub(super) fn weights_apart(&self) -> usize {
         stride(self.depth() * self.outputs)
+    }
+
+    /// Numbers of the weights as they are laid out: U or the taps.
+    pub(super) fn packed_len(&self) -> usize {
+        if self.kept { self.weights() } else { 4 * self.depth() * self.outputs }
     }
 
     /// Numbers of U = G w Gᵀ.

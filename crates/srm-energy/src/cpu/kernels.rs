@@ -20,6 +20,7 @@ pub(crate) struct Kernels {
     /// Numbers per vector: widths of layers are multiples of it.
     pub lanes: usize,
     product: unsafe fn(&Product, *const f32, *const f32, *mut f32),
+    weights: unsafe fn(&Geometry, usize, usize, *const f32, *mut f32),
     input: unsafe fn(&Geometry, usize, *const f32, *mut f32),
     output: unsafe fn(&Geometry, usize, *const f32, *const f32, f32, *mut f32),
     output_gradient: unsafe fn(&Geometry, usize, *const f32, *mut f32),
@@ -45,6 +46,10 @@ macro_rules! kernels {
             #[target_feature(enable = $features)]
             unsafe fn product(p: &Product, a: *const f32, b: *const f32, c: *mut f32) {
                 unsafe { product::product::<$simd>(p, a, b, c) }
+            }
+            #[target_feature(enable = $features)]
+            unsafe fn weights(g: &Geometry, down: usize, rows: usize, taps: *const f32, u: *mut f32) {
+                unsafe { winograd::weights::<$simd>(g, down, rows, taps, u) }
             }
             #[target_feature(enable = $features)]
             unsafe fn input(g: &Geometry, images: usize, x: *const f32, v: *mut f32) {
@@ -107,6 +112,7 @@ macro_rules! kernels {
                 name: $name,
                 lanes: <$simd as super::super::simd::Simd>::LANES,
                 product,
+                weights,
                 input,
                 output,
                 output_gradient,
@@ -163,6 +169,14 @@ impl Kernels {
         assert!(p.fits(a.len(), b.len(), c.len()), "a product reaches past its slices");
         // SAFETY: `available` found the instructions; the product stays within the slices.
         unsafe { (self.product)(p, a.as_ptr(), b.as_ptr(), c.as_mut_ptr()) }
+    }
+
+    /// Row `down` of U for `rows` rows of a panel.
+    pub(super) fn weights(&self, g: &Geometry, down: usize, rows: usize, taps: &[f32], u: &mut [f32]) {
+        let n = g.scheme().len();
+        assert!(down < n && taps.len() >= 4 * rows * PANEL && u.len() >= n * rows * PANEL);
+        // SAFETY: as above.
+        unsafe { (self.weights)(g, down, rows, taps.as_ptr(), u.as_mut_ptr()) }
     }
 
     pub(super) fn input(&self, g: &Geometry, images: usize, x: &[f32], v: &mut [f32]) {

@@ -2,20 +2,18 @@
 
 use super::curve::{Curve, Inner};
 use super::edge::{First, pad, unpad};
-use super::geometry::{Geometry, plane, stride};
+use super::geometry::{Geometry, plane};
 use super::gradient::{FirstGradient, LastGradient, LayerGradient};
 use super::kernels::Kernels;
 use super::memory::Lines;
 use super::packed::{LayerWeights, Packed};
-use super::product::Product;
+use super::products::products;
 use super::simd::PANEL;
 use srm_config::{Activation, EnergyConfig};
 
 /// Tiles that a layer's products should at least have, where the batch holds enough images: each panel of weights is read
 /// from memory once for so many rows.
 const TILES: usize = 48;
-/// Depth of a product before its sums go back to memory: a panel of weights of this depth takes half of a 32 kB cache.
-const DEPTH: usize = 256;
 
 /// The layers of a net as the kernels see them: widths filled up to whole vectors.
 #[derive(Clone)]
@@ -65,6 +63,8 @@ struct Buffers {
     m: Lines,
     row: Lines,
     zero: Lines,
+    /// Weights that are made in a product.
+    u: Lines,
 }
 
 impl CpuNet {
@@ -166,7 +166,8 @@ impl CpuNet {
             last.add(h, by);
         }
         self.top_backward(weights, coefficients);
-        let mut gradients: Vec<LayerGradient> = self.shape.layers.iter().map(LayerGradient::new).collect();
+        let mut gradients: Vec<LayerGradient> =
+            self.shape.layers.iter().map(|g| LayerGradient::new(&g.of_sums())).collect();
         for l in (0..top).rev() {
             self.layer_backward(weights, l, images, Some(&mut gradients[l]));
         }
@@ -182,7 +183,7 @@ impl CpuNet {
         for (g, gradient) in self.shape.layers.iter().zip(&gradients) {
             // Channels that fill the vectors up are cut off again.
             let real = |padded: usize| padded / self.shape.first.features * n;
-            all.push(gradient.finish(g, real(g.channels), real(g.outputs)));
+            all.push(gradient.finish(&g.of_sums(), real(g.channels), real(g.outputs)));
         }
         all.push(last.finish(self.shape.last_channels / self.shape.first.features * n));
         (f, all)
@@ -281,14 +282,14 @@ impl CpuNet {
     fn layer_forward(&mut self, weights: &Packed, l: usize, images: usize) {
         let (slope, rows, inner) = (self.slope(), self.rows(images), self.inner(l + 1));
         let (g, packed, kernels) = (&self.shape.layers[l], &weights.layers[l], &self.kernels);
-        let Buffers { h, v, m, zero, first, second, tangents, .. } = &mut self.buffers;
+        let Buffers { h, v, m, zero, u, first, second, tangents, .. } = &mut self.buffers;
         let (below, above) = h.split_at_mut(l + 1);
         let at_once = Self::images_at_once(g, rows);
         let inputs = below[l][..rows * g.input_len()].chunks(at_once * g.input_len());
         for (part, (x, h)) in inputs.zip(above[0].chunks_mut(at_once * g.output_len())).enumerate() {
             let count = x.len() / g.input_len();
             kernels.input(g, count, x, v);
-            products(kernels, g, count, (g.depth(), g.outputs), v, &packed.forward, m);
+            products(kernels, g, count, (g.depth(), g.outputs), v, (&packed.forward, u), m);
             match self.phi {
                 Phi::Leaky(_) => kernels.output(g, count, m, &packed.bias, slope, h),
                 Phi::Smooth(curve) => {
@@ -308,18 +309,20 @@ impl CpuNet {
     fn layer_backward(&mut self, weights: &Packed, l: usize, images: usize, mut sums: Option<&mut LayerGradient>) {
         let (slope, rows) = (self.slope(), self.rows(images));
         let (g, packed, kernels) = (&self.shape.layers[l], &weights.layers[l], &self.kernels);
-        let Buffers { h, v, m, zero, .. } = &mut self.buffers;
+        let Buffers { h, v, m, zero, u, .. } = &mut self.buffers;
         let (below, above) = h.split_at_mut(l + 1);
         let at_once = Self::images_at_once(g, rows);
         let inputs = below[l][..rows * g.input_len()].chunks_mut(at_once * g.input_len());
         for (h, gradient) in inputs.zip(above[0].chunks(at_once * g.output_len())) {
             let count = h.len() / g.input_len();
-            kernels.output_gradient(g, count, gradient, v);
             if let Some(sums) = &mut sums {
-                kernels.input(g, count, h, m);
-                sums.add(kernels, g, count, m, v);
+                let g = g.of_sums();
+                kernels.output_gradient(&g, count, gradient, v);
+                kernels.input(&g, count, h, m);
+                sums.add(kernels, &g, count, m, v);
             }
-            products(kernels, g, count, (g.outputs, g.depth()), v, &packed.backward, m);
+            kernels.output_gradient(g, count, gradient, v);
+            products(kernels, g, count, (g.outputs, g.depth()), v, (&packed.backward, u), m);
             kernels.input_gradient(g, count, m, zero, slope, h);
         }
         self.bend(l, images);
@@ -344,7 +347,7 @@ impl CpuNet {
         b.second = if roomy { room(images) } else { Vec::new() };
         let width = |g: &Geometry| g.depth().max(g.outputs);
         let points = |g: &Geometry| g.points() * plane(g, Self::images_at_once(g, rows), width(g));
-        let most = self.shape.layers.iter().map(points).max();
+        let most = self.shape.layers.iter().map(|g| points(g).max(points(&g.of_sums()))).max();
         let widest = self.shape.layers.iter().map(width).max();
         b.v.resize(most.unwrap_or(0));
         b.m.resize(most.unwrap_or(0));
@@ -372,29 +375,5 @@ fn activate(
     match second {
         Some(second) if i >= images => kernels.tangent(inner, first, second, a),
         second => kernels.curve(curve, inner, bias, a, first, second),
-    }
-}
-
-/// m[e] = v[e] u[e] for all points: v `[points, rows, depth]`, u `[points, columns / 16, depth, 16]`, m `[points, rows, columns]`,
-/// where v's and m's rows are [`stride`] and their points [`plane`] apart.
-pub(super) fn products(
-    kernels: &Kernels,
-    g: &Geometry,
-    images: usize,
-    (depth, columns): (usize, usize),
-    v: &[f32],
-    u: &[f32],
-    m: &mut [f32],
-) {
-    let rows = images * g.tiles();
-    let planes = v.chunks(plane(g, images, depth)).zip(u.chunks_exact(g.weights_apart()));
-    for ((v, u), m) in planes.zip(m.chunks_mut(plane(g, images, columns))) {
-        for (panel, u) in u.chunks_exact(depth * PANEL).enumerate() {
-            for start in (0..depth).step_by(DEPTH) {
-                let dense = Product::dense(rows, DEPTH.min(depth - start), stride(depth), stride(columns));
-                let p = Product { accumulate: start > 0, goes_on: true, ..dense };
-                kernels.product(&p, &v[start..], &u[start * PANEL..], &mut m[panel * PANEL..]);
-            }
-        }
     }
 }

@@ -5,6 +5,7 @@ use super::geometry::{Geometry, element};
 use super::memory::Lines;
 use super::net::Shape;
 use super::simd::PANEL;
+use std::ops::Deref;
 
 /// Weight and bias of one layer, in the order of their indices.
 pub(crate) type LayerWeights = (Vec<f32>, Vec<f32>);
@@ -24,10 +25,10 @@ impl Packed {
     ///
     /// # Errors
     /// What `layer` returns.
-    pub(crate) fn set<E>(
+    pub(crate) fn set<N: Deref<Target = [f32]>, E>(
         &mut self,
         shape: &Shape,
-        mut layer: impl FnMut(usize) -> Result<LayerWeights, E>,
+        layer: impl Fn(usize) -> Result<(N, N), E>,
     ) -> Result<(), E> {
         let (weight, bias) = layer(0)?;
         self.first.set(&shape.first, &weight, &bias);
@@ -58,12 +59,12 @@ pub(super) struct PackedFirst {
     pub bias: Vec<f32>,
 }
 
-/// U = G w Gᵀ of one stride-2 layer in both directions.
+/// The weights of one stride-2 layer in both directions: U = G w Gᵀ, or the taps of which it is made.
 #[derive(Default)]
 pub(super) struct PackedLayer {
-    /// `[points, outputs / 16, depth, 16]`, points [`Geometry::weights_apart`] apart.
+    /// U `[points, outputs / 16, depth, 16]`, points [`Geometry::weights_apart`] apart, or taps `[outputs / 16, depth, 4, 16]`.
     pub forward: Lines,
-    /// `[points, depth / 16, outputs, 16]`, likewise.
+    /// U `[points, depth / 16, outputs, 16]`, likewise, or taps `[depth / 16, outputs, 4, 16]`.
     pub backward: Lines,
     pub bias: Vec<f32>,
 }
@@ -97,8 +98,8 @@ impl PackedLayer {
     pub(super) fn set(&mut self, g: &Geometry, weight: &[f32], bias: &[f32]) {
         let (depth, outputs) = (g.depth(), g.outputs);
         let (real_outputs, real_channels) = (bias.len(), weight.len() / 16 / bias.len());
-        self.forward.resize(g.weights());
-        self.backward.resize(g.weights());
+        self.forward.resize(g.packed_len());
+        self.backward.resize(g.packed_len());
         let tap = |o: usize, k: usize, at: usize| {
             let (phase, c) = (k / g.channels, k % g.channels);
             match o < real_outputs && c < real_channels {
@@ -109,13 +110,13 @@ impl PackedLayer {
         for first in (0..outputs).step_by(PANEL) {
             for k in 0..depth {
                 let taps = |at| std::array::from_fn(|o| tap(first + o, k, at));
-                transform(g, taps, &mut self.forward[first * depth + k * PANEL..]);
+                lay(g, taps, first / PANEL * depth + k, &mut self.forward);
             }
         }
         for first in (0..depth).step_by(PANEL) {
             for o in 0..outputs {
                 let taps = |at| std::array::from_fn(|k| tap(o, first + k, at));
-                transform(g, taps, &mut self.backward[first * outputs + o * PANEL..]);
+                lay(g, taps, first / PANEL * outputs + o, &mut self.backward);
             }
         }
         self.bias.clear();
@@ -124,10 +125,13 @@ impl PackedLayer {
     }
 }
 
-/// G w Gᵀ of a panel's row: its taps (0, 0), (0, 1), (1, 0), (1, 1) into `to`, whose points lie [`Geometry::weights_apart`] apart.
-fn transform(g: &Geometry, taps: impl Fn(usize) -> [f32; PANEL], to: &mut [f32]) {
+/// Write a panel's row, which is row `row` of all: its taps (0, 0), (0, 1), (1, 0), (1, 1), or what G w Gᵀ makes of them.
+fn lay(g: &Geometry, taps: impl Fn(usize) -> [f32; PANEL], row: usize, to: &mut [f32]) {
     let taps: [[f32; PANEL]; 4] = std::array::from_fn(taps);
-    let mut points = to.chunks_mut(g.weights_apart());
+    if !g.kept {
+        return to[4 * PANEL * row..][..4 * PANEL].copy_from_slice(taps.as_flattened());
+    }
+    let mut points = to[PANEL * row..].chunks_mut(g.weights_apart());
     for down in g.scheme() {
         let rows: [[f32; PANEL]; 2] =
             std::array::from_fn(|j| std::array::from_fn(|i| down[0] * taps[j][i] + down[1] * taps[2 + j][i]));

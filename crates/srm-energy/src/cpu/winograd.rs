@@ -10,7 +10,7 @@
 
 use super::geometry::{Geometry, Tile, plane, stride};
 use super::scheme::{F2, F4, Scheme};
-use super::simd::Simd;
+use super::simd::{PANEL, Simd};
 
 /// Call the function with the tile's scheme, its N and its M.
 macro_rules! by_tile {
@@ -61,6 +61,34 @@ macro_rules! along_both_axes {
             }
         }
     };
+}
+
+/// Row `down` of U = G w Gᵀ for `rows` rows of a panel: from their taps `[rows, 4, 16]` to `u`, `[N, rows, 16]`.
+#[inline(always)]
+pub(super) unsafe fn weights<S: Simd>(g: &Geometry, down: usize, rows: usize, taps: *const f32, u: *mut f32) {
+    // SAFETY: the caller's.
+    unsafe { by_tile!(g, weights_rows::<S>(down, rows, taps, u)) }
+}
+
+#[inline(always)]
+unsafe fn weights_rows<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
+    down: usize,
+    rows: usize,
+    taps: *const f32,
+    u: *mut f32,
+) {
+    // SAFETY: the caller's slices hold so many rows.
+    unsafe {
+        let [one, two] = F::WEIGHTS[down].map(|factor| S::splat(factor));
+        for at in (0..rows * PANEL).step_by(S::LANES) {
+            let taps = taps.add(at / PANEL * 4 * PANEL + at % PANEL);
+            let tap = |i: usize| S::load(taps.add(i * PANEL));
+            let row = [S::fma(two, tap(2), S::mul(one, tap(0))), S::fma(two, tap(3), S::mul(one, tap(1)))];
+            for (j, value) in F::weights::<S>(row).into_iter().enumerate() {
+                S::store(u.add(j * rows * PANEL + at), value);
+            }
+        }
+    }
 }
 
 /// V = Bᵀ d B of every tile of `images` padded inputs: `v` `[points, images · tiles, depth]`, its tiles [`stride`] and its points
