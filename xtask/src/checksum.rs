@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use md5::Md5;
 use sha2::{Digest, Sha256};
+use srm_files::hex;
 use std::{fmt, fs::File, io::Read, path::Path};
 
 /// The checksum that a file must have, in lower-case hexadecimal digits.
@@ -54,17 +55,12 @@ impl fmt::Display for Checksum {
     }
 }
 
-/// The digits of a finished hash.
-pub fn hexadecimal(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn digest<D: Digest>(mut reader: impl Read) -> Result<String> {
     let mut hasher = D::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
         match reader.read(&mut buffer)? {
-            0 => return Ok(hexadecimal(hasher.finalize())),
+            0 => return Ok(hex(&hasher.finalize())),
             count => hasher.update(&buffer[..count]),
         }
     }

@@ -2,12 +2,10 @@
 
 pub use srm_build::folder::{self, VERSION};
 
-use crate::{
-    checksum::{Checksum, hexadecimal},
-    workspace,
-};
+use crate::{checksum::Checksum, workspace};
 use anyhow::{Context, Result, anyhow, bail};
 use sha2::{Digest, Sha256};
+use srm_files::hex;
 use std::{
     env,
     fmt::Write as _,
@@ -55,7 +53,7 @@ pub fn replace(folder: &Path, fill: impl FnOnce(&Path) -> Result<Vec<Entry>>) ->
         let version = format!("{VERSION}\n");
         fs::write(new.join("build-version"), &version)?;
         entries.push(Entry {
-            sha256: hexadecimal(Sha256::digest(&version)),
+            sha256: hex(&Sha256::digest(&version)),
             bytes: version.len() as u64,
             path: "build-version".into(),
         });

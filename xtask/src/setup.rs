@@ -1,7 +1,6 @@
 //! Put libtorch 2.11.0 into the user's cache once and link it as `.libtorch`, where the build looks for it.
 
 use crate::{
-    checksum::hexadecimal,
     compiler,
     libtorch::{self, State, VERSION, folder},
     wheels::{self, Wheel},
@@ -9,6 +8,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
+use srm_files::hex;
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -170,7 +170,7 @@ fn licence(name: &str) -> Option<String> {
 /// Make a folder in the cache out of a libtorch that the user has: links to its files, without libtorch_cuda.
 fn adopt(path: &Path, cache: &Path) -> Result<PathBuf> {
     let path = fs::canonicalize(path).with_context(|| format!("--from {} does not exist", path.display()))?;
-    let key = hexadecimal(Sha256::digest(path.as_os_str().as_encoded_bytes()));
+    let key = hex(&Sha256::digest(path.as_os_str().as_encoded_bytes()));
     let name = |kind: &str| cache.join(format!("libtorch-{VERSION}-{kind}-{}", &key[..8]));
     let mut source = path.clone();
     if path.is_file() {

@@ -2,13 +2,10 @@
 
 mod pip;
 
-use crate::{
-    checksum::{Checksum, hexadecimal},
-    libtorch::Entry,
-    workspace::bar,
-};
+use crate::{checksum::Checksum, libtorch::Entry, workspace::bar};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
+use srm_files::hex;
 use std::{
     env,
     fs::{self, File},
@@ -195,7 +192,7 @@ pub fn unpack(
             bytes += count as u64;
             bar.inc(count as u64);
         }
-        entries.push(Entry { sha256: hexadecimal(hasher.finalize()), bytes, path });
+        entries.push(Entry { sha256: hex(&hasher.finalize()), bytes, path });
     }
     bar.finish_and_clear();
     Ok(())

@@ -63,6 +63,13 @@ pub struct EnergyConfig {
     pub activation: Activation,
 }
 
+impl EnergyConfig {
+    /// `[h, w, c]` of the images.
+    pub fn shape(&self) -> [usize; 3] {
+        [self.size, self.size, self.channels]
+    }
+}
+
 /// Where chains start. JSON: `"uniform"`, `"gaussian"`, `"data"`, `"persistent"` or
 /// `{"persistent": {"size": 10000, "restart": 0.05}}`.
 ///

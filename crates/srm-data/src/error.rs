@@ -145,7 +145,7 @@ pub enum DataError {
     },
     /// Images do not fit a net.
     #[error(
-        "{}: its images are {}, the net's are {}; give the set it was trained on",
+        "{}: its images are {}, the net's are {}; give images of that shape, or for a new net change energy.size and energy.channels",
         path.display(),
         sides(got),
         sides(expected)

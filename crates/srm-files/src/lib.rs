@@ -16,10 +16,27 @@
 mod identify;
 mod whole;
 
+use sha2::{Digest, Sha256};
+use std::{fs::File, io::Read, path::Path};
+
 pub use identify::{BEGINNING, Kind, identify, identify_bytes, identify_name};
 pub use whole::{WholeFile, remove_leftovers, write_whole};
 
 /// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// SHA-256 of a file in hexadecimal digits.
+///
+/// # Errors
+/// It cannot be read.
+pub fn sha256(path: &Path) -> std::io::Result<String> {
+    let (mut file, mut hasher, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex(&hasher.finalize())),
+            bytes => hasher.update(&buffer[..bytes]),
+        }
+    }
 }

@@ -85,10 +85,10 @@ pub fn history(files: &RunFiles) -> Section {
 fn listed(event: &Event) -> Markup {
     html! {
         ul {
-            @for change in &event.changes {
+            @for change in event.changes.iter().flatten() {
                 li { code { (change.path) } ": " (plain(&change.from)) " → " (plain(&change.to)) }
             }
-            @for difference in &event.differences { li { (difference) } }
+            @for difference in event.differences.iter().flatten() { li { (difference) } }
         }
     }
 }
@@ -141,7 +141,7 @@ pub fn again(report: &Report<'_>) -> Section {
         lines.push(format!("srm diagnose chains --weights {run} --out {run}/{DIAGNOSTICS}"));
     }
     lines.push(format!("srm report {run}"));
-    let changed = files.history.iter().any(|event| !event.changes.is_empty());
+    let changed = files.history.iter().any(|event| event.changes.iter().flatten().next().is_some());
     let body = html! {
         pre { (lines.join("\n")) }
         p.remark {

@@ -9,11 +9,10 @@ use crate::{Environment, Result, RunError, RunState};
 use rustix::fs::{CWD, RenameFlags};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use srm_files::write_whole;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// The layout of `state.json`.
@@ -292,15 +291,7 @@ fn files(folder: &Path) -> Result<Vec<String>> {
 }
 
 fn checksum(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(RunError::io(path))?;
-    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
-    loop {
-        match file.read(&mut buffer).map_err(RunError::io(path))? {
-            0 => break,
-            count => hasher.update(&buffer[..count]),
-        }
-    }
-    Ok(srm_files::hex(&hasher.finalize()))
+    srm_files::sha256(path).map_err(RunError::io(path))
 }
 
 /// Wait until the disk knows the names in a folder.

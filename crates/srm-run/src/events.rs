@@ -263,7 +263,7 @@ mod tests {
         for update in 1..4 {
             events.record(&StepRecord { update, ..StepRecord::default() }, &PerImage::default()).unwrap();
         }
-        let found = read(&std::fs::read(events.log.path()).unwrap());
+        let found = read(&std::fs::read(folder.path().join(events.log.extent().0)).unwrap());
         assert_eq!(found.iter().map(|event| event.step).collect::<Vec<_>>(), [0, 1, 2, 3]);
         assert!(found[3].wall_time < found[1].wall_time);
     }

@@ -258,7 +258,7 @@ mod tests {
         )
         .unwrap();
         let history = Log::history(&history).unwrap();
-        assert!(history.faults.is_empty() && history.records[0].changes.is_empty());
+        assert!(history.faults.is_empty() && history.records[0].changes.is_none());
         assert_eq!(history.records[1].rollback.as_ref().map(|taken| (taken.to, taken.attempt)), Some((1, 1)));
         let score = &scores.records[0];
         assert_eq!((score.score, &score.details), (None, &[("kernel".to_owned(), 0.5)].into()));

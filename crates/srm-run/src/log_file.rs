@@ -1,6 +1,7 @@
 //! Append to a log whose length is known: it can be cut back to where a checkpoint was written.
 
 use crate::{Result, RunError};
+use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -45,6 +46,12 @@ impl LogFile {
         self.write()
     }
 
+    /// Add a line of JSON.
+    pub(crate) fn line(&mut self, what: &impl Serialize) -> Result<()> {
+        let line = serde_json::to_string(what).map_err(RunError::io(&self.path))?;
+        self.append((line + "\n").as_bytes())
+    }
+
     /// Add a record that may wait for the next write.
     pub(crate) fn wait(&mut self, record: &[u8]) {
         self.waiting.extend(record);
@@ -65,10 +72,6 @@ impl LogFile {
     pub(crate) fn extent(&self) -> (String, u64) {
         let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned());
         (name.unwrap_or_default(), self.length)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Write what waits.

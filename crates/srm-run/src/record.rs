@@ -2,6 +2,7 @@
 
 use crate::Environment;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use srm_config::Change;
 use std::collections::BTreeMap;
 
@@ -105,38 +106,46 @@ impl Rollback {
 }
 
 /// A line of `history.jsonl`: a start, a resume, a rollback or an end.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Event {
+    /// The last update before it; of a rollback the one that was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update: Option<u64>,
+    /// The rollback, of which all stands in the line, the update too.
+    #[serde(flatten, skip_deserializing)]
+    pub rollback: Option<Rollback>,
+    /// Settings that a resume changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Vec<Change>>,
+    /// What else was different at a resume, a line each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub differences: Option<Vec<String>>,
+    /// What a start or a resume computes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
     /// `start`, `resume`, `rollback`, `finished`, `interrupted`, `diverged`.
     pub event: String,
     /// When, in seconds since 1970.
     pub time: Option<u64>,
-    /// The last update before it; of a rollback the one that was refused.
-    pub update: Option<u64>,
-    /// What a start or a resume computes on.
-    pub environment: Option<Environment>,
-    /// Settings that a resume changed.
-    #[serde(default, deserialize_with = "or_default")]
-    pub changes: Vec<Change>,
-    /// What else was different at a resume, a line each.
-    #[serde(default, deserialize_with = "or_default")]
-    pub differences: Vec<String>,
-    /// The rollback, of which all stands in the line.
-    #[serde(skip)]
-    pub rollback: Option<Rollback>,
 }
 
 /// What was seen at a refused update: a JSON file in `divergence`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// The update.
     pub update: u64,
     /// Rollbacks before it.
     pub attempt: u32,
-    /// Why it was refused, in words.
+    /// Why it was refused, with its numbers.
+    #[serde(default)]
+    pub reason: Value,
+    /// The same in words.
     pub text: String,
     /// Its numbers; `None` where they were not finite.
     pub refused: Option<StepRecord>,
+    /// The last logged updates before it.
+    #[serde(default, deserialize_with = "or_default")]
+    pub last: Vec<StepRecord>,
 }
 
 /// A score in the history of a run: one line of `scores.jsonl`.

@@ -9,10 +9,10 @@ use crate::layout::{
 };
 use crate::log_file::LogFile;
 use crate::{
-    About, Checkpoint, Lock, PerImage, Result, Resumable, Rollback, RunError, RunState, ScoreRecord, StateFile,
-    StepRecord,
+    About, Checkpoint, Event, Evidence, Lock, PerImage, Result, Resumable, Rollback, RunError, RunState, ScoreRecord,
+    StateFile, StepRecord,
 };
-use serde_json::{Value, json};
+use serde::Serialize;
 use srm_config::OnWriteError;
 use srm_files::remove_leftovers;
 use std::collections::BTreeMap;
@@ -30,6 +30,14 @@ pub struct Kept {
     pub calm: bool,
     /// Whether it is the best score's, in a folder of its own that nothing but a better one replaces.
     pub best: bool,
+}
+
+/// A rollback as a line of `metrics.jsonl`, which its event sets apart from the updates.
+#[derive(Serialize)]
+struct RollbackLine<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    rollback: &'a Rollback,
 }
 
 /// The folder of one run, being written. It is locked against every other process.
@@ -81,7 +89,7 @@ impl RunWriter {
         if of_a_run.any(|name| is_there(name)) || !event_files(folder).is_empty() {
             return Err(RunError::NotOurs { path: folder.to_owned(), what: "an earlier run" });
         }
-        let what = json!({ "update": 0, "environment": about.environment });
+        let what = Event { update: Some(0), environment: Some(about.environment.clone()), ..Event::default() };
         let mut run = Self::open(lock, about, &BTreeMap::new())?;
         run.note("start", what)?;
         Ok(run)
@@ -102,8 +110,13 @@ impl RunWriter {
             let aside = keep::set_aside(checkpoint)?;
             tracing::warn!("{} is damaged ({reason}): it is {} now", checkpoint.path().display(), aside.display());
         }
-        let what = json!({ "update": found.update().unwrap_or(0), "changes": found.changes,
-            "differences": found.differences, "environment": about.environment });
+        let what = Event {
+            update: Some(found.update().unwrap_or(0)),
+            changes: Some(found.changes.clone()),
+            differences: Some(found.differences.clone()),
+            environment: Some(about.environment.clone()),
+            ..Event::default()
+        };
         let logs = found.checkpoint.as_ref().map(|(_, file)| file.logs.clone()).unwrap_or_default();
         let mut run = Self::open(lock, about, &logs)?;
         run.note("resume", what)?;
@@ -168,8 +181,7 @@ impl RunWriter {
     /// # Errors
     /// [`RunError::Io`]; what could not be written waits for the next write.
     pub fn record(&mut self, record: &StepRecord, per_image: &PerImage) -> Result<()> {
-        let line = serde_json::to_string(record).map_err(RunError::io(self.metrics.path()))?;
-        let written = self.metrics.append((line + "\n").as_bytes());
+        let written = self.metrics.line(record);
         match self.events() {
             Some(events) => written.and(events.record(record, per_image)),
             None => written,
@@ -181,8 +193,7 @@ impl RunWriter {
     /// # Errors
     /// As for [`RunWriter::record`].
     pub fn score(&mut self, record: &ScoreRecord) -> Result<()> {
-        let line = serde_json::to_string(record).map_err(RunError::io(&self.path(SCORES)))?;
-        let written = self.scores.as_mut().map_or(Ok(()), |scores| scores.append((line + "\n").as_bytes()));
+        let written = self.scores.as_mut().map_or(Ok(()), |scores| scores.line(record));
         match self.events() {
             Some(events) => written.and(events.score(record)),
             None => written,
@@ -205,14 +216,9 @@ impl RunWriter {
     /// # Errors
     /// As for [`RunWriter::record`].
     pub fn rollback(&mut self, rollback: &Rollback) -> Result<()> {
-        let mut line = json!({ "event": "rollback" });
-        let fields = serde_json::to_value(rollback).map_err(RunError::io(self.metrics.path()))?;
-        if let (Some(line), Value::Object(fields)) = (line.as_object_mut(), fields.clone()) {
-            line.extend(fields);
-        }
-        let logged = self.metrics.append(format!("{line}\n").as_bytes());
+        let logged = self.metrics.line(&RollbackLine { event: "rollback", rollback });
         let restarted = self.events().map_or(Ok(()), |events| events.restart_after(rollback.to));
-        let noted = self.note("rollback", fields);
+        let noted = self.note("rollback", Event { rollback: Some(rollback.clone()), ..Event::default() });
         logged.and(restarted).and(noted)
     }
 
@@ -220,11 +226,13 @@ impl RunWriter {
     ///
     /// # Errors
     /// [`RunError::Io`].
-    pub fn evidence(&self, (update, attempt): (u64, u32), what: &Value, ending: &str) -> Result<PathBuf> {
+    pub fn evidence(&self, what: &Evidence, ending: &str) -> Result<PathBuf> {
         let folder = self.path(DIVERGENCE);
         fs::create_dir_all(&folder).map_err(RunError::io(&folder))?;
-        write_text(&folder.join(evidence(update, attempt, "json")), &format!("{what:#}\n"))?;
-        Ok(folder.join(evidence(update, attempt, ending)))
+        let place = |ending: &str| folder.join(evidence(what.update, what.attempt, ending));
+        let text = serde_json::to_string_pretty(what).map_err(RunError::io(&folder))?;
+        write_text(&place("json"), &format!("{text}\n"))?;
+        Ok(place(ending))
     }
 
     /// Write a checkpoint, whose tensors' files `tensors` writes into the folder that it is given; of one that fails
@@ -291,7 +299,7 @@ impl RunWriter {
     /// [`RunError::Io`].
     pub fn end(&mut self, outcome: &str, update: u64) -> Result<()> {
         self.flush()?;
-        self.note(outcome, json!({ "update": update }))
+        self.note(outcome, Event { update: Some(update), ..Event::default() })
     }
 
     /// Let a failed write pass where the settings say so and `may_pass` of the error: it is warned about once, until a
@@ -334,10 +342,9 @@ impl RunWriter {
     }
 
     /// Add a line to history.jsonl.
-    fn note(&mut self, event: &str, mut what: Value) -> Result<()> {
-        what["event"] = event.into();
-        what["time"] = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()).into();
-        let written = self.history.append(format!("{what}\n").as_bytes());
+    fn note(&mut self, event: &str, what: Event) -> Result<()> {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let written = self.history.line(&Event { event: event.to_owned(), time: Some(time), ..what });
         self.tolerate(written, RunError::is_write_failure)
     }
 }

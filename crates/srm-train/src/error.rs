@@ -7,16 +7,6 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// The images do not fit the net.
-    #[error(
-        "the images are {got}, energy.size and energy.channels ask for {expected}; preprocess them to that size or change the config"
-    )]
-    ImageShape {
-        /// `height×width×channels` of the net.
-        expected: String,
-        /// `height×width×channels` of the images.
-        got: String,
-    },
     /// Fewer images than a batch.
     #[error("{got} images are fewer than a batch of {batch}; lower train.batch or raise data.count")]
     TooFewImages {
@@ -37,7 +27,7 @@ pub enum TrainError {
     /// The net or its file failed.
     #[error(transparent)]
     Energy(#[from] srm_energy::EnergyError),
-    /// The images or a picture failed.
+    /// The images, which may not fit the net, or a picture failed.
     #[error(transparent)]
     Data(#[from] srm_data::DataError),
     /// The run folder failed.

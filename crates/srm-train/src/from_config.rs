@@ -1,7 +1,7 @@
 //! Make the trainer that a config asks for: the paper's ConvNet, fresh by the seed, on a set of images.
 
-use crate::{Result, TrainError, Trainer};
-use srm_config::{Config, EnergyConfig};
+use crate::{Result, Trainer};
+use srm_config::Config;
 use srm_data::ImageSet;
 use srm_energy::{ConvNet, Precision};
 use srm_langevin::Spread;
@@ -24,21 +24,11 @@ impl Trainer<ConvNet> {
     /// The ConvNet of `config`, to be trained on `images`.
     ///
     /// # Errors
-    /// [`TrainError::ImageShape`], [`TrainError::TooFewImages`].
+    /// [`srm_data::DataError::ImageShape`], [`crate::TrainError::TooFewImages`].
     pub fn from_config(config: &Config, images: ImageSet, options: TrainerOptions) -> Result<Self> {
         let TrainerOptions { device, precision, threads, block } = options;
-        check(&config.energy, &images)?;
+        images.require(config.energy.shape())?;
         let net = ConvNet::new(&config.energy, config.train.seed, device)?.in_precision(precision)?;
         Self::new(net, images, config, Spread { threads, block })
-    }
-}
-
-fn check(energy: &EnergyConfig, images: &ImageSet) -> Result<()> {
-    let name = |h: usize, w: usize, c: usize| format!("{h}×{w}×{c}");
-    let (expected, got) =
-        (name(energy.size, energy.size, energy.channels), name(images.height(), images.width(), images.channels()));
-    match expected == got {
-        true => Ok(()),
-        false => Err(TrainError::ImageShape { expected, got }),
     }
 }

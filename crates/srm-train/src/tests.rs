@@ -11,7 +11,7 @@ mod survive;
 
 use crate::{Adam, End, RunFolder, Sink, Snapshot, TrainError, TrainerOptions, snapshot_file, to_bytes};
 use srm_config::Config;
-use srm_data::{ImageSet, synthetic, write_npy};
+use srm_data::{DataError, ImageSet, synthetic, write_npy};
 use srm_energy::{ConvNet, Precision, Trainable, load_weights};
 use srm_langevin::Stop;
 use srm_run::{Checkpoint, Environment, Lock, PerImage, StepRecord};
@@ -244,7 +244,7 @@ fn images_that_do_not_fit_are_refused() {
         Trainer::from_config(&config(overrides), images(folder.path(), count), options(1)).err().unwrap()
     };
     let error = refused(&["energy.size=64"], 20);
-    assert!(matches!(error, TrainError::ImageShape { .. }));
+    assert!(matches!(error, TrainError::Data(DataError::ImageShape { .. })));
     assert!(error.to_string().contains("64×64×1") && error.to_string().contains("32×32×1"), "{error}");
     assert!(matches!(refused(&[], 3), TrainError::TooFewImages { got: 3, batch: 6 }));
 }

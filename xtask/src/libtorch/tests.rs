@@ -9,7 +9,7 @@ use std::{
 fn write(folder: &Path, name: &str, text: &str) -> Entry {
     fs::create_dir_all(folder.join(name).parent().unwrap()).unwrap();
     fs::write(folder.join(name), text).unwrap();
-    Entry { sha256: hexadecimal(Sha256::digest(text)), bytes: text.len() as u64, path: name.to_owned() }
+    Entry { sha256: hex(&Sha256::digest(text)), bytes: text.len() as u64, path: name.to_owned() }
 }
 
 fn made() -> (tempfile::TempDir, PathBuf) {

@@ -1,11 +1,12 @@
 //! Serve one file on 127.0.0.1, slowly enough to be killed on the way, and fetch it as every `fetch-…` does.
 
 use crate::{
-    checksum::{Checksum, hexadecimal},
+    checksum::Checksum,
     download::{Downloader, Patience, RemoteFile},
 };
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
+use srm_files::hex;
 use std::{
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
@@ -26,7 +27,7 @@ const CHUNK: usize = 100_000;
 /// No port is free.
 pub fn start(body: Vec<u8>) -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").context("cannot serve on 127.0.0.1")?;
-    let digits = hexadecimal(Sha256::digest(&body));
+    let digits = hex(&Sha256::digest(&body));
     let url = format!("http://{}/{NAME}#{digits}", listener.local_addr()?);
     let body = Arc::new(body);
     thread::spawn(move || {

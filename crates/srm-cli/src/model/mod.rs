@@ -81,8 +81,7 @@ impl Model {
 
     /// `[h, w, c]` of its images.
     pub fn shape(&self) -> [usize; 3] {
-        let energy = self.net.config();
-        [energy.size, energy.size, energy.channels]
+        self.net.config().shape()
     }
 
     /// Refuse images of another shape.

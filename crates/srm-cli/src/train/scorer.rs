@@ -51,8 +51,7 @@ impl Scorer {
                     Reference::Images(images)
                 }
             };
-            let (side, channels) = (config.energy.size, config.energy.channels);
-            reference.images().map_or(Ok(()), |images| images.require([side, side, channels]))?;
+            reference.images().map_or(Ok(()), |images| images.require(config.energy.shape()))?;
             let name = match net.identity().is_fid {
                 true => "FID".to_owned(),
                 false => format!("frechet {}", net.identity().name),

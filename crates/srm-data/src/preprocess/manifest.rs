@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use srm_files::hex;
 use std::{
-    fs::{self, File},
-    io::{ErrorKind, Read},
+    fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -86,14 +86,7 @@ pub(super) fn remove(path: &Path) -> Result<(), DataError> {
 /// # Errors
 /// [`DataError::Io`].
 pub fn sha256_of_file(path: &Path) -> Result<String, DataError> {
-    let mut file = File::open(path).map_err(DataError::io("read", path))?;
-    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut buffer).map_err(DataError::io("read", path))? {
-            0 => return Ok(hex(&hasher.finalize())),
-            bytes => hasher.update(&buffer[..bytes]),
-        }
-    }
+    srm_files::sha256(path).map_err(DataError::io("read", path))
 }
 
 /// SHA-256 over the lines that `sha256sum` prints for these files.

@@ -6,7 +6,7 @@ use crate::store::CHOICES;
 use crate::{Result, Sink, Snapshot, Store, TrainError, Trouble, Why, snapshot_file};
 use serde_json::json;
 use srm_run::layout::{SAMPLES, sample};
-use srm_run::{Kept, PerImage, Rollback, ScoreRecord, StateFile, StepRecord};
+use srm_run::{Evidence, Kept, PerImage, Rollback, ScoreRecord, StateFile, StepRecord};
 use std::time::Instant;
 use tch::Tensor;
 
@@ -42,10 +42,16 @@ impl Files {
     fn write_trouble(&self, trouble: &Trouble) -> Result<()> {
         let shown = Shown::of(&trouble.samples);
         let ending = shown.as_ref().map_or("npy", Shown::ending);
-        let evidence = json!({ "update": trouble.update, "attempt": trouble.attempt, "reason": trouble.reason,
-            "text": trouble.reason.to_string(), "refused": trouble.record, "last": self.last });
+        let evidence = Evidence {
+            update: trouble.update,
+            attempt: trouble.attempt,
+            reason: json!(trouble.reason),
+            text: trouble.reason.to_string(),
+            refused: trouble.record.clone(),
+            last: self.last.iter().cloned().collect(),
+        };
         // the numbers first, whatever becomes of the samples
-        let place = self.run.evidence((trouble.update, trouble.attempt), &evidence, ending)?;
+        let place = self.run.evidence(&evidence, ending)?;
         shown?.write(&place)
     }
 }
