@@ -12,23 +12,23 @@
 //!
 //! # Speed
 //!
-//! `cargo xtask bench` on two AVX2 cores of an AMD EPYC (a shared virtual machine, half as fast that day as on others), libtorch
-//! 2.11.0, commit 3b1de93; milliseconds per step, update (K 20), reconstruction (8 images, 10 iterations, K 20) and 256 samples
-//! (K 10); medians of pairs run in turn:
+//! `cargo xtask bench` on two AVX2 cores of an AMD EPYC (a shared virtual machine, on which the published loop's own times differ by
+//! half between runs), libtorch 2.11.0, commit aa98d5a, other runs at 3b1de93 and cbb6f3f; milliseconds per step, update (K 20),
+//! reconstruction (8 images, 10 iterations, K 20) and 256 samples (K 10); medians of pairs run in turn:
 //!
 //! | row | published loop | srm | ratio | other runs | GFLOP/s | share of matrix product | of the limit | peak memory, both |
 //! |---|---|---|---|---|---|---|---|---|
-//! | 32px-n16 | 62.70 ms | 16.09 ms | 3.66 | 4.21 | 107.2 | 1.00 | 0.48 | 173, 142 MB |
-//! | 32px-n32 | 104.07 ms | 41.95 ms | 2.20 | 2.27, 2.69 | 159.0 | 1.34 | 0.62 | 236, 158 MB |
-//! | 32px-n64 | 372.79 ms | 131.06 ms | 2.92 | 2.53 | 200.1 | 1.31 | 0.73 | 298, 241 MB |
-//! | 64px-n32 | 254.20 ms | 93.69 ms | 2.78 | 2.73, 2.95 | 165.3 | 1.54 | 0.84 | 294, 222 MB |
-//! | 64px-n64 | 362.37 ms | 154.51 ms | 2.38 | 2.46, 2.54 | 197.5 | 1.30 | 1.01 | 326, 372 MB |
-//! | 16px-n32 | 23.43 ms | 6.97 ms | 3.50 | 3.15 | 162.2 | 1.34 | 0.79 | 153, 136 MB |
-//! | 32px-n32-silu | 101.84 ms | 45.54 ms | 2.38 | 2.33 | 146.5 | 1.29 | 0.76 | 216, 162 MB |
-//! | update-n32 | 2539.78 ms | 1169.43 ms | 2.19 | 2.21, 2.25 | 131.2 | 1.19 | 0.60 | 251, 230 MB |
-//! | reconstruct | 8532.06 ms | 1358.87 ms | 6.54 | 6.58 | 122.7 | 1.18 | 0.58 | 265, 155 MB |
-//! | reconstruct-silu | 8505.15 ms | 2977.21 ms | 2.86 | 2.61 | 56.0 | 0.43 | 0.25 | 468, 165 MB |
-//! | sample-256 | 4308.41 ms | 1157.91 ms | 3.59 | 3.34 | 230.4 | 1.72 | 0.93 | 449, 166 MB |
+//! | 32px-n16 | 50.50 ms | 14.11 ms | 3.26 | 3.66, 4.21 | 122.2 | 0.99 | 0.45 | 171, 142 MB |
+//! | 32px-n32 | 122.60 ms | 40.26 ms | 3.16 | 2.20, 2.27, 2.69 | 165.7 | 1.26 | 0.61 | 209, 158 MB |
+//! | 32px-n64 | 336.18 ms | 131.15 ms | 2.61 | 2.92, 2.53 | 200.0 | 1.50 | 0.79 | 308, 232 MB |
+//! | 64px-n32 | 241.00 ms | 87.19 ms | 2.79 | 2.78, 2.73, 2.95 | 177.6 | 1.56 | 0.80 | 328, 220 MB |
+//! | 64px-n64 | 413.09 ms | 155.89 ms | 2.51 | 2.38, 2.46, 2.54 | 195.8 | 1.80 | 0.92 | 320, 353 MB |
+//! | 16px-n32 | 22.66 ms | 6.67 ms | 3.37 | 3.50, 3.15 | 169.6 | 1.33 | 0.70 | 153, 137 MB |
+//! | 32px-n32-silu | 98.81 ms | 40.35 ms | 2.43 | 2.38, 2.33 | 165.3 | 1.32 | 0.65 | 219, 162 MB |
+//! | update-n32 | 2119.38 ms | 1005.26 ms | 2.14 | 2.19, 2.21, 2.25 | 152.6 | 1.23 | 0.53 | 245, 234 MB |
+//! | reconstruct | 8584.35 ms | 1199.44 ms | 7.16 | 6.54, 6.58 | 139.0 | 1.28 | 0.52 | 266, 153 MB |
+//! | reconstruct-silu | 9746.34 ms | 3041.46 ms | 3.23 | 2.86, 2.61 | 54.8 | 0.45 | 0.22 | 469, 164 MB |
+//! | sample-256 | 4041.83 ms | 1417.93 ms | 2.81 | 3.59, 3.34 | 188.2 | 1.59 | 0.82 | 441, 167 MB |
 //!
 //! GFLOP/s count the products and sums of the plain convolutions (of a reconstruction those of its chains alone); Winograd makes nine
 //! or fewer of sixteen, which is why the share of the matrix product's own rate exceeds 1. The limit is sixteen ninths of the
