@@ -29,7 +29,7 @@ use crate::{
     session::{Failure, Output, Session, failure, interrupt, libtorch},
 };
 
-/// The program. It ends without the destructors of libtorch's thousands of operators, which take a tenth of a second.
+/// The program.
 pub fn main() -> ! {
     let arguments: Arguments = srm_terminal::parse();
     let output = Output::install(arguments.command.json());

@@ -8,7 +8,7 @@ use crate::precision::versions;
 use crate::{EnergyError, Result};
 use srm_config::EnergyConfig;
 use std::cell::RefCell;
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tch::{Device, Kind, Tensor};
@@ -63,17 +63,17 @@ impl FastPath {
 
     pub(crate) fn f_and_grad(&self, layers: &[Layer], x: &Tensor) -> Result<(Tensor, Tensor)> {
         let weights = self.weights(layers)?;
-        let mut gradient = Floats::zeros(x)?;
-        let f = self.net.borrow_mut().f_and_grad(&weights.packed, &Floats::of(x)?, &mut gradient);
-        Ok((Tensor::f_from_slice(&f)?, gradient.0))
+        let x_values = Floats::of(x)?;
+        let (f, gradient) =
+            filled(x, |gradient| self.net.borrow_mut().f_and_grad(&weights.packed, &x_values, gradient))?;
+        Ok((Tensor::f_from_slice(&f)?, gradient))
     }
 
     /// ∇²f(x) v, for smooth activations.
     pub(crate) fn hvp(&self, layers: &[Layer], x: &Tensor, v: &Tensor) -> Result<Tensor> {
         let weights = self.weights(layers)?;
-        let mut product = Floats::zeros(x)?;
-        self.net.borrow_mut().hvp(&weights.packed, &Floats::of(x)?, &Floats::of(v)?, &mut product);
-        Ok(product.0)
+        let (x_values, v) = (Floats::of(x)?, Floats::of(v)?);
+        Ok(filled(x, |product| self.net.borrow_mut().hvp(&weights.packed, &x_values, &v, product))?.1)
     }
 
     /// f `[b]` and ∇θ Σᵢ cᵢ f(xᵢ), weight and bias of each layer in turn.
@@ -125,18 +125,13 @@ fn warn_once_if_slow(level: &str) -> bool {
     now
 }
 
-/// A tensor whose numbers lie in the order of its indices, seen as a slice.
+/// The numbers of a tensor in the order of its indices.
 struct Floats(Tensor);
 
 impl Floats {
-    /// The numbers of `t`, of any layout; a copy where they lie in another order.
+    /// A view of `t`; a copy where its numbers lie in another order.
     fn of(t: &Tensor) -> Result<Self> {
         Ok(Self(t.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?))
-    }
-
-    /// Zeros in the shape of `like`.
-    fn zeros(like: &Tensor) -> Result<Self> {
-        Ok(Self(Tensor::f_zeros(like.size(), (Kind::Float, Device::Cpu))?))
     }
 }
 
@@ -144,23 +139,25 @@ impl Deref for Floats {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: a contiguous f32 tensor in this machine's memory, which it keeps; one without numbers has no address. Nobody writes
-        // while a kernel reads: see `weights`.
         match self.0.numel() {
-            0 => &[],
+            0 => &[], // such a tensor has no address
+            // SAFETY: a contiguous f32 tensor in this machine's memory, which it keeps. Whoever changes x or the weights in place does
+            // so while no thread computes with them.
             len => unsafe { std::slice::from_raw_parts(self.0.data_ptr().cast(), len) },
         }
     }
 }
 
-impl DerefMut for Floats {
-    fn deref_mut(&mut self) -> &mut [f32] {
-        // SAFETY: as above; `zeros` alone is written to, before anybody else has it.
-        match self.0.numel() {
-            0 => &mut [],
-            len => unsafe { std::slice::from_raw_parts_mut(self.0.data_ptr().cast(), len) },
-        }
-    }
+/// What `fill` returns, and the tensor in the shape of `like` whose numbers, zeros at first, it has set.
+fn filled<T>(like: &Tensor, fill: impl FnOnce(&mut [f32]) -> T) -> Result<(T, Tensor)> {
+    let tensor = Tensor::f_zeros(like.size(), (Kind::Float, Device::Cpu))?;
+    let mut nothing = [];
+    let numbers = match tensor.numel() {
+        0 => &mut nothing[..],
+        // SAFETY: as above; nobody else has the tensor yet.
+        len => unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), len) },
+    };
+    Ok((fill(numbers), tensor))
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub(crate) fn uniform(shape: [i64; 4]) -> Tensor {
 
 /// N(0, 1) numbers in the shape and kind of `like`.
 pub(crate) fn normal_like(like: &Tensor) -> Tensor {
-    check::direction(&like.detach(), 5).unwrap()
+    check::direction(like, 5).unwrap()
 }
 
 fn image(b: i64, size: i64, kind: Kind) -> Tensor {

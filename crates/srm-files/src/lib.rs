@@ -1,4 +1,4 @@
-//! Write any file whole or not at all, and say what a file is that came where something else was expected.
+//! Write any file whole or not at all, say what a file is that came where something else was expected, and take its checksum.
 //!
 //! - [`write_whole`] and [`WholeFile`] leave no half file under a name, whatever fails; [`remove_leftovers`] tidies up after
 //!   writers that were killed.

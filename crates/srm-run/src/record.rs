@@ -60,6 +60,12 @@ fn or_default<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(value: D
     Ok(Option::deserialize(value)?.unwrap_or_default())
 }
 
+/// Those of some records that have the form of today.
+fn readable<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<StepRecord>, D::Error> {
+    let all = Option::<Vec<Value>>::deserialize(value)?.unwrap_or_default();
+    Ok(all.into_iter().filter_map(|record| serde_json::from_value(record).ok()).collect())
+}
+
 /// Those of some numbers that are not null.
 fn known<'de, D: Deserializer<'de>>(value: D) -> Result<BTreeMap<String, f64>, D::Error> {
     let all = BTreeMap::<String, Option<f64>>::deserialize(value)?;
@@ -143,8 +149,8 @@ pub struct Evidence {
     pub text: String,
     /// Its numbers; `None` where they were not finite.
     pub refused: Option<StepRecord>,
-    /// The last logged updates before it.
-    #[serde(default, deserialize_with = "or_default")]
+    /// The last logged updates before it; those of another form are left out.
+    #[serde(default, deserialize_with = "readable")]
     pub last: Vec<StepRecord>,
 }
 

@@ -353,6 +353,12 @@ fn a_reader_finds_what_a_run_has_written_and_says_what_is_no_run() {
     assert_eq!(run.config().unwrap().unwrap().unwrap().train.updates, 20);
     assert_eq!(run.samples(), [(4, place.join("samples/x_000004.png"))]);
     assert_eq!(run.troubles().remove(0).1.unwrap(), seen);
+    // a record of another form costs itself alone
+    let text = fs::read_to_string(png.with_extension("json")).unwrap();
+    let mut older: Value = serde_json::from_str(&text).unwrap();
+    older["last"] = json!([{ "update": 1, "gap": 0.5 }, older["last"][0]]);
+    fs::write(png.with_extension("json"), older.to_string()).unwrap();
+    assert_eq!(run.troubles().remove(0).1.unwrap(), seen);
     assert_eq!(run.checkpoints().unwrap().into_iter().map(|(update, _)| update).collect::<Vec<_>>(), [2, 4]);
     let newest = run.newest().unwrap().unwrap();
     assert_eq!((newest.update(), newest.weights()), (Some(4), place.join("checkpoints/000004/weights.safetensors")));

@@ -2,8 +2,8 @@
 //!
 //! libtorch's small convolutions reach a quarter to a half of the processor's speed. Here one thread works through a few
 //! images at a time, layer by layer, in buffers that stay in its cache: 4×4 stride-2 convolutions by Winograd's
-//! F(4×4, 2×2), those of the largest weights by F(2×2, 2×2) ([`winograd`], [`scheme`]), the first and last layer as plain products
-//! ([`edge`]), all on one inner loop ([`product`]).
+//! F(4×4, 2×2), those of large weights by F(2×2, 2×2) where an image is one tile ([`geometry`], [`winograd`], [`scheme`]), the first
+//! and last layer as plain products ([`edge`]), all on one inner loop ([`product`]).
 //! Activations lie channels-last with a border of zeros, and each gradient overwrites the activation whose sign it needs.
 //! Smooth activations ([`curve`]) keep their derivative beside it, and for products with the Hessian the second one, too.
 //! An image's bits do not depend on which other images are computed with it.
@@ -45,7 +45,7 @@
 //! - F(4×4, 2×2) with its weights kept where they are larger than 16 MB: 9 % faster at n 64, for 67 MB more. They are made from the
 //!   taps in each product instead ([`products`]): at 64 px n 64 as fast as F(2×2, 2×2) with kept weights, for 19 MB less.
 //! - The same where an image is one tile, from 4 MB on: as fast as F(2×2, 2×2) for 32 images, a fourth slower for one; with
-//!   F(2×2, 2×2) from taps 40 MB less at 64 px n 64, and 7 % slower on two threads. Such weights are kept in both forms.
+//!   F(2×2, 2×2) from taps 40 MB less at 64 px n 64, and 7 % slower on two threads. So F(2×2, 2×2) has those weights kept, for both directions.
 //! - Huge pages for the weights: no change. Blocks of 24 or 96 tiles in place of 48: no change.
 //! - A prefetch thread for batches: making one is 0.2 ms of an update of 170 ms (n 24, K 30, m 16).
 //! - Optimising the random generator harder (opt-level 3 for its crates): no change; its time goes into copying words.

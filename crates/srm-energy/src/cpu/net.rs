@@ -317,11 +317,18 @@ impl CpuNet {
             let count = h.len() / g.input_len();
             if let Some(sums) = &mut sums {
                 let g = g.of_sums();
-                kernels.output_gradient(&g, count, gradient, v);
-                kernels.input(&g, count, h, m);
-                sums.add(kernels, &g, count, m, v);
+                let at_once = Self::images_at_once(&g, count);
+                for (h, gradient) in h.chunks(at_once * g.input_len()).zip(gradient.chunks(at_once * g.output_len())) {
+                    let count = h.len() / g.input_len();
+                    kernels.output_gradient(&g, count, gradient, v);
+                    kernels.input(&g, count, h, m);
+                    sums.add(kernels, &g, count, m, v);
+                }
             }
-            kernels.output_gradient(g, count, gradient, v);
+            // Where the sums have the same tile, v holds it.
+            if sums.is_none() || !g.kept {
+                kernels.output_gradient(g, count, gradient, v);
+            }
             products(kernels, g, count, (g.outputs, g.depth()), v, (&packed.backward, u), m);
             kernels.input_gradient(g, count, m, zero, slope, h);
         }

@@ -8,7 +8,7 @@ use super::simd::PANEL;
 
 /// Depth of a product before its sums go back to memory: a panel of weights of this depth takes half of a 32 kB cache.
 const DEPTH: usize = 256;
-/// The same where a row of points is made at a time.
+/// The same where a row of points is made at a time: five panels of 8 kB. 64 to 256 are as fast.
 const DEPTH_OF_TAPS: usize = 128;
 
 /// m\[e\] = v\[e\] u\[e\] for all points: v `[points, rows, depth]`, m `[points, rows, columns]`, their rows [`stride`] and their

@@ -32,6 +32,8 @@ fn every_set_of_kernels_agrees_with_libtorch_for_every_width_and_batch() {
         (32, 1, 20, 9, leaky(0.0)),
         (32, 4, 32, 4, leaky(1.5)),
         (64, 3, 16, 2, leaky(0.2)),
+        // weights made from taps in each product
+        (32, 3, 80, 7, leaky(0.2)),
         (128, 3, 8, 1, leaky(0.05)),
         (16, 1, 24, 3, Activation::Silu),
         (32, 3, 3, 2, Activation::Silu),
