@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -58,6 +59,13 @@ __attribute__((destructor)) static void end(void) {
         if (*names[i]) fprintf(file, "%s %ld\n", names[i], seen[i]);
     fprintf(file, "total %ld\n", total);
     fclose(file);
+}
+
+/* srm's end, which calls no destructors. */
+void _exit(int code) {
+    end();
+    syscall(SYS_exit_group, code);
+    __builtin_unreachable();
 }
 
 static void die(void) {
