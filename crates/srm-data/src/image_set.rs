@@ -174,7 +174,10 @@ mod tests {
         assert!(set.require([2, 3, 1]).is_ok());
         let error = set.require([3, 2, 1]).unwrap_err().to_string();
         assert!(
-            error.contains("x.npy: its images are 2×3×1, the net's are 3×2×1; give images of that shape"),
+            error.ends_with(
+                "x.npy: its images are 2×3×1, the net's are 3×2×1; give images of that shape, or for a new net change \
+                 energy.size and energy.channels"
+            ),
             "{error}"
         );
         assert_eq!(set.image(4), [40, 41, 42, 43, 44, 45]);

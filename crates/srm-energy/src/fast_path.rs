@@ -151,12 +151,8 @@ impl Deref for Floats {
 /// What `fill` returns, and the tensor in the shape of `like` whose numbers, zeros at first, it has set.
 fn filled<T>(like: &Tensor, fill: impl FnOnce(&mut [f32]) -> T) -> Result<(T, Tensor)> {
     let tensor = Tensor::f_zeros(like.size(), (Kind::Float, Device::Cpu))?;
-    let mut nothing = [];
-    let numbers = match tensor.numel() {
-        0 => &mut nothing[..],
-        // SAFETY: as above; nobody else has the tensor yet.
-        len => unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), len) },
-    };
+    // SAFETY: as above; `takes` has seen images in x, and nobody else has the tensor yet.
+    let numbers = unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) };
     Ok((fill(numbers), tensor))
 }
 

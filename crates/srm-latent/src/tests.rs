@@ -5,7 +5,6 @@ use srm_config::{Activation, EnergyConfig};
 use srm_energy::check::direction;
 use srm_energy::{ConvNet, Curved, Energy, Quadratic, Replicate, Trainable};
 use srm_langevin::{ChainKey, Dynamics, Kernel, KeyedNoise, Noise as _, Spread, Start};
-use srm_random::{Key, Purpose};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Device, Kind, Tensor};
@@ -25,13 +24,6 @@ fn net(activation: Activation, kind: Kind) -> ConvNet {
     let fresh = ConvNet::new(&config, 3, Device::Cpu).unwrap();
     let grown: Vec<_> = fresh.named_parameters().into_iter().map(|(n, p)| (n, p.to_kind(kind) * 3.0)).collect();
     ConvNet::from_tensors(&config, &grown, Device::Cpu).unwrap()
-}
-
-/// Uniform numbers in [−1, 1), the same each time: tests that run beside one another share libtorch's generator.
-fn uniform(shape: [i64; 4]) -> Tensor {
-    let mut values = vec![0.0; shape.iter().product::<i64>() as usize];
-    srm_random::uniform(&Key::new(3, Purpose::Synthetic), -1.0, 1.0, &mut values);
-    Tensor::from_slice(&values).reshape(shape)
 }
 
 fn close(a: &Tensor, b: &Tensor) -> f64 {
@@ -237,7 +229,7 @@ fn a_quadratic_is_reconstructed_by_every_method() {
     let m = Tensor::full([1, 6, 6], mean, (Kind::Double, Device::Cpu));
     let energy = Quadratic::new(m, 2.0);
     let run = ShortRun::new(&energy, config(steps), options(ChainNoise::Off, 4));
-    let x = uniform([3, 1, 6, 6]).to_kind(Kind::Double) * 0.25;
+    let x = run.start(7, &[0, 1, 2], &[1, 6, 6]).unwrap().to_kind(Kind::Double) * 0.25;
     let shrink = (1.0 - 0.7 / 4.0f64).powi(steps as i32);
     let code = mean + (&x - mean) / shrink;
     for (method, step) in [(Method::Gradient, 0.5), (Method::Residual, 0.3), (Method::Adam, 0.05)] {
@@ -253,7 +245,7 @@ fn only_observed_pixels_count_and_bad_images_are_refused() {
     let m = Tensor::zeros([1, 6, 6], (Kind::Double, Device::Cpu));
     let energy = Quadratic::new(m, 2.0);
     let run = ShortRun::new(&energy, config(3), options(ChainNoise::Off, 2));
-    let x = uniform([2, 1, 6, 6]).to_kind(Kind::Double) * 0.5;
+    let x = run.start(7, &[0, 1], &[1, 6, 6]).unwrap().to_kind(Kind::Double) * 0.5;
     let mask = Tensor::ones([2, 1, 6, 6], (Kind::Double, Device::Cpu));
     let _ = mask.narrow(3, 3, 3).fill_(0.0);
     let wild = x.copy();
@@ -277,7 +269,7 @@ fn only_observed_pixels_count_and_bad_images_are_refused() {
 fn support_bounds_the_code_and_more_starts_are_no_worse() {
     let net = net(Activation::LeakyRelu(0.2), Kind::Float);
     let run = ShortRun::new(&net, config(6), options(ChainNoise::Fixed(1), 4));
-    let x = uniform([2, 1, 32, 32]);
+    let x = run.start(7, &[0, 1], &[1, 32, 32]).unwrap();
     let short = ReconstructOptions { iterations: 20, step: 0.1, ..search(Method::Gradient, 0.1) };
     let bound = ReconstructOptions { latent: Latent::Support, ..short.clone() };
     let inside = run.reconstruct(&x, None, &bound, &mut |_| true).unwrap();
@@ -303,7 +295,7 @@ fn support_bounds_the_code_and_more_starts_are_no_worse() {
 fn a_part_of_a_set_has_the_bits_of_the_whole_and_a_finished_image_stays() {
     let net = net(Activation::LeakyRelu(0.2), Kind::Float);
     let run = ShortRun::new(&net, config(6), options(ChainNoise::Fixed(1), 2));
-    let x = uniform([5, 1, 32, 32]);
+    let x = run.start(7, &[0, 1, 2, 3, 4], &[1, 32, 32]).unwrap();
     let short = ReconstructOptions { iterations: 8, snapshots: vec![0, 3, 8], ..search(Method::Adam, 0.02) };
     // images that are done after different numbers of iterations
     let errors = run.reconstruct(&x, None, &short, &mut |_| true).unwrap().errors;

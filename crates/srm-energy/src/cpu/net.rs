@@ -316,14 +316,7 @@ impl CpuNet {
         for (h, gradient) in inputs.zip(above[0].chunks(at_once * g.output_len())) {
             let count = h.len() / g.input_len();
             if let Some(sums) = &mut sums {
-                let g = g.of_sums();
-                let at_once = Self::images_at_once(&g, count);
-                for (h, gradient) in h.chunks(at_once * g.input_len()).zip(gradient.chunks(at_once * g.output_len())) {
-                    let count = h.len() / g.input_len();
-                    kernels.output_gradient(&g, count, gradient, v);
-                    kernels.input(&g, count, h, m);
-                    sums.add(kernels, &g, count, m, v);
-                }
+                add_images(sums, kernels, &g.of_sums(), (h, gradient), (v, m));
             }
             // Where the sums have the same tile, v holds it.
             if sums.is_none() || !g.kept {
@@ -361,6 +354,23 @@ impl CpuNet {
         let features = self.shape.first.features.next_multiple_of(PANEL);
         b.row.resize(self.shape.first.size * features.max(self.shape.first.taps().next_multiple_of(PANEL)));
         b.zero.resize(widest.unwrap_or(0).max(features));
+    }
+}
+
+/// Add what the images `h` and the gradient at their outputs give to the sums on `g`; v holds the last of them then.
+fn add_images(
+    sums: &mut LayerGradient,
+    kernels: &Kernels,
+    g: &Geometry,
+    (h, gradient): (&[f32], &[f32]),
+    (v, m): (&mut Lines, &mut Lines),
+) {
+    let at_once = CpuNet::images_at_once(g, h.len() / g.input_len());
+    for (h, gradient) in h.chunks(at_once * g.input_len()).zip(gradient.chunks(at_once * g.output_len())) {
+        let count = h.len() / g.input_len();
+        kernels.output_gradient(g, count, gradient, v);
+        kernels.input(g, count, h, m);
+        sums.add(kernels, g, count, m, v);
     }
 }
 

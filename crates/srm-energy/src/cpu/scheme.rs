@@ -25,8 +25,6 @@ pub(super) trait Scheme<const N: usize, const M: usize> {
     /// G.
     const WEIGHTS: [[f32; 2]; N];
 
-    /// G w.
-    unsafe fn weights<S: Simd>(w: [S::V; 2]) -> [S::V; N];
     /// Bᵀ d.
     unsafe fn input<S: Simd>(d: [S::V; N]) -> [S::V; N];
     /// Aᵀ m.
@@ -46,11 +44,6 @@ pub(super) struct F4;
 // SAFETY (all): no memory is touched; the caller has the instructions.
 impl Scheme<3, 2> for F2 {
     const WEIGHTS: [[f32; 2]; 3] = [[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]];
-
-    #[inline(always)]
-    unsafe fn weights<S: Simd>(w: [S::V; 2]) -> [S::V; 3] {
-        unsafe { [w[0], S::add(w[0], w[1]), w[1]] }
-    }
 
     #[inline(always)]
     unsafe fn input<S: Simd>(d: [S::V; 3]) -> [S::V; 3] {
@@ -76,21 +69,6 @@ impl Scheme<3, 2> for F2 {
 impl Scheme<5, 4> for F4 {
     const WEIGHTS: [[f32; 2]; 5] =
         [[0.5, 0.0], [0.5, 0.5], [1.0 / 6.0, -1.0 / 6.0], [1.0 / 6.0, 1.0 / 3.0], [0.0, 1.0]];
-
-    #[inline(always)]
-    unsafe fn weights<S: Simd>(w: [S::V; 2]) -> [S::V; 5] {
-        unsafe {
-            let (half, sixth) = (S::splat(0.5), S::splat(1.0 / 6.0));
-            let (first, second) = (S::mul(half, w[0]), S::mul(sixth, w[0]));
-            [
-                first,
-                S::fma(half, w[1], first),
-                S::fma(S::splat(-1.0 / 6.0), w[1], second),
-                S::fma(S::splat(1.0 / 3.0), w[1], second),
-                w[1],
-            ]
-        }
-    }
 
     #[inline(always)]
     unsafe fn input<S: Simd>(d: [S::V; 5]) -> [S::V; 5] {

@@ -79,13 +79,13 @@ unsafe fn weights_rows<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>
 ) {
     // SAFETY: the caller's slices hold so many rows.
     unsafe {
-        let [one, two] = F::WEIGHTS[down].map(|factor| S::splat(factor));
+        let sum = |[one, two]: [f32; 2], a, b| S::fma(S::splat(two), b, S::mul(S::splat(one), a));
         for at in (0..rows * PANEL).step_by(S::LANES) {
             let taps = taps.add(at / PANEL * 4 * PANEL + at % PANEL);
             let tap = |i: usize| S::load(taps.add(i * PANEL));
-            let row = [S::fma(two, tap(2), S::mul(one, tap(0))), S::fma(two, tap(3), S::mul(one, tap(1)))];
-            for (j, value) in F::weights::<S>(row).into_iter().enumerate() {
-                S::store(u.add(j * rows * PANEL + at), value);
+            let [left, right] = [0, 1].map(|j| sum(F::WEIGHTS[down], tap(j), tap(2 + j)));
+            for (j, across) in F::WEIGHTS.into_iter().enumerate() {
+                S::store(u.add(j * rows * PANEL + at), sum(across, left, right));
             }
         }
     }
@@ -295,27 +295,21 @@ struct Around {
 impl Around {
     /// B m along the columns from channel `k` on, and that of the tile to the left, which the rows then begin with.
     #[inline(always)]
-    unsafe fn columns<
-        S: Simd,
-        F: Scheme<N, M>,
-        const N: usize,
-        const M: usize,
-        const ONE_ROW: bool,
-        const ONE_COLUMN: bool,
-    >(
+    unsafe fn columns<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
         &self,
         k: usize,
+        (one_row, one_column): (bool, bool),
     ) -> ([[S::V; N]; M], [S::V; M]) {
         // SAFETY: the caller's.
         unsafe {
             let (mut half, mut before) = ([[S::zero(); N]; M], [S::zero(); M]);
             let [corner] = self.corner.load::<S, 1>(k, N * M + M, 1);
             let above = self.above.load::<S, N>(k, N * M, 1);
-            if ONE_ROW {
+            if one_row {
                 (half[0], before[0]) = (above, corner);
                 return (half, before);
             }
-            for j in 0..if ONE_COLUMN { 0 } else { N } {
+            for j in 0..if one_column { 0 } else { N } {
                 let column = F::input_gradient::<S>(self.own.load::<S, N>(k, j, N), above[j]);
                 for i in 0..M {
                     half[i][j] = column[i];
@@ -355,7 +349,7 @@ unsafe fn pixels<
             // SAFETY: the caller's pointers hold `depth` numbers, and a pixel that is stored lies in the image.
             unsafe {
                 let slope = S::splat(slope);
-                let (half, before) = around.columns::<S, F, N, M, ONE_ROW, ONE_COLUMN>(k);
+                let (half, before) = around.columns::<S, F, N, M>(k, (ONE_ROW, ONE_COLUMN));
                 for i in 0..if ONE_ROW { 1 } else { M } {
                     let pixels = match ONE_COLUMN {
                         true => [before[i]; M],
