@@ -65,7 +65,7 @@ impl FastPath {
         let weights = self.weights(layers)?;
         let x_values = Floats::of(x)?;
         let (f, gradient) =
-            filled(x, |gradient| self.net.borrow_mut().f_and_grad(&weights.packed, &x_values, gradient))?;
+            filled(&x.size(), |gradient| self.net.borrow_mut().f_and_grad(&weights.packed, &x_values, gradient))?;
         Ok((Tensor::f_from_slice(&f)?, gradient))
     }
 
@@ -73,7 +73,7 @@ impl FastPath {
     pub(crate) fn hvp(&self, layers: &[Layer], x: &Tensor, v: &Tensor) -> Result<Tensor> {
         let weights = self.weights(layers)?;
         let (x_values, v) = (Floats::of(x)?, Floats::of(v)?);
-        Ok(filled(x, |product| self.net.borrow_mut().hvp(&weights.packed, &x_values, &v, product))?.1)
+        Ok(filled(&x.size(), |product| self.net.borrow_mut().hvp(&weights.packed, &x_values, &v, product))?.1)
     }
 
     /// f `[b]` and ∇θ Σᵢ cᵢ f(xᵢ), weight and bias of each layer in turn.
@@ -85,13 +85,16 @@ impl FastPath {
     ) -> Result<(Tensor, Vec<Tensor>)> {
         let weights = self.weights(layers)?;
         let (x, coefficients) = (Floats::of(x)?, Floats::of(coefficients)?);
-        let (f, gradients) = self.net.borrow_mut().f_and_parameter_grad(&weights.packed, &x, &coefficients);
-        let mut tensors = Vec::with_capacity(2 * layers.len());
-        for (layer, (weight, bias)) in layers.iter().zip(&gradients) {
-            tensors.push(Tensor::f_from_slice(weight)?.f_reshape(layer.weight.size())?);
-            tensors.push(Tensor::f_from_slice(bias)?);
-        }
-        Ok((Tensor::f_from_slice(&f)?, tensors))
+        let parameters = || layers.iter().flat_map(|layer| [&layer.weight, &layer.bias]);
+        let lengths: Vec<i64> = parameters().map(|t| t.numel() as i64).collect();
+        let (f, flat) = filled(&[lengths.iter().sum()], |mut rest| {
+            let mut place = |like: &Tensor| rest.split_off_mut(..like.numel()).expect("flat has them all");
+            let mut places: Vec<_> = layers.iter().map(|layer| (place(&layer.weight), place(&layer.bias))).collect();
+            self.net.borrow_mut().f_and_parameter_grad(&weights.packed, &x, &coefficients, &mut places)
+        })?;
+        let parts = flat.f_split_with_sizes(lengths, 0)?;
+        let shaped = parts.iter().zip(parameters()).map(|(part, like)| Ok(part.f_view(like.size().as_slice())?));
+        Ok((Tensor::f_from_slice(&f)?, shaped.collect::<Result<_>>()?))
     }
 
     /// The weights, laid out anew by the first thread that finds one changed. Whoever changes weights does so while no
@@ -148,9 +151,9 @@ impl Deref for Floats {
     }
 }
 
-/// What `fill` returns, and the tensor in the shape of `like` whose numbers, zeros at first, it has set.
-fn filled<T>(like: &Tensor, fill: impl FnOnce(&mut [f32]) -> T) -> Result<(T, Tensor)> {
-    let tensor = Tensor::f_zeros(like.size(), (Kind::Float, Device::Cpu))?;
+/// What `fill` returns, and the tensor of this shape whose numbers, zeros at first, it has set.
+fn filled<T>(shape: &[i64], fill: impl FnOnce(&mut [f32]) -> T) -> Result<(T, Tensor)> {
+    let tensor = Tensor::f_zeros(shape, (Kind::Float, Device::Cpu))?;
     // SAFETY: as above; `takes` has seen images in x, and nobody else has the tensor yet.
     let numbers = unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) };
     Ok((fill(numbers), tensor))

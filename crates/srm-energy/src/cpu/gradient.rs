@@ -4,20 +4,30 @@ use super::edge::First;
 use super::geometry::{Geometry, element, plane, stride};
 use super::kernels::Kernels;
 use super::memory::Lines;
-use super::packed::LayerWeights;
 use super::product::Product;
 use super::simd::PANEL;
 
-/// ∂/∂U of a stride-2 layer: Winograd's algorithm transposed in its weights costs the same products.
+/// Weight and bias of a layer, in the order of their indices in the net.
+pub(crate) type Parameters<'a> = (&'a mut [f32], &'a mut [f32]);
+
+/// ∂/∂U of one stride-2 layer at a time: Winograd's algorithm transposed in its weights costs the same products.
+#[derive(Default)]
 pub(super) struct LayerGradient {
-    /// `[points, depth, outputs]`, points [`Geometry::weights_apart`] apart.
+    /// `[outputs / 16, depth, points, 16]`: what becomes one kernel lies together, an odd number of cache lines.
     u: Lines,
     bias: Vec<f32>,
+    /// Whether u holds sums already.
+    begun: bool,
 }
 
 impl LayerGradient {
-    pub(super) fn new(g: &Geometry) -> Self {
-        Self { u: Lines::zeros(g.weights()), bias: vec![0.0; g.outputs] }
+    /// Begin the sums of a layer anew.
+    pub(super) fn begin(&mut self, g: &Geometry) {
+        let len = g.points() * g.depth() * g.outputs;
+        self.u.resize(len.max(self.u.len())); // never less: what grows again is filled with zeros that nobody reads
+        self.bias.clear();
+        self.bias.resize(g.outputs, 0.0);
+        self.begun = false;
     }
 
     /// Add Vᵀ G of the tiles of some images: `v` = Bᵀ d B `[points, tiles, depth]`, `gradient` = A g Aᵀ `[points, tiles, outputs]`,
@@ -33,16 +43,17 @@ impl LayerGradient {
             depth: tiles,
             a_step: stride(depth),
             b_step: stride(outputs),
-            c_row: outputs,
-            accumulate: true,
+            c_row: g.points() * PANEL,
+            accumulate: self.begun,
             goes_on: false,
         };
         let planes = v.chunks(plane(g, images, depth)).zip(gradient.chunks(apart));
-        for ((v, gradient), u) in planes.zip(self.u.chunks_exact_mut(g.weights_apart())) {
+        for (e, (v, gradient)) in planes.take(g.points()).enumerate() {
             for column in (0..outputs).step_by(PANEL) {
-                kernels.product(&p, v, &gradient[column..], &mut u[column..]);
+                kernels.product(&p, v, &gradient[column..], &mut self.u[column * depth * g.points() + e * PANEL..]);
             }
         }
+        self.begun = true;
         // The point (1, 1) of A g Aᵀ is the sum of a tile's gradients.
         let all = g.scheme().len() + 1;
         for tile in gradient[all * apart..][..tiles * stride(outputs)].chunks_exact(stride(outputs)) {
@@ -52,21 +63,21 @@ impl LayerGradient {
         }
     }
 
-    /// (`[outputs, channels, 4, 4]`, `[outputs]`) of the first `channels` and `outputs`: Gᵀ (∂/∂U) G.
-    pub(super) fn finish(&self, g: &Geometry, channels: usize, outputs: usize) -> LayerWeights {
-        let mut weight = vec![0.0; outputs * channels * 16];
-        for c in 0..channels {
-            for first in (0..outputs).step_by(PANEL) {
+    /// Gᵀ (∂/∂U) G into the net's `[outputs, channels, 4, 4]` and `[outputs]`; those that fill the vectors up are cut off.
+    pub(super) fn finish(&self, g: &Geometry, (weight, bias): Parameters) {
+        let channels = weight.len() / 16 / bias.len();
+        for (panel, of_panel) in weight.chunks_mut(PANEL * channels * 16).enumerate() {
+            for c in 0..channels {
                 // The kernels' sixteen elements, each for a panel's outputs.
                 let mut elements = [[0.0; PANEL]; 16];
                 for phase in 0..4 {
-                    let at = (phase * g.channels + c) * g.outputs + first;
-                    let mut points = self.u[at..].chunks(g.weights_apart());
+                    let row = panel * g.depth() + phase * g.channels + c;
+                    let mut points = self.u[row * g.points() * PANEL..].chunks_exact(PANEL);
                     let mut taps = [[[0.0; PANEL]; 2]; 2];
                     for down in g.scheme() {
                         let mut row = [[0.0; PANEL]; 2];
                         for (across, u) in g.scheme().iter().zip(&mut points) {
-                            row.iter_mut().zip(across).for_each(|(row, factor)| add(row, *factor, &u[..PANEL]));
+                            row.iter_mut().zip(across).for_each(|(row, factor)| add(row, *factor, u));
                         }
                         for (taps, factor) in taps.iter_mut().zip(down) {
                             taps.iter_mut().zip(&row).for_each(|(taps, row)| add(taps, *factor, row));
@@ -76,15 +87,14 @@ impl LayerGradient {
                         elements[element(phase, i, j)] = taps[i][j];
                     }
                 }
-                for o in first..outputs.min(first + PANEL) {
-                    let weight = &mut weight[(o * channels + c) * 16..][..16];
-                    for (weight, element) in weight.iter_mut().zip(&elements) {
-                        *weight = element[o - first];
+                for (o, weight) in of_panel.chunks_exact_mut(channels * 16).enumerate() {
+                    for (weight, element) in weight[c * 16..][..16].iter_mut().zip(&elements) {
+                        *weight = element[o];
                     }
                 }
             }
         }
-        (weight, self.bias[..outputs].to_vec())
+        bias.copy_from_slice(&self.bias[..bias.len()]);
     }
 }
 
@@ -140,16 +150,16 @@ impl FirstGradient {
         }
     }
 
-    /// (`[features, channels, 3, 3]`, `[features]`) of the first `features`.
-    pub(super) fn finish(&self, f: &First, features: usize) -> LayerWeights {
+    /// Into the net's `[features, channels, 3, 3]` and `[features]`.
+    pub(super) fn finish(&self, f: &First, (weight, bias): Parameters) {
         let padded = f.features.next_multiple_of(PANEL);
-        let mut weight = Vec::with_capacity(features * f.taps());
-        for o in 0..features {
-            for c in 0..f.channels {
-                weight.extend((0..9).map(|at| self.w[(at * f.channels + c) * padded + o]));
+        for (i, kernel) in weight.chunks_exact_mut(9).enumerate() {
+            let (o, c) = (i / f.channels, i % f.channels);
+            for (at, weight) in kernel.iter_mut().enumerate() {
+                *weight = self.w[(at * f.channels + c) * padded + o];
             }
         }
-        (weight, self.bias[..features].to_vec())
+        bias.copy_from_slice(&self.bias[..bias.len()]);
     }
 }
 
@@ -179,10 +189,13 @@ impl LastGradient {
         self.bias += by;
     }
 
-    /// (`[1, channels, size, size]`, `[1]`) of the first `channels`.
-    pub(super) fn finish(&self, channels: usize) -> LayerWeights {
-        let pixels = self.size * self.size;
-        let weight = (0..channels).flat_map(|c| (0..pixels).map(move |at| (at, c)));
-        (weight.map(|(at, c)| self.w[at * self.channels + c]).collect(), vec![self.bias])
+    /// Into the net's `[1, channels, size, size]` and `[1]`.
+    pub(super) fn finish(&self, (weight, bias): Parameters) {
+        for (c, weight) in weight.chunks_exact_mut(self.size * self.size).enumerate() {
+            for (at, weight) in weight.iter_mut().enumerate() {
+                *weight = self.w[at * self.channels + c];
+            }
+        }
+        bias[0] = self.bias;
     }
 }

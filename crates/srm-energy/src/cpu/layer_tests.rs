@@ -65,11 +65,13 @@ fn layer(kernels: &Kernels, g: &Geometry) {
     };
     check(&format!("outputs, {case}"), &inner(&h, size / 2, outputs), &y.detach());
 
-    let mut sums = LayerGradient::new(g);
+    let mut sums = LayerGradient::default();
+    sums.begin(g);
     kernels.output_gradient(g, IMAGES, &gradient, &mut v);
     kernels.input(g, IMAGES, &x_lines, &mut m);
     sums.add(kernels, g, IMAGES, &m, &v);
-    let (ours_w, ours_bias) = sums.finish(g, g.channels, g.outputs);
+    let (mut ours_w, mut ours_bias) = (vec![0.0; w.numel()], vec![0.0; g.outputs]);
+    sums.finish(g, (&mut ours_w, &mut ours_bias));
     let double = |values: &[f32]| Tensor::from_slice(values).to_kind(Kind::Double);
     check(&format!("weights, {case}"), &double(&ours_w).reshape(w.size()), &w.grad());
     check(&format!("bias, {case}"), &double(&ours_bias), &bias.grad());

@@ -3,10 +3,10 @@
 use super::curve::{Curve, Inner};
 use super::edge::{First, pad, unpad};
 use super::geometry::{Geometry, plane};
-use super::gradient::{FirstGradient, LastGradient, LayerGradient};
+use super::gradient::{FirstGradient, LastGradient, LayerGradient, Parameters};
 use super::kernels::Kernels;
 use super::memory::Lines;
-use super::packed::{LayerWeights, Packed};
+use super::packed::Packed;
 use super::products::products;
 use super::simd::PANEL;
 use srm_config::{Activation, EnergyConfig};
@@ -19,8 +19,6 @@ const TILES: usize = 48;
 #[derive(Clone)]
 pub(crate) struct Shape {
     pub(super) first: First,
-    /// Features of the net before they were filled up.
-    features: usize,
     pub(super) layers: Vec<Geometry>,
     pub(super) last_channels: usize,
 }
@@ -65,6 +63,7 @@ struct Buffers {
     zero: Lines,
     /// Weights that are made in a product.
     u: Lines,
+    sums: LayerGradient,
 }
 
 impl CpuNet {
@@ -95,7 +94,7 @@ impl CpuNet {
             layers.push(Geometry::new(size, channels, outputs));
             (size, channels) = (size / 2, outputs);
         }
-        let shape = Shape { first, features: config.features, layers, last_channels: channels };
+        let shape = Shape { first, layers, last_channels: channels };
         Some(Self { kernels, shape, phi, buffers: Buffers::default() })
     }
 
@@ -150,26 +149,28 @@ impl CpuNet {
         }
     }
 
-    /// f of each image of `x` `[b, c, h, w]`, and ∇θ Σᵢ cᵢ f(xᵢ): (weight, bias) of each layer in the shapes of the net.
+    /// f of each image of `x` `[b, c, h, w]`, and ∇θ Σᵢ cᵢ f(xᵢ) into `gradients`, a place for each layer.
     pub(crate) fn f_and_parameter_grad(
         &mut self,
         weights: &Packed,
         x: &[f32],
         coefficients: &[f32],
-    ) -> (Vec<f32>, Vec<LayerWeights>) {
+        gradients: &mut [Parameters],
+    ) -> Vec<f32> {
         let f = self.forward(weights, x, None);
-        let images = f.len();
-        assert_eq!(images, coefficients.len(), "a coefficient per image");
+        assert_eq!(f.len(), coefficients.len(), "a coefficient per image");
         let top = self.shape.layers.len();
+        assert_eq!(gradients.len(), top + 2, "a place for each layer");
+        let mut places = gradients.iter_mut().rev().map(|(weight, bias)| (&mut **weight, &mut **bias));
+        let mut place = || places.next().expect("there are as many as layers");
         let mut last = LastGradient::new(4, self.shape.last_channels);
         for (h, &by) in self.buffers.h[top].chunks_exact(self.top_len()).zip(coefficients) {
             last.add(h, by);
         }
+        last.finish(place());
         self.top_backward(weights, coefficients);
-        let mut gradients: Vec<LayerGradient> =
-            self.shape.layers.iter().map(|g| LayerGradient::new(&g.of_sums())).collect();
         for l in (0..top).rev() {
-            self.layer_backward(weights, l, images, Some(&mut gradients[l]));
+            self.layer_backward(weights, l, f.len(), Some(place()));
         }
         let mut first = FirstGradient::new(&self.shape.first);
         let Buffers { x: padded, h, .. } = &mut self.buffers;
@@ -178,15 +179,8 @@ impl CpuNet {
             pad(&self.shape.first, x, padded);
             first.add(&self.kernels, &self.shape.first, padded, g);
         }
-        let n = self.shape.features;
-        let mut all = vec![first.finish(&self.shape.first, n)];
-        for (g, gradient) in self.shape.layers.iter().zip(&gradients) {
-            // Channels that fill the vectors up are cut off again.
-            let real = |padded: usize| padded / self.shape.first.features * n;
-            all.push(gradient.finish(&g.of_sums(), real(g.channels), real(g.outputs)));
-        }
-        all.push(last.finish(self.shape.last_channels / self.shape.first.features * n));
-        (f, all)
+        first.finish(&self.shape.first, place());
+        f
     }
 
     /// The gradient before the last activation, in place of its output: cᵢ w φ'. With tangents that of ⟨f', v⟩ starts from 0.
@@ -304,26 +298,32 @@ impl CpuNet {
         }
     }
 
-    /// The gradient at the layer's outputs becomes, in place of its inputs, the gradient before their activation. `sums`
-    /// takes up what the images give to the gradient in the weights.
-    fn layer_backward(&mut self, weights: &Packed, l: usize, images: usize, mut sums: Option<&mut LayerGradient>) {
+    /// The gradient at the layer's outputs becomes, in place of its inputs, the gradient before their activation. Into `gradient` goes
+    /// the one in the weights.
+    fn layer_backward(&mut self, weights: &Packed, l: usize, images: usize, gradient: Option<Parameters>) {
         let (slope, rows) = (self.slope(), self.rows(images));
         let (g, packed, kernels) = (&self.shape.layers[l], &weights.layers[l], &self.kernels);
-        let Buffers { h, v, m, zero, u, .. } = &mut self.buffers;
+        let Buffers { h, v, m, zero, u, sums, .. } = &mut self.buffers;
         let (below, above) = h.split_at_mut(l + 1);
         let at_once = Self::images_at_once(g, rows);
         let inputs = below[l][..rows * g.input_len()].chunks_mut(at_once * g.input_len());
-        for (h, gradient) in inputs.zip(above[0].chunks(at_once * g.output_len())) {
+        if gradient.is_some() {
+            sums.begin(&g.of_sums());
+        }
+        for (h, g_out) in inputs.zip(above[0].chunks(at_once * g.output_len())) {
             let count = h.len() / g.input_len();
-            if let Some(sums) = &mut sums {
-                add_images(sums, kernels, &g.of_sums(), (h, gradient), (v, m));
+            if gradient.is_some() {
+                add_images(sums, kernels, &g.of_sums(), (h, g_out), (v, m));
             }
             // Where the sums have the same tile, v holds it.
-            if sums.is_none() || !g.kept {
-                kernels.output_gradient(g, count, gradient, v);
+            if gradient.is_none() || !g.kept {
+                kernels.output_gradient(g, count, g_out, v);
             }
             products(kernels, g, count, (g.outputs, g.depth()), v, (&packed.backward, u), m);
             kernels.input_gradient(g, count, m, zero, slope, h);
+        }
+        if let Some(gradient) = gradient {
+            sums.finish(&g.of_sums(), gradient);
         }
         self.bend(l, images);
     }

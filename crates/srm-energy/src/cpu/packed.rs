@@ -7,9 +7,6 @@ use super::net::Shape;
 use super::simd::PANEL;
 use std::ops::Deref;
 
-/// Weight and bias of one layer, in the order of their indices.
-pub(crate) type LayerWeights = (Vec<f32>, Vec<f32>);
-
 /// All weights of a net, laid out; the replicas of a net share one.
 #[derive(Default)]
 pub(crate) struct Packed {

@@ -78,7 +78,9 @@ fn every_set_of_kernels_agrees_with_libtorch_for_every_width_and_batch() {
 #[test]
 fn products_with_the_hessian_agree_with_f64_and_leave_gradients_alone() {
     for activation in SMOOTH {
-        for (size, channels, features, b) in [(8, 1, 8, 3), (32, 3, 16, 5), (64, 3, 20, 2)] {
+        for (size, channels, features, b) in
+            [(4, 3, 12, 4), (8, 1, 8, 3), (16, 3, 24, 9), (32, 3, 16, 5), (64, 3, 20, 2)]
+        {
             let net = net(size, channels, features, activation);
             let x = images(b, channels as i64, size as i64);
             let v = x.flip([0, 3]) * 0.5 + 0.1;

@@ -9,6 +9,7 @@
 #![allow(clippy::needless_range_loop)] // columns are written into rows: one index for both
 
 use super::geometry::{Geometry, Tile, plane, stride};
+use super::memory::LINE;
 use super::scheme::{F2, F4, Scheme};
 use super::simd::{PANEL, Simd};
 
@@ -344,6 +345,8 @@ unsafe fn pixels<
         if ONE_ROW && y > g.size || ONE_COLUMN && x > g.size {
             continue;
         }
+        // From a pixel to the one that takes its place two phases on, which is the next tile's at last.
+        let ahead = if phase < 2 { row as isize } else { (2 * M * g.channels) as isize - row as isize };
         for c in (0..g.channels).step_by(S::LANES) {
             let k = phase * g.channels + c;
             // SAFETY: the caller's pointers hold `depth` numbers, and a pixel that is stored lies in the image.
@@ -359,6 +362,9 @@ unsafe fn pixels<
                         let (y, x) = (y + 2 * i, x + 2 * j);
                         if y > 0 && x > 0 {
                             let to = h.add(y * row + x * g.channels + c);
+                            if c % LINE == 0 {
+                                S::prefetch(to.wrapping_offset(ahead));
+                            }
                             S::store(to, S::leaky(value, S::load(to), slope));
                         }
                     }
