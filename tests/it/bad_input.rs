@@ -23,7 +23,10 @@ fn several_wrong_values_are_reported_at_once() {
     let run =
         srm(&[&SMOKE[..], &["--set", "energy.size=33", "--set", "train.batch=0", "--set", "langevin.delta_tau=1e-4"]]
             .concat());
-    run.failed_with(2, &["3 problems", "energy.size = 33: must be 32, 64 or 128", "train.batch = 0", "both forms"]);
+    run.failed_with(
+        2,
+        &["3 problems", "energy.size = 33: must be 4, 8, 16, 32, 64 or 128", "train.batch = 0", "both forms"],
+    );
 }
 
 #[test]

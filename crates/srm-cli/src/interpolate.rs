@@ -5,15 +5,14 @@ use std::{fmt, time::Instant};
 use anyhow::Result;
 use serde::Serialize;
 use srm_data::{write_grid, write_npy};
-use srm_energy::ConvNet;
-use srm_latent::{ShortRun, mix, rhos};
+use srm_latent::{ShortRun, rhos};
 use srm_terminal::ProgressBar;
 use srm_train::to_bytes;
 use tch::Tensor;
 
 use crate::{
     flags::InterpolateFlags,
-    model::{Choice, Model},
+    model::{Choice, Model, Net},
     pictures::{FRAMES, PADDING, animation},
     session::{Session, Shown, status, usage},
 };
@@ -59,6 +58,7 @@ pub fn run(flags: &InterpolateFlags, session: &Session) -> Result<()> {
             seed: flags.seed,
             noise: noise.name(),
             steps: model.langevin.steps,
+            quiet_tail: model.quiet_tail,
             device: model.machine.device_name(),
             seconds: begun.elapsed().as_secs_f64(),
             out: Shown(&flags.out),
@@ -88,7 +88,7 @@ impl Rows {
     /// # Errors
     /// Chains that blow up or are stopped.
     pub fn draw(
-        run: &ShortRun<ConvNet>,
+        run: &ShortRun<Net>,
         image: &[i64],
         seed: u64,
         (pairs, rhos): (usize, &[f64]),
@@ -111,10 +111,10 @@ impl Rows {
     }
 
     /// The chains from noise to the rows, for an animation: the states of each row.
-    fn states(&self, run: &ShortRun<ConvNet>, bar: &ProgressBar) -> Result<Vec<Vec<Tensor>>> {
+    fn states(&self, run: &ShortRun<Net>, bar: &ProgressBar) -> Result<Vec<Vec<Tensor>>> {
         let every = run.dynamics().steps.div_ceil(FRAMES);
         let row = |(pair, [z1, z2]): (usize, &[Tensor; 2])| {
-            let codes = self.rhos.iter().map(|&rho| mix(z1, z2, rho)).collect::<srm_latent::Result<Vec<_>>>()?;
+            let codes = self.rhos.iter().map(|&rho| run.mix(z1, z2, rho)).collect::<srm_latent::Result<Vec<_>>>()?;
             let ids = vec![2 * pair as u64; codes.len()];
             bar.inc(1);
             Ok(run.path(&Tensor::f_stack(&codes, 0)?, &ids, every)?)
@@ -160,6 +160,7 @@ struct Report<'a> {
     seed: u64,
     noise: &'static str,
     steps: usize,
+    quiet_tail: usize,
     device: String,
     seconds: f64,
     out: Shown<'a>,

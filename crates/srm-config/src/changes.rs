@@ -27,10 +27,18 @@ impl Change {
 
     /// Why a run cannot go on with this change; `None` where it can.
     pub fn refusal(&self) -> Option<&'static str> {
-        self.path.starts_with("energy.").then_some(
+        let is_of_nets = self.path.starts_with("energy.")
+            || self.path == "langevin.grids" && nets_of(&self.from) != nets_of(&self.to);
+        is_of_nets.then_some(
             "the net and its weights are made for it; start another run with --run DIR, or the same anew with --overwrite",
         )
     }
+}
+
+/// Grids without their steps, which may change; when a grid joins may not: it begins as a copy of that moment.
+fn nets_of(grids: &Value) -> Vec<[&Value; 4]> {
+    let grids = grids.as_array().map_or(&[][..], Vec::as_slice);
+    grids.iter().map(|grid| ["size", "features", "activation", "from"].map(|key| &grid[key])).collect()
 }
 
 impl std::fmt::Display for Change {

@@ -126,6 +126,20 @@ impl Config {
             let found = format!("a bank of {} is smaller than a batch of {}", bank.size, train.batch);
             fields.problem(&found, "langevin.init.persistent.size must be at least train.batch", None);
         }
+        if let (Some(langevin), Some(energy)) = (&langevin, &energy)
+            && let Some(misfit) = langevin.misfit(energy)
+        {
+            fields.problem(&misfit, "both must be those of the images", None);
+        }
+        if let (Some(langevin), Some(train)) = (&langevin, &train)
+            && let Some(late) = langevin.grids.last().filter(|last| last.from > 0 && last.from >= train.updates)
+        {
+            let found = format!(
+                "the last of langevin.grids joins after update {}, train.updates is {}",
+                late.from, train.updates
+            );
+            fields.problem(&found, "every grid must join before the run ends", None);
+        }
         Some(Config {
             about: about?,
             data: data?,

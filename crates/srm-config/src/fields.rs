@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::Problem;
 
 /// Every key whose name alone says where it belongs: a misplaced one is sent there. Names that several sections have are left out.
-const KEYS: [&str; 44] = [
+const KEYS: [&str; 45] = [
     "data.images",
     "data.count",
     "data.flip",
@@ -14,6 +14,7 @@ const KEYS: [&str; 44] = [
     "energy.features",
     "energy.activation",
     "langevin.steps",
+    "langevin.grids",
     "langevin.gradient_scale",
     "langevin.noise_std",
     "langevin.delta_tau",
@@ -187,6 +188,21 @@ impl<'a> Fields<'a> {
         self.asked.push(name);
         let empty = Value::Object(Map::new());
         Fields::open(self.value(name).unwrap_or(&empty), name, self.problems, read)
+    }
+
+    /// Read a list of objects that may be absent.
+    pub(crate) fn list<T>(
+        &mut self,
+        name: &'static str,
+        rule: &str,
+        read: impl Fn(&mut Fields<'_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let items = self.read(name, Some(Vec::new()), rule, |value| value.as_array().cloned())?;
+        let place = |i: usize| format!("{}[{i}]", self.dotted(name));
+        let places: Vec<String> = (0..items.len()).map(place).collect();
+        let found: Vec<Option<T>> =
+            items.iter().zip(&places).map(|(item, place)| Fields::open(item, place, self.problems, &read)).collect();
+        found.into_iter().collect()
     }
 
     fn value(&self, name: &str) -> Option<&'a Value> {

@@ -19,11 +19,13 @@
 //! ```
 
 mod changes;
+mod colours;
 mod config;
 mod error;
 mod evaluate;
 mod fields;
 mod format;
+mod grids;
 mod json;
 mod model;
 mod not_json;
@@ -33,10 +35,12 @@ mod train;
 mod watch;
 
 pub use changes::Change;
+pub use colours::Colours;
 pub use config::{CheckpointConfig, Config, DataConfig, LogConfig, OnWriteError};
 pub use error::{ConfigError, Problem};
 pub use evaluate::EvaluateConfig;
 pub use fields::{is_not_negative_f32, is_positive_f32};
+pub use grids::GridConfig;
 pub use json::{JsonError, decode, parse_json};
 pub use model::{Activation, Bank, Drift, EnergyConfig, Init, LangevinConfig};
 pub use raw::RawConfig;

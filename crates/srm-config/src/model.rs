@@ -4,7 +4,9 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 
 use crate::{
-    fields::{Fields, NOT_NEGATIVE, POSITIVE, not_negative, positive},
+    Colours, Schedule,
+    fields::{Fields, POSITIVE, is_positive_f32, not_negative, positive},
+    grids::{GridConfig, read_grids},
     raw,
 };
 
@@ -34,7 +36,10 @@ impl Default for Activation {
 }
 
 impl Activation {
-    fn from_value(value: &Value) -> Option<Activation> {
+    /// What an activation in JSON must look like.
+    pub(crate) const RULE: &'static str = r#"must be {"leaky_relu": slope >= 0}, "relu", "silu", "softplus" or "gelu""#;
+
+    pub(crate) fn from_value(value: &Value) -> Option<Activation> {
         match value {
             Value::String(name) => match name.as_str() {
                 "relu" => Some(Activation::Relu),
@@ -53,7 +58,7 @@ impl Activation {
 /// Shape of the ConvNet f.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EnergyConfig {
-    /// Height and width of the images in pixels: 32, 64 or 128.
+    /// Height and width of the images in pixels: 4, 8, 16, 32, 64 or 128.
     pub size: usize,
     /// Channels of the images: 1 (grey), 3 (RGB) or 4 (RGBA).
     pub channels: usize,
@@ -70,11 +75,12 @@ impl EnergyConfig {
     }
 }
 
-/// Where chains start. JSON: `"uniform"`, `"gaussian"`, `"data"`, `"persistent"` or
+/// Where chains start. JSON: `"uniform"`, `"gaussian"`, `"colours"`, `"data"`, `"persistent"` or
 /// `{"persistent": {"size": 10000, "restart": 0.05}}`.
 ///
-/// The first two are the method of the paper: noise p_0, anew at every update. The others are its neighbours, for
-/// comparison; they matter to training alone, and samples of such nets start from uniform noise.
+/// The first two are the method of the paper: noise p_0, anew at every update. Colours are a law of their own too, that of
+/// multigrid sampling, whose coarsest grid is one pixel (Gao et al. 2018). The others are neighbours, for comparison; they matter to
+/// training alone, and samples of such nets start from uniform noise.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Init {
@@ -83,6 +89,9 @@ pub enum Init {
     Uniform,
     /// Standard normal N(0, I).
     Gaussian,
+    /// One colour all over, drawn as the mean colours of the observed images are spread; `None`: the program measures them when a
+    /// run begins, and writes them down.
+    Colours(Option<Colours>),
     /// At the observed images of the update, noise included: contrastive divergence (Hinton 2002).
     Data,
     /// At samples of earlier updates, kept in a bank: persistent chains (Tieleman 2008; Du and Mordatch, arXiv 1903.08689).
@@ -105,19 +114,26 @@ impl Default for Bank {
 }
 
 impl Init {
-    const RULE: &'static str =
-        r#"must be "uniform", "gaussian", "data" or {"persistent": {"size": images >= 1, "restart": 0 to 1}}"#;
+    const RULE: &'static str = r#"must be "uniform", "gaussian", "colours", "data" or {"persistent": {"size": images >= 1, "restart": 0 to 1}}"#;
 
     fn from_value(value: &Value) -> Option<Init> {
         match value {
             Value::String(name) => match name.as_str() {
                 "uniform" => Some(Init::Uniform),
                 "gaussian" => Some(Init::Gaussian),
+                "colours" => Some(Init::Colours(None)),
                 "data" => Some(Init::Data),
                 "persistent" => Some(Init::Persistent(Bank::default())),
                 _ => None,
             },
             Value::Object(map) if map.len() == 1 => {
+                if let Some(colours) = map.get("colours") {
+                    return Some(Init::Colours(if colours.is_null() {
+                        None
+                    } else {
+                        Some(Colours::from_value(colours)?)
+                    }));
+                }
                 let given = map.get("persistent")?.as_object()?;
                 let mut bank = Bank::default();
                 for (key, value) in given {
@@ -135,15 +151,16 @@ impl Init {
 }
 
 /// Step sizes of x ← x + gradient_scale · f'(x) + noise_std · U, in either of two forms.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Drift {
-    /// The published code's form, a tempered Langevin step: gradient scale > 0 and noise std >= 0 set apart.
+    /// The published code's form, a tempered Langevin step: gradient scale > 0 and noise std >= 0 set apart, each a number or
+    /// `[[step, value], …]` along the chain, whose steps count from 0 through all grids.
     Tempered {
         /// Factor before f'(x), > 0.
-        gradient_scale: f64,
+        gradient_scale: Schedule,
         /// Std of the noise added at each step, in pixel units (images span [-1, 1]), >= 0.
-        noise_std: f64,
+        noise_std: Schedule,
     },
     /// Eq. (4) of arXiv 1904.09770: gradient scale Δτ/2 and noise std √Δτ.
     DeltaTau {
@@ -155,8 +172,11 @@ pub enum Drift {
 /// The Langevin chain: how many steps, how large, from where.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LangevinConfig {
-    /// Steps K of a chain, >= 1; 100 in the paper.
+    /// Steps K of a chain, >= 1; 100 in the paper. With grids: those of all of them.
     pub steps: usize,
+    /// The grids of a ladder, coarse to fine; empty for the paper's plain chain. Energy has the net of the last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grids: Vec<GridConfig>,
     /// Step sizes.
     #[serde(flatten)]
     pub drift: Drift,
@@ -171,38 +191,113 @@ pub struct LangevinConfig {
 }
 
 impl LangevinConfig {
-    /// Factor before f'(x) in one step.
-    pub fn gradient_scale(&self) -> f64 {
-        match self.drift {
-            Drift::Tempered { gradient_scale, .. } => gradient_scale,
+    /// Factor before f'(x) at step k of a chain, from 0.
+    pub fn gradient_scale_at(&self, k: usize) -> f64 {
+        match &self.drift {
+            Drift::Tempered { gradient_scale, .. } => gradient_scale.at(k as u64),
             Drift::DeltaTau { delta_tau } => delta_tau / 2.0,
         }
     }
 
-    /// Std of the noise added in one step, in pixel units.
-    pub fn noise_std(&self) -> f64 {
-        match self.drift {
-            Drift::Tempered { noise_std, .. } => noise_std,
+    /// Std of the noise added at step k of a chain, in pixel units.
+    pub fn noise_std_at(&self, k: usize) -> f64 {
+        match &self.drift {
+            Drift::Tempered { noise_std, .. } => noise_std.at(k as u64),
             Drift::DeltaTau { delta_tau } => delta_tau.sqrt(),
         }
     }
 
-    /// Temperature T at which the step is plain Langevin on f / T: noise_std² / (2 gradient_scale); 1 for Δτ.
+    /// Factor before f'(x) at the last step, where a longer chain stays.
+    pub fn gradient_scale(&self) -> f64 {
+        self.gradient_scale_at(self.steps.saturating_sub(1))
+    }
+
+    /// Std of the noise at the last step, in pixel units.
+    pub fn noise_std(&self) -> f64 {
+        self.noise_std_at(self.steps.saturating_sub(1))
+    }
+
+    /// Temperature T at which the last step is plain Langevin on f / T: noise_std² / (2 gradient_scale); 1 for Δτ.
     pub fn temperature(&self) -> f64 {
-        self.noise_std().powi(2) / (2.0 * self.gradient_scale())
+        self.temperature_at(self.steps.saturating_sub(1))
+    }
+
+    /// T at step k of a chain.
+    pub fn temperature_at(&self, k: usize) -> f64 {
+        self.noise_std_at(k).powi(2) / (2.0 * self.gradient_scale_at(k))
+    }
+
+    /// The last knot of what changes along the chain.
+    pub fn last_knot(&self) -> Option<u64> {
+        let Drift::Tempered { gradient_scale, noise_std } = &self.drift else { return None };
+        let knots = gradient_scale.knots().iter().chain(noise_std.knots()).map(|&(knot, _)| knot);
+        knots.max().filter(|&knot| knot > 0)
+    }
+
+    /// The same chain without noise in its last `steps` steps.
+    #[must_use]
+    pub fn with_quiet_tail(&self, steps: usize) -> LangevinConfig {
+        let first = self.steps.saturating_sub(steps);
+        let (gradient_scale, noise) = match self.drift.clone() {
+            Drift::Tempered { gradient_scale, noise_std } => (gradient_scale, noise_std),
+            Drift::DeltaTau { delta_tau } => ((delta_tau / 2.0).into(), delta_tau.sqrt().into()),
+        };
+        let noise_std = if steps == 0 { noise } else { noise.zero_from(first as u64) };
+        LangevinConfig { drift: Drift::Tempered { gradient_scale, noise_std }, ..self.clone() }
+    }
+
+    /// The same chain with so many steps in all; those of a ladder are added to, or taken from, its last grid. `None` where that
+    /// would have none left.
+    pub fn with_steps(&self, steps: usize) -> Option<LangevinConfig> {
+        let mut changed = self.clone();
+        changed.steps = steps;
+        if let Some((last, coarser)) = changed.grids.split_last_mut() {
+            let before: usize = coarser.iter().map(|grid| grid.steps).sum();
+            last.steps = steps.checked_sub(before).filter(|&left| left > 0)?;
+        }
+        Some(changed)
     }
 
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<LangevinConfig> {
-        let steps = fields.count("steps", Some(100));
+        let grids = read_grids(fields);
+        let of_grids = grids.as_ref().map_or(0, |grids| grids.iter().map(|grid| grid.steps).sum());
+        let default = if of_grids == 0 { 100 } else { of_grids };
+        let steps = fields.count("steps", Some(default));
+        if let Some(steps) = steps.filter(|&steps| of_grids > 0 && steps != of_grids) {
+            let found = format!("langevin.steps is {steps}, its grids have {of_grids} together");
+            fields.problem(
+                &found,
+                "leave langevin.steps out where there are grids",
+                Some("--set langevin.steps=null takes it out".to_owned()),
+            );
+        }
         let drift = read_drift(fields);
         let init = fields.read("init", Some(Init::Uniform), Init::RULE, Init::from_value);
+        if of_grids > 0 && matches!(init, Some(Init::Data | Init::Persistent(_))) {
+            let rule = "a ladder starts from noise on its coarsest grid: langevin.init \"uniform\", \"gaussian\" or \"colours\"";
+            fields.problem("chains of a ladder cannot start at data or in a bank", rule, None);
+        }
         let clip_gradient = fields.optional_positive("clip_gradient");
         let block = fields.read("block", Some(None), "must be a whole number from 1 to 65535, or absent", |value| {
             crate::fields::one_or_more(value).filter(|&block| block <= LARGEST_BLOCK).map(Some)
         });
-        Some(LangevinConfig { steps: steps?, drift: drift?, init: init?, clip_gradient: clip_gradient?, block: block? })
+        Some(LangevinConfig {
+            steps: steps?,
+            grids: grids?,
+            drift: drift?,
+            init: init?,
+            clip_gradient: clip_gradient?,
+            block: block?,
+        })
     }
 }
+
+/// What a factor along the chain must look like.
+const SCALE_RULE: &str =
+    "must be a number > 0 that f32 holds, 1.2e-38 to 3.4e38, or [[step, value], ...] of such numbers along the chain";
+/// What a noise along the chain must look like.
+const NOISE_RULE: &str =
+    "must be a number >= 0 that f32 holds, up to 3.4e38, or [[step, value], ...] of such numbers along the chain";
 
 fn read_drift(fields: &mut Fields<'_>) -> Option<Drift> {
     let tempered = fields.has("gradient_scale") || fields.has("noise_std");
@@ -215,8 +310,10 @@ fn read_drift(fields: &mut Fields<'_>) -> Option<Drift> {
             delta.then(|| "--set langevin.KEY=null removes a key".to_owned()),
         );
     }
-    let scale = fields.read_if(tempered, "gradient_scale", POSITIVE, positive);
-    let noise = fields.read_if(tempered, "noise_std", NOT_NEGATIVE, not_negative);
+    let scale = fields.read_if(tempered, "gradient_scale", SCALE_RULE, |value| {
+        Schedule::from_value(value).filter(|along| along.knots().iter().all(|&(_, scale)| is_positive_f32(scale)))
+    });
+    let noise = fields.read_if(tempered, "noise_std", NOISE_RULE, Schedule::from_value);
     let delta_tau = fields.read_if(delta, "delta_tau", POSITIVE, positive);
     match (tempered, delta) {
         (true, false) => Some(Drift::Tempered { gradient_scale: scale?, noise_std: noise? }),
@@ -225,23 +322,30 @@ fn read_drift(fields: &mut Fields<'_>) -> Option<Drift> {
     }
 }
 
+/// What `size` must be.
+pub(crate) const SIZE_RULE: &str = "must be 4, 8, 16, 32, 64 or 128 (pixels)";
+/// What `features` must be.
+pub(crate) const FEATURES_RULE: &str = "must be a whole number from 1 to 1024";
+
+pub(crate) fn size_of_net(value: &Value) -> Option<usize> {
+    crate::fields::one_or_more(value).filter(|size| [4, 8, 16, 32, 64, 128].contains(size))
+}
+
+pub(crate) fn features_of_net(value: &Value) -> Option<usize> {
+    crate::fields::one_or_more(value).filter(|&features| features <= 1024)
+}
+
 impl EnergyConfig {
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<EnergyConfig> {
-        let size = fields.read("size", None, "must be 32, 64 or 128 (pixels)", |value| {
-            crate::fields::whole(value).filter(|size| [32, 64, 128].contains(size)).map(|size| size as usize)
-        });
+        let size = fields.read("size", None, SIZE_RULE, size_of_net);
         let channels = fields.read("channels", None, "must be 1 (grey), 3 (RGB) or 4 (RGBA)", |value| {
             crate::fields::whole(value)
                 .filter(|channels| [1, 3, 4].contains(channels))
                 .map(|channels| channels as usize)
         });
-        let features = fields.read("features", Some(64), "must be a whole number from 1 to 1024", |value| {
-            crate::fields::whole(value)
-                .filter(|features| (1..=1024).contains(features))
-                .map(|features| features as usize)
-        });
-        let rule = r#"must be {"leaky_relu": slope >= 0}, "relu", "silu", "softplus" or "gelu""#;
-        let activation = fields.read("activation", Some(Activation::default()), rule, Activation::from_value);
+        let features = fields.read("features", Some(64), FEATURES_RULE, features_of_net);
+        let activation =
+            fields.read("activation", Some(Activation::default()), Activation::RULE, Activation::from_value);
         Some(EnergyConfig { size: size?, channels: channels?, features: features?, activation: activation? })
     }
 }

@@ -48,6 +48,17 @@ impl Schedule {
         from * (1.0 - share) + to * share
     }
 
+    /// The same before `first`, and 0 from there on.
+    #[must_use]
+    pub fn zero_from(&self, first: u64) -> Schedule {
+        let mut knots: Vec<_> = self.knots.iter().copied().take_while(|&(knot, _)| knot < first).collect();
+        if first > 0 && knots.last().is_none_or(|&(knot, _)| knot < first - 1) {
+            knots.push((first - 1, self.at(first - 1)));
+        }
+        knots.push((first, 0.0));
+        Schedule { knots }
+    }
+
     /// The knots `(update, value)`; one of them is a constant.
     pub fn knots(&self) -> &[(u64, f64)] {
         &self.knots

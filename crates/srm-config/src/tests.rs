@@ -100,7 +100,7 @@ fn every_problem_is_reported_at_once_with_path_value_rule_and_hint() {
         "16 problems in the config:",
         "data.count = 0: must be a whole number >= 1, or absent",
         "data.image = \"a.npy\": is no known key (did you mean data.images?)",
-        "energy.size = 48: must be 32, 64 or 128 (pixels)",
+        "energy.size = 48: must be 4, 8, 16, 32, 64 or 128 (pixels)",
         "langevin.noise_std = \"small\": must be a number >= 0 that f32 holds, up to 3.4e38",
         "langevin: both forms are given; give exactly one form",
         "train.steps = 4: is no known key (did you mean langevin.steps?)",
@@ -255,7 +255,7 @@ fn random_config(seed: u64) -> Config {
     let (bits, scale) = number();
     let noise_std = number().1;
     config.langevin.drift = match bits % 2 {
-        0 => Drift::Tempered { gradient_scale: scale, noise_std },
+        0 => Drift::Tempered { gradient_scale: scale.into(), noise_std: noise_std.into() },
         _ => Drift::DeltaTau { delta_tau: scale },
     };
     config.langevin.init = if bits % 3 == 0 { Init::Gaussian } else { Init::Uniform };

@@ -53,10 +53,17 @@ impl ConvNet {
     /// # Errors
     /// [`EnergyError::Torch`] where the device refuses.
     pub fn new(config: &EnergyConfig, seed: u64, device: Device) -> Result<Self> {
+        Self::fresh(config, "", seed, device)
+    }
+
+    /// [`ConvNet::new`] whose draws are keyed by names with `prefix` before them.
+    pub(crate) fn fresh(config: &EnergyConfig, prefix: &str, seed: u64, device: Device) -> Result<Self> {
         let shapes = layer_shapes(config);
-        let names: Vec<String> = (0..shapes.len()).map(|i| format!("f.{}", 2 * i)).collect();
+        let names: Vec<String> = (0..shapes.len()).map(|i| format!("{prefix}f.{}", 2 * i)).collect();
         let layers: Vec<_> = names.iter().zip(&shapes).map(|(name, (shape, ..))| (&**name, &shape[..])).collect();
-        Self::from_tensors(config, &fresh_weights(seed, &layers)?, device)
+        let plain = |(name, tensor): (String, Tensor)| (name[prefix.len()..].to_owned(), tensor);
+        let tensors: StateDict = fresh_weights(seed, &layers)?.into_iter().map(plain).collect();
+        Self::from_tensors(config, &tensors, device)
     }
 
     /// A net with the given tensors, `f.0.weight`, `f.0.bias`, `f.2.weight`, …; their kind (f32 or f64) is kept.

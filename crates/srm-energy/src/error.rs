@@ -54,6 +54,28 @@ pub enum EnergyError {
         /// What the file says of it.
         net: String,
     },
+    /// Energies that make no ladder.
+    #[error("grids of {widths:?} pixels make no ladder: they go from coarse to fine, each wider than the one before")]
+    Grids {
+        /// Widths of their images.
+        widths: Vec<i64>,
+    },
+    /// A ladder has no such tensor.
+    #[error("tensor `{name}` is one too many; the file says that it holds a ladder of grids of {sizes:?} pixels")]
+    ExtraInLadder {
+        /// Its name.
+        name: String,
+        /// Sizes of the grids.
+        sizes: Vec<usize>,
+    },
+    /// No grid of a ladder takes such images.
+    #[error("the ladder takes images of {widths:?} pixels, got shape {got:?}")]
+    NoGrid {
+        /// Widths of the grids.
+        widths: Vec<i64>,
+        /// Shape of the batch that came.
+        got: Vec<i64>,
+    },
     /// Kernels for the CPU that cannot be had.
     #[error("kernels {name}: this process has {there}")]
     NoKernels {
@@ -129,8 +151,9 @@ pub enum EnergyError {
     },
     /// The tensors of a file without our metadata are no net of ours.
     #[error(
-        "its tensors are no net of this program: {layers} layers of one module N.weight, N.bias; 32 px has 5, 64 px 6, 128 px \
-         7, the first of shape [features, channels, 3, 3]; the file holds {found}; give the state_dict of the published class"
+        "its tensors are no net of this program: {layers} layers of one module N.weight, N.bias; 32 px has 5, 64 px 6, 128 px 7, \
+         and 4, 8 and 16 px have 2, 3 and 4, the first of shape [features, channels, 3, 3]; the file holds {found}; give the \
+         state_dict of the published class"
     )]
     UnknownNet {
         /// Layers found in the module that has most.

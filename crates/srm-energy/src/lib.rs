@@ -8,6 +8,7 @@
 //!   These traits are the only place that knows how derivatives are made.
 //! - [`Autograd`] makes all of them of any net that libtorch can differentiate, from a function of its weights or a module.
 //! - [`ConvNet`] is the net of the paper, the fast case: closed-form derivatives, layer by layer, on kernels of our own.
+//! - [`Ladder`] holds the nets of several grids, coarse to fine, as one energy over images of all their sizes.
 //! - [`Quadratic`] and [`GaussianMixture`] have exact formulas, so that every crate above tests against the truth.
 //! - [`check::contract`] says which rule an energy of your own breaks.
 //! - [`save_weights`], [`load_weights`], [`load_weights_into`] and [`read_state_dict`] move weights in and out.
@@ -61,6 +62,7 @@ mod cpu;
 mod energy;
 mod error;
 mod fast_path;
+mod ladder;
 pub mod libtorch;
 mod pass;
 mod precision;
@@ -73,6 +75,7 @@ pub use convnet::{ConvNet, layer_shapes};
 pub use cpu::{cpu_multiplier_rate, force_cpu_kernels};
 pub use energy::{Curved, Energy, Replicate, Trainable, copies};
 pub use error::EnergyError;
+pub use ladder::{Ladder, grid_prefix};
 pub use precision::Precision;
 pub use pth::is_torch_script;
 pub use weights::{

@@ -5,6 +5,7 @@
 
 mod archive;
 mod file;
+mod ladder;
 mod layers;
 mod names;
 mod net;
@@ -12,7 +13,7 @@ mod number;
 mod parameter;
 
 use crate::convnet::DATA_RANGE;
-use crate::{ConvNet, EnergyError, Result, StateDict, Trainable};
+use crate::{ConvNet, EnergyError, Ladder, Result, StateDict, Trainable};
 use archive::{Archive, summary};
 use file::{read, write_whole};
 use safetensors::Dtype;
@@ -30,8 +31,8 @@ pub(crate) use number::{Number, float_tensor};
 const KEY: &str = "srm";
 /// What a weights file holds.
 pub struct Weights {
-    /// The net, f32.
-    pub net: ConvNet,
+    /// The net, f32; of a ladder those of all its grids.
+    pub net: Ladder<ConvNet>,
     /// The chain that it was trained with; `None` where the file does not say, as no `.pth` does.
     pub langevin: Option<LangevinConfig>,
 }
@@ -159,9 +160,26 @@ pub(crate) fn load_bytes(path: &Path, bytes: &[u8], key: Option<&str>, device: D
     }
     let config = tree.as_ref().map(convnet_of).transpose().map_err(unreadable)?;
     let langevin = tree.as_ref().map(langevin_of).transpose().map_err(unreadable)?.flatten();
+    if let (Some(energy), Some(chain)) = (&config, &langevin)
+        && let Some(misfit) = chain.misfit(energy)
+    {
+        return Err(unreadable(format!("contradicts itself: {misfit}")));
+    }
+    if let (Some(energy), Some(chain)) = (&config, &langevin)
+        && chain.grids.len() > 1
+    {
+        if let Some(key) = key {
+            let nets = "a ladder, whose nets belong together: leave --key out".to_owned();
+            return Err(EnergyError::NoKey { path: path.to_owned(), key: key.to_owned(), nets });
+        }
+        let net = ladder::read_ladder(&mut archive, &chain.nets(energy), device)?;
+        // of a run that grows still, what has learned
+        let joined =
+            tree.as_ref().and_then(|tree| tree.get("joined")?.as_u64()).map_or(net.grids(), |grids| grids as usize);
+        return Ok(Weights { net: net.first_grids(joined), langevin: Some(chain.first_grids(joined)) });
+    }
     let (energy, tensors) = net::read_net(&mut archive, key, config.as_ref())?;
-    let net = ConvNet::from_tensors(&energy, &tensors, device)?;
-    Ok(Weights { net, langevin })
+    Ok(Weights { net: ConvNet::from_tensors(&energy, &tensors, device)?.into(), langevin })
 }
 
 /// Read the tensors of the one network in a file that has a tensor of the name `known`, whatever stands before that name;
@@ -251,5 +269,7 @@ fn convnet_of(tree: &Json) -> std::result::Result<EnergyConfig, String> {
 
 #[cfg(test)]
 mod foreign_net_tests;
+#[cfg(test)]
+mod ladder_tests;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ const WIDTHS: [i64; 4] = [3, 24, 32, 40];
 /// Seed of the weights: part of the name `random-conv`, never to change.
 const SEED: u64 = 0x5eed_c0de;
 
-/// Three 3×3 convolutions with ReLU, each followed by averaging to half the side; features are the mean and the standard deviation
+/// Three 3×3 convolutions with ReLU, averaging to half the side between them; features are the mean and the standard deviation
 /// of each of the last two layers' channels over the image.
 pub(crate) struct RandomConv {
     layers: Vec<(Tensor, Tensor)>,
@@ -42,13 +42,15 @@ impl RandomConv {
         let mut h = x.f_div_scalar(127.5)?.f_sub_scalar(1)?;
         let mut features = Vec::new();
         for (i, (weight, bias)) in self.layers.iter().enumerate() {
+            if i > 0 {
+                h = h.f_avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None)?;
+            }
             h = h.f_conv2d(weight, Some(bias), [1, 1], [1, 1], [1, 1], 1)?.f_relu()?;
             if i > 0 {
                 let pixels = h.f_flatten(2, 3)?;
                 features.push(pixels.f_mean_dim([2i64].as_slice(), false, Kind::Float)?);
                 features.push(pixels.f_std_dim([2i64].as_slice(), false, false)?);
             }
-            h = h.f_avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None)?;
         }
         Ok(Tensor::f_cat(&features, 1)?)
     }

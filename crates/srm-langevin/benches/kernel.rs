@@ -35,7 +35,7 @@ fn kernel(criterion: &mut Criterion) {
             group.throughput(Throughput::Elements(10 * block as u64));
             group.bench_function("10 steps", |b| {
                 b.iter(|| {
-                    short_run(&net, &Kernel::default(), 10, &z, &mut KeyedNoise::new(KEY, ids.clone()), &mut ())
+                    short_run(&net, &Kernel::default().steps(10), &z, &mut KeyedNoise::new(KEY, ids.clone()), &mut ())
                         .expect("run")
                 })
             });

@@ -28,6 +28,12 @@ pub enum LangevinError {
         /// Shape that came.
         got: Vec<i64>,
     },
+    /// A chain that cannot be run.
+    #[error("{problem}")]
+    Dynamics {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Recorded noise ran out.
     #[error("recorded noise holds {recorded} steps, the run asks for step {step}; record as many as langevin.steps")]
     NoiseRanOut {

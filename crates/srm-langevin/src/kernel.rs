@@ -1,6 +1,6 @@
 //! Move a chain by one Langevin step: the update formula.
 
-use crate::{Result, sample_axes};
+use crate::{Dynamics, Result, Start, sample_axes};
 use srm_config::LangevinConfig;
 use tch::Tensor;
 
@@ -25,9 +25,10 @@ impl Default for Kernel {
     }
 }
 
+/// The kernel of the first step.
 impl From<&LangevinConfig> for Kernel {
     fn from(config: &LangevinConfig) -> Self {
-        let (gradient_scale, noise_std) = (config.gradient_scale(), config.noise_std());
+        let (gradient_scale, noise_std) = (config.gradient_scale_at(0), config.noise_std_at(0));
         Self { gradient_scale, noise_std, clip: config.clip_gradient }
     }
 }
@@ -36,6 +37,11 @@ impl Kernel {
     /// Plain Langevin dynamics of step size Δτ: a = Δτ/2, b = √Δτ, T = 1.
     pub fn eq4(delta_tau: f64) -> Self {
         Self { gradient_scale: delta_tau / 2.0, noise_std: delta_tau.sqrt(), clip: None }
+    }
+
+    /// A run of `steps` such steps from uniform noise.
+    pub fn steps(self, steps: usize) -> Dynamics {
+        Dynamics::new(self, steps, Start::Uniform)
     }
 
     /// T = b²/(2a): an endless chain of small steps would have the density exp(f/T).

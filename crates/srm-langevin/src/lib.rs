@@ -17,7 +17,7 @@
 //! let key = ChainKey { seed: 1, attempt: 0, update: 0 };
 //! let ids: Vec<u64> = (0..500).collect();
 //! let z = start(Start::Uniform, &key, &ids, &[2], Device::Cpu)?;
-//! let outcome = short_run(&energy, &Kernel::eq4(0.1), 100, &z, &mut KeyedNoise::new(key, ids), &mut ())?;
+//! let outcome = short_run(&energy, &Kernel::eq4(0.1).steps(100), &z, &mut KeyedNoise::new(key, ids), &mut ())?;
 //! let Outcome::Finished(samples) = outcome else { panic!("it blew up") };
 //! let mean = samples.x.mean_dim([0i64].as_slice(), false, Kind::Double);
 //! assert!((mean.double_value(&[0]) - 1.0).abs() < 0.2 && (mean.double_value(&[1]) + 1.0).abs() < 0.2);
@@ -28,6 +28,7 @@
 
 mod dynamics;
 mod error;
+mod grids;
 mod kernel;
 mod noise;
 mod observer;
@@ -37,13 +38,14 @@ mod short_run;
 mod stop;
 mod workers;
 
-pub use dynamics::{Dynamics, Start, start};
+pub use dynamics::{Course, Dynamics, Rise, Start, start};
 pub use error::LangevinError;
+pub use grids::{averaged, block_sums, up_sampled, up_to};
 pub use kernel::Kernel;
 pub use noise::{ChainKey, KeyedNoise, NoNoise, Noise, RecordedNoise};
-pub use observer::{GradientNorm, Observer, Path};
+pub use observer::{Climb, GradientNorm, Observer, Path};
 pub use pool::Pool;
-pub use sampler::{Chains, Sampler};
+pub use sampler::{Chains, OnGrid, Sampler};
 pub use short_run::{Outcome, Samples, per_sample, sample_axes, short_run, short_run_steps};
 pub use stop::Stop;
 pub use workers::{Block, DEFAULT_CPU_BLOCK, Spread, Workers};
@@ -51,5 +53,7 @@ pub use workers::{Block, DEFAULT_CPU_BLOCK, Spread, Workers};
 /// The result of everything here.
 pub type Result<T> = std::result::Result<T, LangevinError>;
 
+#[cfg(test)]
+mod ladder_tests;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,15 @@ pub trait Observer {
         Ok(())
     }
 
+    /// Where a ladder's chain goes to a finer grid before update `step`: its state at the end of the coarser one.
+    ///
+    /// # Errors
+    /// [`crate::LangevinError::Torch`].
+    fn rise(&mut self, step: usize, x: &Tensor) -> Result<()> {
+        let _ = (step, x);
+        Ok(())
+    }
+
     /// After the last update: x_K.
     ///
     /// # Errors
@@ -55,7 +64,41 @@ impl Observer for GradientNorm {
     }
 }
 
-/// Keeps x_k at every `every`-th step, the start z and the end x_K.
+/// Keeps what a chain leaves on each of its grids, coarse to fine: its last state there and r.
+#[derive(Default)]
+pub struct Climb {
+    ends: Vec<Tensor>,
+    norms: Vec<GradientNorm>,
+}
+
+impl Climb {
+    /// The last state on each grid, `[b, …]`, and r of each sample there, `[b]`.
+    ///
+    /// # Errors
+    /// [`crate::LangevinError::Torch`].
+    pub fn grids(&self) -> Result<Vec<(&Tensor, Tensor)>> {
+        let norms = self.norms.iter().map(GradientNorm::mean).collect::<Result<Vec<_>>>()?;
+        Ok(self.ends.iter().zip(norms.into_iter().flatten()).collect())
+    }
+}
+
+impl Observer for Climb {
+    fn step(&mut self, step: usize, x: &Tensor, f: &Tensor, gradient: &Tensor) -> Result<()> {
+        self.norms.resize_with(self.ends.len() + 1, GradientNorm::default);
+        self.norms[self.ends.len()].step(step, x, f, gradient)
+    }
+
+    fn rise(&mut self, _step: usize, x: &Tensor) -> Result<()> {
+        self.end(x)
+    }
+
+    fn end(&mut self, x: &Tensor) -> Result<()> {
+        self.ends.push(x.shallow_clone());
+        Ok(())
+    }
+}
+
+/// Keeps x_k at every `every`-th step, the start z and the end x_K; of a ladder's chain each in its grid's size.
 pub struct Path {
     every: usize,
     states: Vec<Tensor>,

@@ -1,8 +1,8 @@
 //! Run many chains from p_0, or from given images, on the worker threads.
 
 use crate::{
-    ChainKey, Dynamics, GradientNorm, KeyedNoise, Observer, Outcome, Result, Samples, Spread, Stop, Workers, short_run,
-    start,
+    ChainKey, Climb, Dynamics, KeyedNoise, LangevinError, Observer, Outcome, Result, Samples, Spread, Stop, Workers,
+    short_run, start,
 };
 use srm_energy::Replicate;
 use std::ops::Range;
@@ -36,6 +36,15 @@ impl Chains {
     }
 }
 
+/// What chains leave on one grid.
+#[derive(Debug)]
+pub struct OnGrid {
+    /// Their last states there, `[n, …]`.
+    pub x: Tensor,
+    /// r of each chain there, `[n]`: the mean over the grid's steps of ‖f'(x)‖₂.
+    pub r: Tensor,
+}
+
 /// Runs chains of one energy.
 pub struct Sampler<E> {
     workers: Workers<E>,
@@ -47,7 +56,7 @@ impl<E: Replicate> Sampler<E> {
     /// A sampler of the short runs that `dynamics` says.
     ///
     /// # Shapes
-    /// `shape` of a sample: images `[c, h, w]`, points `[d]`.
+    /// `shape` of a sample: images `[c, h, w]`, points `[d]`; of a ladder on its finest grid.
     pub fn new(energy: &E, dynamics: impl Into<Dynamics>, shape: &[i64], spread: Spread) -> Self {
         Self { workers: Workers::new(energy, spread), dynamics: dynamics.into(), shape: shape.to_vec() }
     }
@@ -88,7 +97,7 @@ impl<E: Replicate> Sampler<E> {
     /// [`Sampler::run`] from the given samples; `None`: from z ~ p_0.
     ///
     /// # Shapes
-    /// `z`: `[n, …]`, one row per chain.
+    /// `z`: `[n, …]`, one row per chain; of a ladder on its coarsest grid.
     ///
     /// # Errors
     /// As in [`Sampler::run`].
@@ -98,7 +107,11 @@ impl<E: Replicate> Sampler<E> {
         chains: &Chains,
         observe: impl Fn(u64) -> O + Send + Sync + 'static,
     ) -> Result<(Outcome, Vec<O>)> {
-        let (dynamics, shape, device, key) = (self.dynamics, self.shape.clone(), self.workers.device(), chains.key);
+        let (dynamics, device, key) = (self.dynamics.clone(), self.workers.device(), chains.key);
+        if let Some(problem) = dynamics.problem(&self.shape) {
+            return Err(LangevinError::Dynamics { problem });
+        }
+        let shape = dynamics.start_shape(&self.shape);
         let ids: Vec<u64> = chains.ids.clone().collect();
         let with: Vec<&Tensor> = z.into_iter().collect();
         let blocks = self.workers.full_blocks(&ids, &with, move |energy, mut block| {
@@ -106,20 +119,27 @@ impl<E: Replicate> Sampler<E> {
             let z = given.map_or_else(|| start(dynamics.start, &key, &block.ids, &shape, device), Ok)?;
             let mut observer = observe(block.ids[0]);
             let mut noise = KeyedNoise::new(key, block.ids);
-            let outcome = short_run(energy, &dynamics.kernel, dynamics.steps, &z, &mut noise, &mut observer)?;
+            let outcome = short_run(energy, &dynamics, &z, &mut noise, &mut observer)?;
             Ok((outcome, observer))
         })?;
         self.join(blocks, ids.len())
     }
 
-    /// [`Sampler::run_from`] with r of each chain, `[n]`: the mean over the steps of ‖f'(x)‖₂.
+    /// [`Sampler::run_from`] with what the chains leave on each grid, coarse to fine; of plain chains on their one.
     ///
     /// # Errors
     /// As in [`Sampler::run`].
-    pub fn run_with_gradient_norms(&self, z: Option<&Tensor>, chains: &Chains) -> Result<(Outcome, Tensor)> {
-        let (outcome, norms) = self.run_from(z, chains, |_| GradientNorm::default())?;
-        let means = norms.iter().map(GradientNorm::mean).collect::<Result<Option<Vec<Tensor>>>>()?.unwrap_or_default();
-        Ok((outcome, self.workers.join(&means, (chains.ids.end - chains.ids.start) as usize, &[])?))
+    pub fn climb(&self, z: Option<&Tensor>, chains: &Chains) -> Result<(Outcome, Vec<OnGrid>)> {
+        let (outcome, blocks) = self.run_from(z, chains, |_| Climb::default())?;
+        let blocks = blocks.iter().map(Climb::grids).collect::<Result<Vec<_>>>()?;
+        let on_grid = |(grid, shape): (usize, &Vec<i64>)| {
+            let (ends, norms): (Vec<_>, Vec<_>) =
+                blocks.iter().map(|block| (block[grid].0.shallow_clone(), block[grid].1.shallow_clone())).unzip();
+            let x = self.workers.join(&ends, chains.count(), shape)?;
+            Ok(OnGrid { x, r: self.workers.join(&norms, chains.count(), &[])? })
+        };
+        let grids = self.dynamics.shapes(&self.shape).iter().enumerate().map(on_grid).collect::<Result<_>>()?;
+        Ok((outcome, grids))
     }
 
     /// Put the blocks' results together and cut the padding.

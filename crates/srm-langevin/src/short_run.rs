@@ -1,6 +1,7 @@
 //! Take K Langevin steps from z: the one loop.
 
-use crate::{Kernel, LangevinError, Noise, Observer, Result};
+use crate::grids::up_sampled;
+use crate::{Dynamics, LangevinError, Noise, Observer, Result};
 use srm_energy::Energy;
 use std::ops::Range;
 use tch::{Kind, Tensor};
@@ -44,33 +45,32 @@ pub enum Outcome {
     },
 }
 
-/// M(z, u): `steps` updates from `z`, seen by `observer`.
+/// M(z, u): the K steps of `dynamics` from `z`, seen by `observer`.
 ///
 /// The loop never waits for the device: whether numbers stay finite is counted there and read once at the end.
 ///
 /// # Shapes
-/// `z`: `[b, …]`, at least one axis after the first.
+/// `z`: `[b, …]`, at least one axis after the first; of a ladder on its coarsest grid.
 ///
 /// # Errors
 /// What `energy` and `noise` return. Divergence is an [`Outcome`].
 pub fn short_run(
     energy: &dyn Energy,
-    kernel: &Kernel,
-    steps: usize,
+    dynamics: &Dynamics,
     z: &Tensor,
     noise: &mut dyn Noise,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    short_run_steps(energy, kernel, 0..steps, z, noise, observer)
+    short_run_steps(energy, dynamics, 0..dynamics.steps, z, noise, observer)
 }
 
-/// [`short_run`] over some of its steps, from the state before the first of them.
+/// [`short_run`] over some of its steps, from the state before the first of them to that before the next, each on its step's grid.
 ///
 /// # Errors
 /// As in [`short_run`].
 pub fn short_run_steps(
     energy: &dyn Energy,
-    kernel: &Kernel,
+    dynamics: &Dynamics,
     steps: Range<usize>,
     x: &Tensor,
     noise: &mut dyn Noise,
@@ -83,12 +83,17 @@ pub fn short_run_steps(
     let mut all_finite_so_far = Tensor::f_ones([], (Kind::Int64, x.device()))?;
     let mut finite_steps = Tensor::f_zeros([], (Kind::Int64, x.device()))?;
     for step in steps.clone() {
+        let kernel = dynamics.kernel_at(step);
         let (f, gradient) = energy.f_and_grad(&x)?;
         observer.step(step, &x, &f, &gradient)?;
-        let u = noise.draw(step, &x)?;
+        let u = if kernel.noise_std > 0.0 { noise.draw(step, &x)? } else { None };
         x = kernel.step(&x, &kernel.drift(&gradient)?, u.as_ref())?;
         all_finite_so_far = all_finite_so_far.f_mul(&f.f_sum(f.kind())?.f_isfinite()?.f_to_kind(Kind::Int64)?)?;
         finite_steps = finite_steps.f_add(&all_finite_so_far)?;
+        if let Some(factor) = dynamics.rise_at(step + 1) {
+            observer.rise(step + 1, &x)?;
+            x = up_sampled(&x, factor)?;
+        }
     }
     observer.end(&x)?;
     let finite_steps = usize::try_from(finite_steps.f_int64_value(&[])?).unwrap_or(0);

@@ -16,7 +16,7 @@ fn kernel(gradient_scale: f64, noise_std: f64) -> Kernel {
 }
 
 fn dynamics(steps: usize, noise_std: f64) -> Dynamics {
-    Dynamics { kernel: kernel(1.0, noise_std), steps, start: Start::Uniform }
+    Dynamics::new(kernel(1.0, noise_std), steps, Start::Uniform)
 }
 
 fn net(features: usize) -> ConvNet {
@@ -41,7 +41,7 @@ fn gaussian_case_has_the_exact_mean_and_variance() {
     let z = Tensor::full([64, 1, 32, 32], -0.8, (Kind::Float, Device::Cpu));
     for k in [1, 10, 100] {
         let mut noise = KeyedNoise::new(KEY, (0..64).collect());
-        let x = finished(short_run(&energy, &kernel(a, nu), k, &z, &mut noise, &mut ()).unwrap());
+        let x = finished(short_run(&energy, &kernel(a, nu).steps(k), &z, &mut noise, &mut ()).unwrap());
         let mean = m + alpha.powi(k as i32) * (-0.8 - m);
         let variance = nu * nu * (1.0 - alpha.powi(2 * k as i32)) / (1.0 - alpha * alpha);
         let n = x.numel() as f64; // four standard errors each
@@ -63,13 +63,13 @@ fn both_forms_of_the_step_are_eq_4() {
     // the same from a config
     let config = LangevinConfig {
         steps: 7,
+        grids: Vec::new(),
         drift: Drift::DeltaTau { delta_tau: 0.04 },
         init: Init::Gaussian,
         clip_gradient: Some(2.0),
         block: None,
     };
-    let expected =
-        Dynamics { kernel: Kernel { clip: Some(2.0), ..Kernel::eq4(0.04) }, steps: 7, start: Start::Gaussian };
+    let expected = Dynamics::new(Kernel { clip: Some(2.0), ..Kernel::eq4(0.04) }, 7, Start::Gaussian);
     assert_eq!(Dynamics::from(&config), expected);
 }
 
@@ -93,7 +93,7 @@ fn blocks_start_alike_draw_alike_and_agree_step_by_step() {
     let ids: Vec<u64> = (0..16).collect();
     let mut path = Path::new(1);
     let z = start(Start::Uniform, &KEY, &ids, &[3, 32, 32], Device::Cpu).unwrap();
-    short_run(&net, &kernel, 12, &z, &mut KeyedNoise::new(KEY, ids.clone()), &mut path).unwrap();
+    short_run(&net, &kernel.steps(12), &z, &mut KeyedNoise::new(KEY, ids.clone()), &mut path).unwrap();
     let whole = path.states();
     assert_eq!(whole.len(), 13);
     for block in [1usize, 4, 16] {
@@ -168,7 +168,7 @@ fn divergence_is_an_outcome_with_its_step() {
     // α = 1 − a/s² = −99: x grows a hundredfold a step, past f32's 3e38 squared in f after about ten.
     let energy = Quadratic::new(Tensor::from(0.0f32), 0.1);
     let z = Tensor::ones([2, 1, 4, 4], (Kind::Float, Device::Cpu));
-    match short_run(&energy, &Kernel::default(), 60, &z, &mut NoNoise, &mut ()).unwrap() {
+    match short_run(&energy, &Kernel::default().steps(60), &z, &mut NoNoise, &mut ()).unwrap() {
         Outcome::Diverged { step, x } => {
             assert!((5..15).contains(&step), "{step}");
             assert_eq!(x.size(), [2, 1, 4, 4]);
@@ -182,9 +182,9 @@ fn recorded_noise_is_used_and_its_end_is_an_error() {
     let energy = Quadratic::new(Tensor::from(0.0f32), 1e9);
     let z = Tensor::zeros([1, 1, 2, 2], (Kind::Float, Device::Cpu));
     let mut noise = RecordedNoise((0..3).map(|_| Tensor::ones([1, 1, 2, 2], (Kind::Float, Device::Cpu))).collect());
-    let x = finished(short_run(&energy, &kernel(1.0, 0.5), 3, &z, &mut noise, &mut ()).unwrap());
+    let x = finished(short_run(&energy, &kernel(1.0, 0.5).steps(3), &z, &mut noise, &mut ()).unwrap());
     assert_eq!(x.double_value(&[0, 0, 0, 0]), 1.5);
-    let error = short_run(&energy, &kernel(1.0, 0.5), 4, &z, &mut noise, &mut ()).unwrap_err();
+    let error = short_run(&energy, &kernel(1.0, 0.5).steps(4), &z, &mut noise, &mut ()).unwrap_err();
     assert!(error.to_string().contains("holds 3 steps"), "{error}");
 }
 
@@ -197,7 +197,7 @@ fn long_chains_find_the_modes_of_a_mixture_in_proportion() {
     let energy = GaussianMixture::new(&means, &Tensor::from_slice(&[0.25f32, 0.75]), 0.5).unwrap();
     let z = start(Start::Uniform, &KEY, &(0..4000).collect::<Vec<_>>(), &[1], Device::Cpu).unwrap();
     let x = finished(
-        short_run(&energy, &Kernel::eq4(0.05), 800, &z, &mut KeyedNoise::new(KEY, (0..4000).collect()), &mut ())
+        short_run(&energy, &Kernel::eq4(0.05).steps(800), &z, &mut KeyedNoise::new(KEY, (0..4000).collect()), &mut ())
             .unwrap(),
     );
     let share = x.gt(0.0).to_kind(Kind::Double).mean(Kind::Double).double_value(&[]);
@@ -253,6 +253,6 @@ fn rows_of_any_shape_are_padded_spread_joined_and_cut() {
 fn chains_without_rows_are_refused() {
     let z = Tensor::zeros([5], (Kind::Float, Device::Cpu));
     let energy = Quadratic::new(Tensor::from(0.0f32), 1.0);
-    let error = short_run(&energy, &Kernel::default(), 1, &z, &mut NoNoise, &mut ()).unwrap_err().to_string();
+    let error = short_run(&energy, &Kernel::default().steps(1), &z, &mut NoNoise, &mut ()).unwrap_err().to_string();
     assert!(error.contains("[5]") && error.contains("[b, 1]"), "{error}");
 }

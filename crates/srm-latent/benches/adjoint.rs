@@ -18,7 +18,7 @@ fn adjoint(criterion: &mut Criterion) {
     for activation in [Activation::Silu, Activation::LeakyRelu(0.2)] {
         let energy = EnergyConfig { size: 32, channels: 3, features: 16, activation };
         let net = ConvNet::new(&energy, 1, Device::Cpu).expect("the CPU holds a small net");
-        let dynamics = Dynamics { kernel: Kernel::default(), steps: STEPS, start: Start::Uniform };
+        let dynamics = Dynamics::new(Kernel::default(), STEPS, Start::Uniform);
         let spread = Spread { threads: 1, block: BLOCK };
         let run = ShortRun::new(&net, dynamics, ShortRunOptions { noise: ChainNoise::Off, spread, keep_every: 1 });
         let ids: Vec<u64> = (0..BLOCK as u64).collect();

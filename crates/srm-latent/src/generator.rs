@@ -4,7 +4,7 @@ use crate::adjoint::{finished, pull_back};
 use crate::{LatentError, Result};
 use srm_energy::{Curved, Replicate};
 use srm_langevin::{
-    self as langevin, Block, ChainKey, Dynamics, KeyedNoise, NoNoise, Path, Spread, Workers, short_run, start,
+    self as langevin, Block, ChainKey, Dynamics, KeyedNoise, NoNoise, Path, Spread, Workers, short_run, start, up_to,
 };
 use tch::{Device, Tensor};
 
@@ -66,25 +66,31 @@ impl<E: Curved + Replicate> ShortRun<E> {
     /// Start noise z ~ p_0: that of `srm sample --seed SEED` for the chains `ids`.
     ///
     /// # Shapes
-    /// `shape` of a sample: images `[c, h, w]`; z: `[ids, …]`.
+    /// `shape` of a sample: images `[c, h, w]`; z: `[ids, …]`, of a ladder on its coarsest grid.
     ///
     /// # Errors
     /// [`LatentError::Langevin`].
     pub fn start(&self, seed: u64, ids: &[u64], shape: &[i64]) -> Result<Tensor> {
-        Ok(start(self.dynamics.start, &ChainKey { seed, attempt: 0, update: 0 }, ids, shape, self.device())?)
+        let key = ChainKey { seed, attempt: 0, update: 0 };
+        Ok(start(self.dynamics.start, &key, ids, &self.code_shape(shape), self.device())?)
+    }
+
+    /// The shape of a sample's start noise z: its own, or of a ladder that of its coarsest grid.
+    pub fn code_shape(&self, shape: &[i64]) -> Vec<i64> {
+        self.dynamics.start_shape(shape)
     }
 
     /// M(z, u).
     ///
     /// # Shapes
-    /// `z` and M(z, u): `[n, …]`; `ids`: n noise ids, where rows that share an id share their noise.
+    /// `z` and M(z, u): `[n, …]`, each on its grid; `ids`: n noise ids, where rows that share an id share their noise.
     ///
     /// # Errors
     /// [`LatentError::Diverged`], [`LatentError::Shape`].
     pub fn generate(&self, z: &Tensor, ids: &[u64]) -> Result<Tensor> {
-        let (Dynamics { kernel, steps, .. }, noise) = (self.dynamics, self.options.noise);
+        let (dynamics, noise) = (self.dynamics.clone(), self.options.noise);
         let done = self.full_blocks(z, ids, &[], move |energy, z, block| {
-            Ok(finished(short_run(energy, &kernel, steps, z, &mut *source(noise, block.ids), &mut ())?))
+            Ok(finished(short_run(energy, &dynamics, z, &mut *source(noise, block.ids), &mut ())?))
         })?;
         self.join(&done, z)
     }
@@ -92,26 +98,27 @@ impl<E: Curved + Replicate> ShortRun<E> {
     /// The states x_k of the chains at every `every`-th step: z first, M(z, u) last.
     ///
     /// # Shapes
-    /// As in [`ShortRun::generate`]; each state `[n, …]`.
+    /// As in [`ShortRun::generate`]; each state `[n, …]`, those on coarser grids up-sampled to the size of M(z, u).
     ///
     /// # Errors
     /// As in [`ShortRun::generate`].
     pub fn path(&self, z: &Tensor, ids: &[u64], every: usize) -> Result<Vec<Tensor>> {
-        let (Dynamics { kernel, steps, .. }, noise) = (self.dynamics, self.options.noise);
+        let (dynamics, noise) = (self.dynamics.clone(), self.options.noise);
         let done = self.full_blocks(z, ids, &[], move |energy, z, block| {
             let mut path = Path::new(every);
-            let outcome = short_run(energy, &kernel, steps, z, &mut *source(noise, block.ids), &mut path)?;
+            let outcome = short_run(energy, &dynamics, z, &mut *source(noise, block.ids), &mut path)?;
             Ok(finished(outcome).map(|_| path.states().iter().map(Tensor::shallow_clone).collect::<Vec<_>>()))
         })?;
         let states = done.first().map_or(0, Vec::len);
         let state = |k: usize| done.iter().map(|block| block[k].shallow_clone()).collect::<Vec<_>>();
-        (0..states).map(|k| self.join(&state(k), z)).collect()
+        let shape = self.image_shape(z);
+        (0..states).map(|k| Ok(up_to(&self.join(&state(k), z)?, &shape)?)).collect()
     }
 
     /// M(z, u) and (∂M/∂z)ᵀ v.
     ///
     /// # Shapes
-    /// `z`, `v` and both results: `[n, …]`; `ids`: n.
+    /// `z` and the second result: `[n, …]` on the coarsest grid; `v` and M(z, u): on the finest; `ids`: n.
     ///
     /// # Errors
     /// As in [`ShortRun::generate`].
@@ -127,7 +134,7 @@ impl<E: Curved + Replicate> ShortRun<E> {
         with: &[&Tensor],
         cotangent: impl Fn(&Tensor, &[Tensor]) -> Result<Tensor> + Send + Sync + 'static,
     ) -> Result<(Tensor, Tensor)> {
-        let (dynamics, options) = (self.dynamics, self.options);
+        let (dynamics, options) = (self.dynamics.clone(), self.options);
         let done = self.full_blocks(z, ids, with, move |energy, z, block| {
             let mut noise = source(options.noise, block.ids);
             Ok(pull_back(energy, &dynamics, z, &mut *noise, options.keep_every, |x| cotangent(x, &block.with)))
@@ -144,14 +151,18 @@ impl<E: Curved + Replicate> ShortRun<E> {
         with: &[&Tensor],
         task: impl Fn(&E, &Tensor, Block) -> langevin::Result<Result<R>> + Send + Sync + 'static,
     ) -> Result<Vec<R>> {
+        if let Some(problem) = self.dynamics.problem(&self.image_shape(z)[1.min(z.dim())..]) {
+            return Err(langevin::LangevinError::Dynamics { problem }.into());
+        }
         let rows = z.size().first().copied().unwrap_or(0);
         if rows != ids.len() as i64 {
             let (expected, got) = (vec![rows], vec![ids.len() as i64]);
             return Err(LatentError::Shape { what: "the noise ids", expected, got });
         }
         for other in with {
-            if other.size() != z.size() {
-                return Err(LatentError::Shape { what: "the vector", expected: z.size(), got: other.size() });
+            let expected = self.image_shape(z);
+            if other.size() != expected {
+                return Err(LatentError::Shape { what: "the vector", expected, got: other.size() });
             }
         }
         let all: Vec<&Tensor> = std::iter::once(&z).chain(with).copied().collect();
@@ -162,9 +173,19 @@ impl<E: Curved + Replicate> ShortRun<E> {
         done.into_iter().collect()
     }
 
-    fn join(&self, blocks: &[Tensor], like: &Tensor) -> Result<Tensor> {
-        let size = like.size();
-        Ok(self.workers.join(blocks, size[0] as usize, &size[1..])?)
+    /// The shape of M(z, u) for a batch z.
+    fn image_shape(&self, z: &Tensor) -> Vec<i64> {
+        let mut shape = z.size();
+        if self.dynamics.growth() > 1 {
+            shape.iter_mut().skip(1).rev().take(2).for_each(|side| *side *= self.dynamics.growth());
+        }
+        shape
+    }
+
+    /// The blocks of the chains of z as one batch, each row of the shape that the blocks have.
+    fn join(&self, blocks: &[Tensor], z: &Tensor) -> Result<Tensor> {
+        let size = blocks.first().map_or_else(|| self.image_shape(z), Tensor::size);
+        Ok(self.workers.join(blocks, z.size()[0] as usize, &size[1..])?)
     }
 }
 

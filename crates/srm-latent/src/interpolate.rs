@@ -39,6 +39,16 @@ pub struct Interpolation {
 }
 
 impl<E: Curved + Replicate> ShortRun<E> {
+    /// [`mix`] about the mean of p_0, which keeps its law.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn mix(&self, z1: &Tensor, z2: &Tensor, rho: f64) -> Result<Tensor> {
+        let Some(mean) = self.dynamics().start.mean() else { return mix(z1, z2, rho) };
+        let mean = Tensor::f_from_slice(mean)?.f_to_kind(z1.kind())?.f_to_device(z1.device())?.f_reshape([-1, 1, 1])?;
+        Ok(mix(&z1.f_sub(&mean)?, &z2.f_sub(&mean)?, rho)?.f_add(&mean)?)
+    }
+
     /// The images on the way from `z1` to `z2`. All points of a row share one noise u: that of id `noise_id`.
     ///
     /// # Shapes
@@ -47,7 +57,7 @@ impl<E: Curved + Replicate> ShortRun<E> {
     /// # Errors
     /// What [`ShortRun::generate`] returns.
     pub fn interpolate(&self, z1: &Tensor, z2: &Tensor, rhos: &[f64], noise_id: u64) -> Result<Interpolation> {
-        let points = rhos.iter().map(|&rho| mix(z1, z2, rho)).collect::<Result<Vec<_>>>()?;
+        let points = rhos.iter().map(|&rho| self.mix(z1, z2, rho)).collect::<Result<Vec<_>>>()?;
         let x = self.generate(&Tensor::f_stack(&points, 0)?, &vec![noise_id; rhos.len()])?;
         let count = rhos.len() as i64;
         let distance = |i: i64, j: i64| -> Result<f64> {

@@ -14,7 +14,7 @@
 //! use tch::Tensor;
 //!
 //! let energy = Quadratic::new(Tensor::from(0.5f32), 1.0);
-//! let dynamics = Dynamics { kernel: Kernel::eq4(0.1), steps: 10, start: Start::Gaussian };
+//! let dynamics = Dynamics::new(Kernel::eq4(0.1), 10, Start::Gaussian);
 //! let spread = Spread { threads: 2, block: 4 };
 //! let run = ShortRun::new(&energy, dynamics, ShortRunOptions { noise: ChainNoise::Off, spread, keep_every: 1 });
 //! // M(z) halfway between two codes of the plane, and the derivative of M there, transposed, times z
@@ -42,5 +42,7 @@ pub use reconstruct::{Latent, Method, Progress, ReconstructOptions, Reconstructi
 /// The result of everything here.
 pub type Result<T> = std::result::Result<T, LatentError>;
 
+#[cfg(test)]
+mod ladder_tests;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,10 @@
 //! Find the start noise whose short run is a given image: descend L(z) = ‖x − M(z)‖² over the observed pixels.
 
+use crate::adjoint::pulled_down;
 use crate::step_size::StepSize;
 use crate::{LatentError, Result, ShortRun};
 use srm_energy::{Curved, Replicate};
-use srm_langevin::{ChainKey, Start, per_sample, sample_axes, start};
+use srm_langevin::{ChainKey, Start, per_sample, sample_axes, start, up_to};
 use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
 
@@ -25,7 +26,7 @@ pub enum Method {
 pub enum Latent {
     /// Anywhere.
     Free,
-    /// In the support of p_0: [-1, 1] for uniform starts; everywhere for Gaussian ones.
+    /// In the support of p_0: [-1, 1] for uniform starts; one colour all over for colours; everywhere for Gaussian ones.
     Support,
 }
 
@@ -122,7 +123,7 @@ pub struct Progress {
 pub struct Reconstruction {
     /// M(z), `[n, …]`.
     pub x: Tensor,
-    /// The code z, `[n, …]`.
+    /// The code z, `[n, …]`; of a ladder on its coarsest grid.
     pub z: Tensor,
     /// Mean squared error per observed pixel on the [-1, 1] scale.
     pub mse: Vec<f64>,
@@ -132,7 +133,7 @@ pub struct Reconstruction {
     pub kept: Vec<(usize, Tensor)>,
     /// Each image's error at iterations 0 to the last, of its best start; once it is done, the error that it was done with.
     pub errors: Vec<Vec<f64>>,
-    /// Root mean square of M(z) − z per pixel, of each image: 0 for a generator that does nothing.
+    /// Root mean square of M(z) − z per pixel, of each image: 0 for a generator that does nothing. Of a ladder z is up-sampled.
     pub displacement: Vec<f64>,
 }
 
@@ -207,14 +208,14 @@ impl<E: Curved + Replicate> ShortRun<E> {
         let fresh = ChainKey { seed: options.seed, attempt: STARTS, update: 0 };
         let all: Vec<u64> = (0..rows).map(|row| (options.offset * starts + row) as u64).collect();
         // on the CPU: a GPU draws all rows by one seed, so that a part of a set would start elsewhere
-        let z = start(self.dynamics().start, &fresh, &all, sample, Device::Cpu)?;
+        let z = start(self.dynamics().start, &fresh, &all, &self.code_shape(sample), Device::Cpu)?;
         let mut z = z.f_to_device(self.device())?.f_to_kind(images.kind())?;
-        let mut search = Search::new(rows, &z, options)?;
+        let mut search = Search::new((rows, &z), &target, options)?;
         for iteration in 0..=options.iterations {
             let residual_alone = options.method == Method::Residual;
             let found = match iteration == options.iterations || residual_alone {
                 true => self.generate(&z, &ids).and_then(|x| {
-                    let lambda = residual(&x, &target, &weight)?;
+                    let lambda = pulled_down(residual(&x, &target, &weight)?, self.dynamics())?;
                     Ok((x, lambda))
                 }),
                 false => self.pull_back(&z, &ids, &[&target, &weight], |x, with| residual(x, &with[0], &with[1])),
@@ -235,9 +236,13 @@ impl<E: Curved + Replicate> ShortRun<E> {
                 break;
             }
             z = search.step(&z, &lambda, &errors, iteration, options)?;
-            if options.latent == Latent::Support && self.dynamics().start == Start::Uniform {
-                z = z.f_clamp(-1.0, 1.0)?;
-            }
+            z = match (options.latent, self.dynamics().start) {
+                (Latent::Support, Start::Uniform) => z.f_clamp(-1.0, 1.0)?,
+                (Latent::Support, Start::Colours(_)) => {
+                    z.f_mean_dim([-2i64, -1].as_slice(), true, z.kind())?.f_expand_as(&z)?.f_contiguous()?
+                }
+                _ => z,
+            };
         }
         search.finish(starts)
     }
@@ -277,12 +282,12 @@ struct Search {
 }
 
 impl Search {
-    fn new(rows: usize, z: &Tensor, options: &ReconstructOptions) -> Result<Self> {
+    fn new((rows, z): (usize, &Tensor), x: &Tensor, options: &ReconstructOptions) -> Result<Self> {
         Ok(Self {
             best: vec![f64::INFINITY; rows],
             best_at: vec![0; rows],
             best_z: z.f_zeros_like()?,
-            best_x: z.f_zeros_like()?,
+            best_x: x.f_zeros_like()?,
             kept: Vec::new(),
             errors: Vec::new(),
             steps: vec![StepSize::new(options.step); rows],
@@ -354,8 +359,11 @@ impl Search {
         let rows = Tensor::f_from_slice(&rows)?.f_to_device(self.best_x.device())?;
         let pick = |tensor: &Tensor| -> Result<Tensor> { Ok(tensor.f_index_select(0, &rows)?) };
         let (x, z) = (pick(&self.best_x)?, pick(&self.best_z)?);
-        let distance =
-            x.f_sub(&z)?.f_square()?.f_mean_dim(sample_axes(&x).as_slice(), false, Kind::Double)?.f_sqrt()?;
+        let distance = x
+            .f_sub(&up_to(&z, &x.size())?)?
+            .f_square()?
+            .f_mean_dim(sample_axes(&x).as_slice(), false, Kind::Double)?
+            .f_sqrt()?;
         Ok(Reconstruction {
             mse: chosen.iter().map(|&row| self.best[row]).collect(),
             iteration: chosen.iter().map(|&row| self.best_at[row]).collect(),

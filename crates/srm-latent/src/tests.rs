@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 
 fn config(steps: usize) -> Dynamics {
     let kernel = Kernel { gradient_scale: 0.7, noise_std: 0.01, clip: None };
-    Dynamics { kernel, steps, start: Start::Uniform }
+    Dynamics::new(kernel, steps, Start::Uniform)
 }
 
 fn options(noise: ChainNoise, block: usize) -> ShortRunOptions {
@@ -52,7 +52,7 @@ fn the_adjoint_is_what_autograd_gives_through_the_chain() {
         let (net, config) = (net(activation, Kind::Float), config(10));
         for noise in [ChainNoise::Off, ChainNoise::Fixed(5)] {
             let ids = [0, 1, 2];
-            let run = ShortRun::new(&net, config, options(noise, 3));
+            let run = ShortRun::new(&net, &config, options(noise, 3));
             let z = run.start(1, &ids, &[1, 32, 32]).unwrap();
             let v = direction(&z, 1).unwrap();
             let (x, pulled) = run.vjp(&z, &v, &ids).unwrap();
@@ -75,7 +75,7 @@ fn the_adjoint_is_what_autograd_gives_through_the_chain() {
 fn the_adjoint_is_what_finite_differences_give() {
     for activation in [Activation::Silu, Activation::Softplus] {
         let (net, config) = (net(activation, Kind::Double), config(10));
-        let run = ShortRun::new(&net, config, options(ChainNoise::Fixed(2), 2));
+        let run = ShortRun::new(&net, &config, options(ChainNoise::Fixed(2), 2));
         let ids = [4, 9];
         let z = run.start(1, &ids, &[1, 32, 32]).unwrap().to_kind(Kind::Double);
         let (v, direction) = (direction(&z, 1).unwrap(), direction(&z, 2).unwrap());
@@ -115,7 +115,7 @@ fn keeping_every_third_state_gives_the_same_bits() {
     let all: Vec<Tensor> = [1, 3, 4, 10, 99]
         .into_iter()
         .map(|keep_every| {
-            let run = ShortRun::new(&net, config, ShortRunOptions { keep_every, ..options(ChainNoise::Fixed(1), 2) });
+            let run = ShortRun::new(&net, &config, ShortRunOptions { keep_every, ..options(ChainNoise::Fixed(1), 2) });
             let z = run.start(1, &ids, &[1, 32, 32]).unwrap();
             run.vjp(&z, &z, &ids).unwrap().1
         })

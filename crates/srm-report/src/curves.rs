@@ -1,7 +1,7 @@
 //! Draw the numbers of a run over its updates, with its rollbacks marked.
 
 use maud::{Markup, html};
-use srm_run::{Metrics, StepRecord};
+use srm_run::{GridRecord, Metrics, StepRecord};
 
 use crate::{
     Chart, RunFiles,
@@ -16,8 +16,8 @@ const POINTS: usize = 1200;
 
 /// One curve of the section.
 struct Curve {
-    of: fn(&StepRecord) -> f64,
-    title: &'static str,
+    of: Box<dyn Fn(&StepRecord) -> f64>,
+    title: String,
     label: &'static str,
     logarithmic: bool,
     /// The height of a dashed line to compare with.
@@ -31,6 +31,10 @@ pub fn section(files: &RunFiles, data_std: Option<f64>) -> Section {
         true => missing("metrics.jsonl holds no line yet: there is no curve to draw."),
         false => html! {
             div.charts { @for curve in curves(data_std) { (draw(files, &curve)) } }
+            @for size in grids(files) {
+                h3 { "Grid of " (size) " px" }
+                div.charts { @for curve in curves_of_grid(size) { (draw(files, &curve)) } }
+            }
             @if !files.metrics.rollbacks.is_empty() {
                 p.remark {
                     "Upright green lines mark refused updates, after which the run was rolled back. Dashed in orange: what that \
@@ -43,21 +47,18 @@ pub fn section(files: &RunFiles, data_std: Option<f64>) -> Section {
 }
 
 fn curves(data_std: Option<f64>) -> [Curve; 6] {
-    let plain = |of, title, label, caption| Curve { of, title, label, logarithmic: false, beside: None, caption };
     let spread = match data_std {
         None => "Standard deviation of the samples' pixels on the [-1, 1] scale.",
         Some(_) => {
             "Standard deviation of the samples' pixels on the [-1, 1] scale. Dashed: that of the data without noise."
         }
     };
-    let gap = "d = mean f(data) − mean f(samples). Healthy where it stays bounded and swings about a level near 0.";
-    let r = "r = mean over chains and steps of ‖f'(x)‖₂ per image.";
     let norm = "‖∇θ d‖₂ over all weights, before any clip.";
     let rate = "ADAM's rate, rollbacks included.";
     let sigma = "Standard deviation σ of the noise on the data.";
     [
-        Curve { beside: Some(0.0), ..plain(|step| step.gap, "Energy gap d", "d", gap) },
-        plain(|step| step.chain_grad_norm, "Gradient along the chain", "r", r),
+        Curve { beside: Some(0.0), ..plain(|step| step.gap, "Energy gap d", "d", GAP) },
+        plain(|step| step.chain_grad_norm, "Gradient along the chain", "r", R),
         Curve { logarithmic: true, ..plain(|step| step.theta_grad_norm, "Gradient of the weights", "norm", norm) },
         Curve { beside: data_std, ..plain(|step| step.sample_std, "Spread of the samples", "std", spread) },
         Curve { logarithmic: true, ..plain(|step| step.lr, "Learning rate", "rate", rate) },
@@ -65,10 +66,41 @@ fn curves(data_std: Option<f64>) -> [Curve; 6] {
     ]
 }
 
+/// What d is.
+const GAP: &str = "d = mean f(data) − mean f(samples). Healthy where it stays bounded and swings about a level near 0.";
+/// What r is.
+const R: &str = "r = mean over chains and steps of ‖f'(x)‖₂ per image.";
+
+fn plain(of: impl Fn(&StepRecord) -> f64 + 'static, title: &str, label: &'static str, caption: &'static str) -> Curve {
+    Curve { of: Box::new(of), title: title.to_owned(), label, logarithmic: false, beside: None, caption }
+}
+
+/// The sizes of the coarser grids of a ladder's run.
+fn grids(files: &RunFiles) -> Vec<u64> {
+    files.metrics.steps.last().map(|step| step.grids.iter().map(|grid| grid.size).collect()).unwrap_or_default()
+}
+
+/// The curves of a coarser grid.
+fn curves_of_grid(size: u64) -> [Curve; 3] {
+    let of = move |coarse: fn(&GridRecord) -> f64, finest: fn(&StepRecord) -> f64| {
+        move |step: &StepRecord| match step.grids.iter().find(|grid| grid.size == size) {
+            Some(grid) => coarse(grid),
+            None if step.size == Some(size) => finest(step), // finer ones had not joined yet
+            None => f64::NAN,
+        }
+    };
+    let spread = "Standard deviation of the pixels at the end of the grid, on the [-1, 1] scale.";
+    [
+        Curve { beside: Some(0.0), ..plain(of(|grid| grid.gap, |step| step.gap), "Energy gap d", "d", GAP) },
+        plain(of(|grid| grid.chain_grad_norm, |step| step.chain_grad_norm), "Gradient along the chain", "r", R),
+        plain(of(|grid| grid.sample_std, |step| step.sample_std), "Spread of the samples", "std", spread),
+    ]
+}
+
 fn draw(files: &RunFiles, curve: &Curve) -> Markup {
-    let kept = kept(&files.metrics, curve.of);
+    let kept = kept(&files.metrics, &*curve.of);
     let positive = kept.iter().all(|point| point.1 > 0.0);
-    let mut drawn = Chart::new(curve.title, "update", curve.label).sized(SIZE.0, SIZE.1);
+    let mut drawn = Chart::new(&curve.title, "update", curve.label).sized(SIZE.0, SIZE.1);
     if curve.logarithmic && positive {
         drawn = drawn.log_y();
     }
@@ -78,7 +110,7 @@ fn draw(files: &RunFiles, curve: &Curve) -> Markup {
         1 => drawn.dots("", kept.clone()),
         _ => drawn.line("", thinned(&kept, POINTS)),
     };
-    drawn = drawn.dashed("", taken_back(&files.metrics, curve.of, bounds(&kept)));
+    drawn = drawn.dashed("", taken_back(&files.metrics, &*curve.of, bounds(&kept)));
     drawn = drawn.line("", marks(&files.metrics, bounds(&kept)));
     if let (Some(height), Some(first), Some(last)) = (curve.beside, kept.first(), kept.last()) {
         drawn = drawn.dashed("", [(first.0, height), (last.0, height)]);
@@ -93,7 +125,7 @@ fn draw(files: &RunFiles, curve: &Curve) -> Markup {
 }
 
 /// A number of the run as it is now over its updates, where it was logged.
-fn kept(metrics: &Metrics, of: fn(&StepRecord) -> f64) -> Vec<(f64, f64)> {
+fn kept(metrics: &Metrics, of: &dyn Fn(&StepRecord) -> f64) -> Vec<(f64, f64)> {
     let points = metrics.kept().map(|step| (step.update as f64, of(step)));
     points.filter(|point| point.1.is_finite()).collect()
 }
@@ -107,7 +139,7 @@ fn bounds(points: &[(f64, f64)]) -> (f64, f64) {
 
 /// What rollbacks took back, a piece an attempt. Numbers far outside the surviving ones would press those flat: a run that
 /// blows up has gone to thousands.
-fn taken_back(metrics: &Metrics, of: fn(&StepRecord) -> f64, (low, high): (f64, f64)) -> Vec<(f64, f64)> {
+fn taken_back(metrics: &Metrics, of: &dyn Fn(&StepRecord) -> f64, (low, high): (f64, f64)) -> Vec<(f64, f64)> {
     let room = (high - low).max(0.1 * high.abs());
     let mut pieces = Vec::new();
     let mut attempt = None;
@@ -167,9 +199,9 @@ mod tests {
         let of_metrics: Vec<&String> = files.notes.iter().filter(|note| note.contains(METRICS)).collect();
         assert_eq!(of_metrics, ["1 line of metrics.jsonl is damaged or half-written and was left out"]);
         let r = |step: &StepRecord| step.chain_grad_norm;
-        assert_eq!(kept(&files.metrics, r), [(10.0, 10.5), (20.0, 20.5), (25.0, 25.5)]);
-        assert_eq!(kept(&files.metrics, |step| step.lr), [(10.0, 0.1), (25.0, 0.05)]);
-        assert_eq!(taken_back(&files.metrics, r, (0.0, 50.0)), [(30.0, 30.5)]);
+        assert_eq!(kept(&files.metrics, &r), [(10.0, 10.5), (20.0, 20.5), (25.0, 25.5)]);
+        assert_eq!(kept(&files.metrics, &|step| step.lr), [(10.0, 0.1), (25.0, 0.05)]);
+        assert_eq!(taken_back(&files.metrics, &r, (0.0, 50.0)), [(30.0, 30.5)]);
         assert_eq!(marks(&files.metrics, (0.0, 50.0))[..2], [(40.0, 0.0), (40.0, 50.0)]);
     }
 

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 use serde_json::Value;
-use srm_config::{Activation, Config, Init};
+use srm_config::{Activation, Config, Init, LangevinConfig};
 use srm_run::layout::EMA;
 use srm_terminal::duration;
 
@@ -136,15 +136,17 @@ fn short_run(config: &Config) -> String {
     let start = match langevin.init {
         Init::Uniform => "uniform noise",
         Init::Gaussian => "Gaussian noise",
+        Init::Colours(_) => "one colour all over, as the images' mean colours are spread",
         Init::Data => "data",
         Init::Persistent(_) => "a bank of earlier samples",
     };
     format!(
-        "K {} from {start}, gradient_scale {}, noise_std {}, temperature {:.1e}",
+        "K {}{} from {start}, gradient_scale {}, noise_std {}, temperature {}",
         langevin.steps,
-        langevin.gradient_scale(),
-        langevin.noise_std(),
-        langevin.temperature()
+        langevin.on_grids(),
+        langevin.along(LangevinConfig::gradient_scale_at, |a| a.to_string()),
+        langevin.along(LangevinConfig::noise_std_at, |b| b.to_string()),
+        langevin.along(LangevinConfig::temperature_at, |t| format!("{t:.1e}"))
     )
 }
 

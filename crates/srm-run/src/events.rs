@@ -119,8 +119,19 @@ impl Events {
             ("seconds", record.seconds),
             ("images_seen", record.images_seen as f64),
         ];
-        let scalars = scalars.map(|(tag, value)| Value {
-            tag: format!("train/{tag}"),
+        let scalars = scalars.map(|(tag, value)| (format!("train/{tag}"), value));
+        let of_grids = record.grids.iter().flat_map(|grid| {
+            let numbers = [
+                ("f_data", grid.f_data),
+                ("f_sample", grid.f_sample),
+                ("gap", grid.gap),
+                ("chain_grad_norm", grid.chain_grad_norm),
+                ("sample_std", grid.sample_std),
+            ];
+            numbers.map(|(tag, value)| (format!("grid{}/{tag}", grid.size), value))
+        });
+        let scalars = scalars.into_iter().chain(of_grids).map(|(tag, value)| Value {
+            tag,
             simple_value: Some(value as f32),
             ..Value::default()
         });
@@ -134,7 +145,7 @@ impl Events {
             histo: Some(histogram(values)),
             ..Value::default()
         });
-        let value = scalars.into_iter().chain(histograms).collect();
+        let value = scalars.chain(histograms).collect();
         self.write(record.update, |event| event.summary = Some(Summary { value }))
     }
 

@@ -60,7 +60,7 @@ pub use environment::Environment;
 pub use error::RunError;
 pub use lock::Lock;
 pub use log::{Fault, Log, Metrics};
-pub use record::{Best, Event, Evidence, PerImage, Rollback, ScoreRecord, StepRecord};
+pub use record::{Best, Event, Evidence, GridRecord, PerImage, Rollback, ScoreRecord, StepRecord};
 pub use run::{Run, json};
 pub use state::{Due, RunState, WatchStatistics};
 pub use writer::{Kept, RunWriter, clear, is_run, is_used};

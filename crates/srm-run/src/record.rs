@@ -44,6 +44,34 @@ pub struct StepRecord {
     pub images_seen: u64,
     /// Rollbacks before this update: after one, updates count on from where it went.
     pub attempt: u32,
+    /// Of a ladder the width in pixels of the grid that f, gap, r and spread above are of: the finest that has joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Of a ladder the numbers of its coarser grids, coarse to fine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grids: Vec<GridRecord>,
+}
+
+/// The numbers of one update on one grid of a ladder, as in [`StepRecord`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GridRecord {
+    /// Width of the grid's images in pixels.
+    pub size: u64,
+    /// Mean f(x⁺) over the noisy data batch, averaged down to the grid.
+    #[serde(default = "unknown", deserialize_with = "number")]
+    pub f_data: f64,
+    /// Mean f(x⁻) over the chains at the end of the grid.
+    #[serde(default = "unknown", deserialize_with = "number")]
+    pub f_sample: f64,
+    /// `f_data − f_sample`.
+    #[serde(default = "unknown", deserialize_with = "number")]
+    pub gap: f64,
+    /// r over the grid's steps.
+    #[serde(default = "unknown", deserialize_with = "number")]
+    pub chain_grad_norm: f64,
+    /// Standard deviation of all pixels at the end of the grid.
+    #[serde(default = "unknown", deserialize_with = "number")]
+    pub sample_std: f64,
 }
 
 fn unknown() -> f64 {

@@ -65,8 +65,11 @@ pub struct RunState {
     /// What a stop has left to be made of the last update.
     #[serde(default, skip_serializing_if = "Due::is_nothing")]
     pub due: Due,
-    /// Rolling statistics of the watch.
+    /// Rolling statistics of the watch; of a ladder, those of its finest grid.
     pub watch: WatchStatistics,
+    /// Of a ladder those of its coarser grids, coarse to fine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watch_coarser: Vec<WatchStatistics>,
 }
 
 impl Default for RunState {
@@ -85,6 +88,7 @@ impl Default for RunState {
             best: None,
             due: Due::Nothing,
             watch: WatchStatistics::default(),
+            watch_coarser: Vec::new(),
         }
     }
 }
@@ -102,6 +106,7 @@ impl RunState {
             ("optimizer_step", self.optimizer_step),
             ("ema_updates", self.ema_updates),
             ("watch.updates", self.watch.updates),
+            ("watch_coarser.updates", self.watch_coarser.iter().map(|watch| watch.updates).max().unwrap_or(0)),
             ("last_rollback", self.last_rollback.map_or(0, |(at, to)| at.max(to))),
         ];
         if let Some((name, count)) = counts.into_iter().find(|(_, count)| *count > LARGEST_COUNT) {

@@ -1,6 +1,7 @@
 //! Average the weights over the updates.
 
 use crate::Result;
+use crate::growth::joined;
 use crate::weights::restore;
 use srm_energy::{StateDict, Trainable};
 
@@ -12,6 +13,8 @@ pub struct Ema<E> {
     net: E,
     decay: f64,
     updates: u64,
+    /// Of each parameter the updates before its first.
+    joined: Vec<u64>,
 }
 
 impl<E: Trainable> Ema<E> {
@@ -20,7 +23,14 @@ impl<E: Trainable> Ema<E> {
     /// # Errors
     /// [`crate::TrainError::Energy`].
     pub fn new(net: &E, decay: f64) -> Result<Self> {
-        Ok(Self { net: net.fork()?, decay, updates: 0 })
+        let joined = vec![0; net.named_parameters().len()];
+        Ok(Self { net: net.fork()?, decay, updates: 0, joined })
+    }
+
+    /// The same where parameters join after some updates, those whose names begin so: their decay rises from there.
+    pub(crate) fn joining(mut self, joins: &[(String, u64)]) -> Self {
+        self.joined = joined(&self.net.named_parameters(), joins);
+        self
     }
 
     /// Take in the weights of `net` after an update.
@@ -29,8 +39,10 @@ impl<E: Trainable> Ema<E> {
     /// [`crate::TrainError::Torch`].
     pub fn absorb(&mut self, net: &E) -> Result<()> {
         self.updates += 1;
-        let decay = self.decay.min((1 + self.updates) as f64 / (10 + self.updates) as f64);
-        for ((_, mut average), (_, weight)) in self.net.named_parameters().into_iter().zip(net.named_parameters()) {
+        let pairs = self.net.named_parameters().into_iter().zip(net.named_parameters());
+        for (((_, mut average), (_, weight)), joined) in pairs.zip(&self.joined) {
+            let seen = self.updates.saturating_sub(*joined);
+            let decay = self.decay.min((1 + seen) as f64 / (10 + seen) as f64);
             let _ = average.f_lerp_(&weight, 1.0 - decay)?;
         }
         Ok(())

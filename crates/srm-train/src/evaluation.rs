@@ -41,6 +41,7 @@ impl<E: Trainable> Trainer<E> {
     pub(crate) fn is_scored(&self) -> bool {
         let (update, last) = (self.state.update, self.state.update == self.settings.train.updates);
         self.evaluation.is_some()
+            && self.is_grown()
             && self.settings.evaluate.every.is_some_and(|every| last || update.is_multiple_of(every))
     }
 

@@ -1,9 +1,9 @@
-//! Make the trainer that a config asks for: the paper's ConvNet, fresh by the seed, on a set of images.
+//! Make the trainer that a config asks for: the paper's ConvNet, or a ladder of them, fresh by the seed, on a set of images.
 
 use crate::{Result, Trainer};
 use srm_config::Config;
 use srm_data::ImageSet;
-use srm_energy::{ConvNet, Precision};
+use srm_energy::{ConvNet, Ladder, Precision};
 use srm_langevin::Spread;
 use tch::Device;
 
@@ -20,15 +20,16 @@ pub struct TrainerOptions {
     pub block: usize,
 }
 
-impl Trainer<ConvNet> {
-    /// The ConvNet of `config`, to be trained on `images`.
+impl Trainer<Ladder<ConvNet>> {
+    /// The ConvNet of `config`, or those of its grids, to be trained on `images`.
     ///
     /// # Errors
     /// [`srm_data::DataError::ImageShape`], [`crate::TrainError::TooFewImages`].
     pub fn from_config(config: &Config, images: ImageSet, options: TrainerOptions) -> Result<Self> {
         let TrainerOptions { device, precision, threads, block } = options;
         images.require(config.energy.shape())?;
-        let net = ConvNet::new(&config.energy, config.train.seed, device)?.in_precision(precision)?;
+        let nets = config.langevin.nets(&config.energy);
+        let net = Ladder::fresh(&nets, config.train.seed, device)?.in_precision(precision)?;
         Self::new(net, images, config, Spread { threads, block })
     }
 }

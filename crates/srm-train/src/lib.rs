@@ -25,7 +25,7 @@
 //!     let h = x.linear(&w["a.weight"], Some(&w["a.bias"])).silu();
 //!     h.linear(&w["b.weight"], Some(&w["b.bias"]))
 //! })?;
-//! let dynamics = Dynamics { kernel: Kernel::eq4(0.01), steps: 10, start: Start::Uniform };
+//! let dynamics = Dynamics::new(Kernel::eq4(0.01), 10, Start::Uniform);
 //! let settings = Settings::new(dynamics, 5, 16, 1e-3);
 //! let mut trainer = Trainer::new(net, points, settings, Spread { threads: 2, block: 8 })?;
 //! let mut store = MemoryStore::default();
@@ -45,6 +45,7 @@ mod error;
 mod evaluation;
 mod feed;
 mod from_config;
+mod growth;
 mod measured;
 mod ranks;
 mod replay_buffer;
@@ -80,7 +81,7 @@ pub use update::Step;
 pub use watch::{Reason, Watch};
 
 /// What a [`Sink`] hears besides [`Trouble`].
-pub use srm_run::{PerImage, Rollback, ScoreRecord, StepRecord};
+pub use srm_run::{GridRecord, PerImage, Rollback, ScoreRecord, StepRecord};
 
 /// The result of everything here.
 pub type Result<T> = std::result::Result<T, TrainError>;

@@ -88,7 +88,7 @@ impl RunFolder {
     /// # let net = Autograd::new(fresh_weights(1, &[("a", &[1, 2])])?, |w, x| {
     /// #     x.linear(&w["a.weight"], Some(&w["a.bias"])).sin()
     /// # })?;
-    /// # let dynamics = Dynamics { kernel: Kernel::eq4(0.01), steps: 10, start: Start::Uniform };
+    /// # let dynamics = Dynamics::new(Kernel::eq4(0.01), 10, Start::Uniform);
     /// # let folder = std::env::temp_dir().join(format!("srm-own-run-{}", std::process::id()));
     /// let settings = Settings::new(dynamics, 5, 16, 1e-3);
     /// let about = serde_json::json!({ "net": "one sine", "data": "noise" });

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use srm_config::{CheckpointConfig, Config, EvaluateConfig, Init, LogConfig, TrainConfig, WatchConfig};
 use srm_energy::libtorch;
-use srm_langevin::{Dynamics, Kernel, Start};
+use srm_langevin::{Course, Dynamics, Kernel, Start};
 use srm_run::{About, DataFile, Description, Environment};
 
 /// The settings of a run. [`Settings::new`] has defaults for all that it does not ask for; a [`Config`] has them all.
@@ -13,6 +13,9 @@ pub struct Settings {
     pub dynamics: Dynamics,
     /// Where training's chains start: at p_0 (`Uniform`, `Gaussian`: what `dynamics` says), at the data, or at a bank of samples.
     pub init: Init,
+    /// Of a ladder the updates after which each grid joins, coarse to fine, the first 0 (`growth`); empty: all learn from the first
+    /// update on.
+    pub grow: Vec<u64>,
     /// Mirror every second sample along its last axis, chosen at random.
     pub flip: bool,
     /// Algorithm 1.
@@ -32,13 +35,16 @@ impl Settings {
     ///
     /// The watch takes samples for images, which span [-1, 1]: for data of another size set `watch.std_limit` and
     /// `watch.travel_limit`, or switch them off by 0.
-    pub fn new(dynamics: Dynamics, updates: u64, batch: usize, learning_rate: f64) -> Self {
+    pub fn new(dynamics: impl Into<Dynamics>, updates: u64, batch: usize, learning_rate: f64) -> Self {
+        let dynamics = dynamics.into();
         Self {
-            dynamics,
             init: match dynamics.start {
                 Start::Uniform => Init::Uniform,
                 Start::Gaussian => Init::Gaussian,
+                Start::Colours(colours) => Init::Colours(Some(colours)),
             },
+            dynamics,
+            grow: Vec::new(),
             flip: false,
             train: TrainConfig::new(updates, batch, learning_rate),
             log: LogConfig::default(),
@@ -63,30 +69,66 @@ impl Settings {
 
     /// The settings as a checkpoint keeps them: what a run that goes on is compared with.
     fn to_json(&self) -> Value {
-        let Self { dynamics: Dynamics { kernel, steps, start }, init, flip, train, log, checkpoint, evaluate, watch } =
-            self;
+        let Self { dynamics, init, grow, flip, train, log, checkpoint, evaluate, watch } = self;
+        let Dynamics { kernel, steps, start, course } = dynamics;
         let Kernel { gradient_scale, noise_std, clip } = kernel;
         let start = match start {
-            Start::Uniform => "uniform",
-            Start::Gaussian => "gaussian",
+            Start::Uniform => json!("uniform"),
+            Start::Gaussian => json!("gaussian"),
+            Start::Colours(colours) => json!({ "colours": colours }),
         };
+        let mut dynamics = json!({
+            "gradient_scale": gradient_scale, "noise_std": noise_std, "clip": clip, "steps": steps, "start": start
+        });
+        if *course != Course::default() {
+            let rises: Vec<_> = course.rises.iter().map(|rise| (rise.step, rise.factor)).collect();
+            dynamics["course"] =
+                json!({ "gradient_scale": course.gradient_scale, "noise_std": course.noise_std, "rises": rises });
+        }
+        if !grow.is_empty() {
+            dynamics["grow"] = json!(grow);
+        }
         json!({
-            "dynamics": {
-                "gradient_scale": gradient_scale, "noise_std": noise_std, "clip": clip, "steps": steps, "start": start
-            },
+            "dynamics": dynamics,
             "init": init, "flip": flip, "train": train, "log": log, "checkpoint": checkpoint, "evaluate": evaluate,
             "watch": watch,
         })
     }
 
+    /// The width of a sample on each grid, coarse to fine, where the finest has `shape`.
+    pub(crate) fn widths(&self, shape: &[i64]) -> Vec<i64> {
+        self.dynamics.shapes(shape).iter().map(|shape| shape.last().copied().unwrap_or(0)).collect()
+    }
+
+    /// How many grids take part in update `t`.
+    pub(crate) fn joined(&self, t: u64) -> usize {
+        let grids = self.dynamics.grid_count();
+        let late = self.grow.iter().filter(|&&from| from >= t).count();
+        grids.saturating_sub(late).max(1)
+    }
+
     /// What no run can be made with; a [`Config`] has been checked for it.
     pub(crate) fn problem(&self) -> Option<String> {
         let batch = self.train.batch;
+        let grids = self.dynamics.grid_count();
         match self.init {
+            _ if !self.grow.is_empty() && (self.grow.len() != grids || self.grow[0] != 0 || !self.grow.is_sorted()) => {
+                Some(format!(
+                    "grids that join after updates {:?}; give one a grid, from 0, none before a coarser",
+                    self.grow
+                ))
+            }
             _ if batch == 0 => Some("a batch of 0 samples; take 1 or more".to_owned()),
             _ if self.dynamics.steps == 0 => Some("chains of 0 steps; take 1 or more".to_owned()),
             _ if self.log.every == 0 || self.log.samples_every == 0 || self.checkpoint.every == 0 => {
                 Some("something is due every 0 updates; take 1 or more".to_owned())
+            }
+            Init::Colours(None) => Some(
+                "chains from colours that nobody has measured; give init their law (srm_config::Colours::of)"
+                    .to_owned(),
+            ),
+            Init::Data | Init::Persistent(_) if !self.dynamics.course.rises.is_empty() => {
+                Some("chains of a ladder start from noise on its coarsest grid, not at data or in a bank".to_owned())
             }
             Init::Persistent(bank) if bank.size < batch => {
                 Some(format!("a bank of {} is smaller than a batch of {batch}", bank.size))
@@ -100,6 +142,7 @@ impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
         let Config { data, langevin, train, log, checkpoint, evaluate, watch, .. } = config.clone();
         let (dynamics, init) = (Dynamics::from(&langevin), langevin.init);
-        Self { dynamics, init, flip: data.flip, train, log, checkpoint, evaluate, watch }
+        let grow = langevin.grids.iter().map(|grid| grid.from).collect();
+        Self { dynamics, init, grow, flip: data.flip, train, log, checkpoint, evaluate, watch }
     }
 }

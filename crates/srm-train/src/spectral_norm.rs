@@ -48,10 +48,7 @@ impl SpectralNorm {
             layers.push(Layer { name, weight, raw, u, v });
         }
         let mut spectral = Self { target, layers };
-        for _ in 0..FIRST_STEPS {
-            spectral.iterate()?;
-        }
-        spectral.apply()?;
+        spectral.settle("")?;
         Ok(spectral)
     }
 
@@ -84,7 +81,7 @@ impl SpectralNorm {
     /// # Errors
     /// [`crate::TrainError::Torch`].
     pub fn update(&mut self) -> Result<()> {
-        self.iterate()?;
+        self.layers.iter_mut().try_for_each(Layer::iterate)?;
         self.apply()
     }
 
@@ -110,31 +107,46 @@ impl SpectralNorm {
         for layer in &mut self.layers {
             layer.raw.f_copy_(&layer.weight)?;
         }
-        for _ in 0..FIRST_STEPS {
-            self.iterate()?;
-        }
-        self.apply()
+        self.settle("")
     }
 
-    fn iterate(&mut self) -> Result<()> {
-        for layer in &mut self.layers {
-            let matrix = matrix(&layer.raw)?;
-            layer.v = unit(&matrix.f_tr()?.f_mv(&layer.u)?)?;
-            layer.u = unit(&matrix.f_mv(&layer.v)?)?;
+    /// After V has changed at once, in the layers whose names begin so: as many steps of the power iteration as for a fresh matrix,
+    /// then W.
+    ///
+    /// # Errors
+    /// [`crate::TrainError::Torch`].
+    pub(crate) fn settle(&mut self, prefix: &str) -> Result<()> {
+        for layer in self.layers.iter_mut().filter(|layer| layer.name.starts_with(prefix)) {
+            for _ in 0..FIRST_STEPS {
+                layer.iterate()?;
+            }
+            layer.apply(self.target)?;
         }
         Ok(())
     }
 
     fn apply(&mut self) -> Result<()> {
-        for layer in &mut self.layers {
-            let scaled = layer.raw.f_mul_scalar(self.target)?.f_div(&layer.norm()?)?;
-            layer.weight.f_copy_(&scaled)?;
-        }
-        Ok(())
+        let target = self.target;
+        self.layers.iter_mut().try_for_each(|layer| layer.apply(target))
     }
 }
 
 impl Layer {
+    /// One step of the power iteration.
+    fn iterate(&mut self) -> Result<()> {
+        let matrix = matrix(&self.raw)?;
+        self.v = unit(&matrix.f_tr()?.f_mv(&self.u)?)?;
+        self.u = unit(&matrix.f_mv(&self.v)?)?;
+        Ok(())
+    }
+
+    /// W = s V/σ(V).
+    fn apply(&mut self, target: f64) -> Result<()> {
+        let scaled = self.raw.f_mul_scalar(target)?.f_div(&self.norm()?)?;
+        self.weight.f_copy_(&scaled)?;
+        Ok(())
+    }
+
     /// σ(V) = uᵀ V v.
     fn norm(&self) -> Result<Tensor> {
         Ok(self.u.f_dot(&matrix(&self.raw)?.f_mv(&self.v)?)?)

@@ -1,6 +1,7 @@
 //! Check ADAM against PyTorch's formula, and small training runs end to end.
 
 mod earlier;
+mod ladder;
 mod own_nets;
 mod own_run;
 mod ranks;
@@ -12,7 +13,7 @@ mod survive;
 use crate::{Adam, End, RunFolder, Sink, Snapshot, TrainError, TrainerOptions, snapshot_file, to_bytes};
 use srm_config::Config;
 use srm_data::{DataError, ImageSet, synthetic, write_npy};
-use srm_energy::{ConvNet, Precision, Trainable, load_weights};
+use srm_energy::{ConvNet, Ladder, Precision, Trainable, load_weights};
 use srm_langevin::Stop;
 use srm_run::{Checkpoint, Environment, Lock, PerImage, StepRecord};
 use std::path::Path;
@@ -51,6 +52,24 @@ fn config(overrides: &[&str]) -> Config {
     Config::from_json(text, &overrides).unwrap()
 }
 
+/// Three grids, with what works on all of them.
+const LADDER: &[&str] = &[
+    "langevin.steps=null",
+    r#"langevin.grids=[{"size":4,"steps":3,"features":3},{"size":16,"steps":2},{"size":32,"steps":4}]"#,
+    "langevin.noise_std=[[0,0.02],[8,0]]",
+    "train.spectral_norm=1.0",
+    "train.ema=0.9",
+];
+
+/// The same, where the finer grids join later: the first at a checkpoint, the last between two.
+const GROWING: &[&str] = &[
+    "langevin.steps=null",
+    r#"langevin.grids=[{"size":8,"steps":3},{"size":16,"steps":2,"from":4},{"size":32,"steps":4,"from":7}]"#,
+    "langevin.noise_std=[[0,0.02],[8,0]]",
+    "train.spectral_norm=1.0",
+    "train.ema=0.9",
+];
+
 fn images(folder: &Path, count: usize) -> ImageSet {
     let pixels = synthetic::blobs(count, 32, 1, 1);
     let path = folder.join("blobs.npy");
@@ -62,7 +81,8 @@ fn options(threads: usize) -> TrainerOptions {
     TrainerOptions { device: Device::Cpu, precision: Precision::F32, threads, block: 4 }
 }
 
-type Trainer = crate::Trainer<ConvNet>;
+type Net = Ladder<ConvNet>;
+type Trainer = crate::Trainer<Net>;
 
 /// A run folder, and the fingerprint of twenty images.
 fn create(run: &Path, config: &Config) -> RunFolder {

@@ -2,12 +2,13 @@
 
 use crate::feed::{Data, Feed};
 use crate::weights::Weights;
-use crate::{Evaluation, ReplayBuffer, Result, Settings, Snapshot, Watch};
+use crate::{Evaluation, Reason, ReplayBuffer, Result, Settings, Snapshot, Watch};
 use srm_config::Init;
-use srm_energy::{StateDict, Trainable};
-use srm_langevin::{Chains, Outcome, Sampler, Samples, Spread, Stop};
+use srm_energy::{StateDict, Trainable, grid_prefix};
+use srm_langevin::{Chains, Outcome, Sampler, Samples, Spread, Stop, averaged};
 use srm_ranks::{Ranks, SingleProcess};
-use srm_run::RunState;
+use srm_run::{GridRecord, RunState, WatchStatistics};
+use std::ops::Range;
 use std::time::Instant;
 use tch::{Device, Tensor};
 
@@ -32,8 +33,8 @@ pub struct Trainer<E: Trainable> {
     pub(crate) evaluation: Option<Box<dyn Evaluation<E>>>,
     /// When this process began to train, and the seconds of training before that.
     pub(crate) begun: (Instant, f64),
-    spread: Spread,
-    stop: Stop,
+    pub(crate) spread: Spread,
+    pub(crate) stop: Stop,
     #[cfg(test)]
     pub(crate) fault: Option<Fault>,
 }
@@ -56,9 +57,17 @@ impl<E: Trainable> Trainer<E> {
         }
         let train = &settings.train;
         let mut feed = Feed::new(data.into(), train.batch, train.seed, settings.flip, device)?;
-        let _ = net.f(&feed.first()?)?;
+        if let Some(problem) = settings.dynamics.problem(&feed.data().shape()) {
+            return Err(crate::TrainError::Settings { problem });
+        }
+        let (first, mut factor) = (feed.first()?, 1);
+        let _ = net.f(&first)?;
+        for rise in settings.dynamics.course.rises.iter().rev() {
+            factor *= rise.factor;
+            let _ = net.f(&averaged(&first, factor)?)?;
+        }
         let mut trainer = Self {
-            sampler: Sampler::new(&net, settings.dynamics, &feed.data().shape(), spread),
+            sampler: Sampler::new(&net, settings.dynamics.clone(), &feed.data().shape(), spread),
             weights: Weights::new(net, train)?,
             settings,
             feed,
@@ -78,7 +87,10 @@ impl<E: Trainable> Trainer<E> {
 
     /// Back to the fresh net of update 0.
     pub(crate) fn reset(&mut self) -> Result<()> {
-        self.weights.reset(&self.settings.train)?;
+        let grow = &self.settings.grow;
+        let widths = self.settings.widths(&self.feed.data().shape());
+        let joins = widths.into_iter().zip(grow).map(|(width, &from)| (grid_prefix(width), from));
+        self.weights.reset(&self.settings.train, &joins.collect::<Vec<_>>())?;
         self.replay_buffer = match self.settings.init {
             Init::Persistent(bank) => {
                 Some(ReplayBuffer::new(bank, &self.feed.data().shape(), self.settings.train.seed)?)
@@ -86,6 +98,7 @@ impl<E: Trainable> Trainer<E> {
             _ => None,
         };
         self.state = RunState::default();
+        self.stand();
         Ok(())
     }
 
@@ -106,6 +119,7 @@ impl<E: Trainable> Trainer<E> {
         }
         self.state = saved.state.clone();
         self.begun.1 = saved.state.seconds;
+        self.stand();
         Ok(())
     }
 
@@ -114,11 +128,11 @@ impl<E: Trainable> Trainer<E> {
         Snapshot {
             state: RunState { seconds: self.seconds(), ..self.state.clone() },
             weights: self.net().named_parameters(),
-            net: self.net().describe(),
+            net: self.description(),
             optimizer: self.optimizer_tensors(),
             ema: self.averaged_net().map(E::named_parameters),
             replay_buffer: self.replay_buffer().map(Tensor::shallow_clone),
-            calm: Watch { config: &self.settings.watch, travel: self.travel() }.is_calm(&self.state.watch),
+            calm: self.is_calm(),
             regular: self.state.update.is_multiple_of(self.settings.checkpoint.every),
         }
     }
@@ -147,7 +161,7 @@ impl<E: Trainable> Trainer<E> {
     /// This rank's part of [`Trainer::samples`].
     fn own_samples(&self, seed: u64, count: usize) -> Result<Tensor> {
         let averaged = self.averaged_net().map(|net| {
-            let mut sampler = Sampler::new(net, self.settings.dynamics, &self.feed.data().shape(), self.spread);
+            let mut sampler = Sampler::new(net, self.dynamics(), &self.shape(), self.spread);
             sampler.stop_when(self.stop.clone());
             sampler
         });
@@ -164,11 +178,42 @@ impl<E: Trainable> Trainer<E> {
         self.sampler.stop_when(stop.clone());
     }
 
-    /// The way per coordinate that a chain with r = 1 would go straight on: a K / √(c h w).
-    pub(crate) fn travel(&self) -> f64 {
-        let coordinates: i64 = self.feed.data().shape().iter().product();
-        let dynamics = &self.settings.dynamics;
-        dynamics.kernel.gradient_scale * dynamics.steps as f64 / (coordinates as f64).sqrt()
+    /// The rule by which each grid is watched, coarse to fine. A chain with r = 1 would go a K / √(c h w) per coordinate, straight on.
+    pub(crate) fn watches(&self) -> Vec<Watch<'_>> {
+        let (dynamics, shapes) = (self.dynamics(), self.shapes());
+        let is_ladder = !self.settings.dynamics.course.rises.is_empty();
+        let watch = |(steps, shape): (Range<usize>, &Vec<i64>)| {
+            let coordinates = shape.iter().product::<i64>() as f64;
+            let way = match dynamics.course.gradient_scale {
+                None => dynamics.kernel.gradient_scale * steps.len() as f64,
+                Some(_) => steps.map(|step| dynamics.kernel_at(step).gradient_scale).sum(),
+            };
+            let grid = shape.last().filter(|_| is_ladder).map(|&width| width as u64);
+            Watch { config: &self.settings.watch, travel: way / coordinates.sqrt(), grid }
+        };
+        dynamics.grids().into_iter().zip(&shapes).map(watch).collect()
+    }
+
+    /// Take in the numbers of an update on all grids, coarse to fine, and say what is trouble, the coarsest first.
+    pub(crate) fn see(&mut self, grids: &[GridRecord]) -> Option<Reason> {
+        let mut state = std::mem::take(&mut self.state);
+        let watches = self.watches();
+        let numbers = watches.iter().zip(self.seen(&mut state)).zip(grids);
+        let found: Vec<_> = numbers.filter_map(|((watch, seen), grid)| watch.see(seen, grid)).collect();
+        self.state = state;
+        found.into_iter().next()
+    }
+
+    /// The statistics that the watches go by, coarse to fine.
+    fn seen<'s>(&self, state: &'s mut RunState) -> Vec<&'s mut WatchStatistics> {
+        state.watch_coarser.resize_with(self.dynamics().course.rises.len(), WatchStatistics::default);
+        state.watch_coarser.iter_mut().chain([&mut state.watch]).collect()
+    }
+
+    /// Whether the watches take the run for healthy.
+    fn is_calm(&self) -> bool {
+        let mut state = self.state.clone();
+        self.watches().iter().zip(self.seen(&mut state)).all(|(watch, seen)| watch.is_calm(seen))
     }
 
     /// The scalars as they are.

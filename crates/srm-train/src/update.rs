@@ -1,14 +1,14 @@
 //! Make one update of Algorithm 1.
 
-use crate::measured::Measured;
+use crate::measured::{Columns, Measured};
 use crate::trainer::GRID_COUNT;
-use crate::{Reason, Result, Trainer, Trouble, Watch};
+use crate::{Reason, Result, Trainer, Trouble};
 use srm_config::Init;
 use srm_energy::Trainable;
-use srm_langevin::{ChainKey, Chains, Outcome, Samples, sample_axes};
+use srm_langevin::{ChainKey, Chains, OnGrid, Outcome, averaged, sample_axes};
 use srm_random::{Key, Purpose, hash, normal};
 use srm_ranks::PartialSum;
-use srm_run::{PerImage, StepRecord};
+use srm_run::{GridRecord, PerImage, StepRecord};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
@@ -38,14 +38,19 @@ struct Now {
 
 /// What the K steps have made.
 struct Run {
-    /// x⁻.
-    samples: Tensor,
-    /// r of each chain.
-    norms: Tensor,
+    /// x⁻ and r of each chain on each grid, coarse to fine.
+    grids: Vec<OnGrid>,
     /// The earliest step at which a chain was no longer finite.
     bad_step: Option<usize>,
     /// Where in the replay buffer the chains have started, where there is one.
     slots: Option<Tensor>,
+}
+
+impl Run {
+    /// x⁻ on the finest grid.
+    fn samples(&self) -> &Tensor {
+        &self.grids[self.grids.len() - 1].x
+    }
 }
 
 /// What the numbers of an update say.
@@ -55,11 +60,20 @@ enum Verdict {
     Trouble(Reason, Option<StepRecord>),
 }
 
+/// One pass through the net, which gives one term of the gradient.
+struct Pass {
+    term: usize,
+    /// Of x⁺, then of x⁻.
+    x: Tensor,
+    /// Rows of x⁺.
+    data: i64,
+}
+
 /// What an update knows before the weights move: what it measured, and its part of the gradient.
 struct Estimate {
     measured: Measured,
-    /// Terms of ∇θ [mean f(x⁺) − mean f(x⁻)].
-    gradient: PartialSum,
+    /// Terms of ∇θ [Σ f(x⁺) − Σ f(x⁻)], in the weights of each grid.
+    gradient: Vec<PartialSum>,
     run: Run,
 }
 
@@ -80,7 +94,7 @@ impl<E: Trainable> Trainer<E> {
         if let Some(step) = measured.bad_step {
             return self.refuse(&now, Reason::ChainNotFinite { step }, None, &run);
         }
-        let gradients = self.total(gradient)?;
+        let gradients = self.total(&now, gradient)?;
         // Is this a healthy update?
         let record = match self.judge(&now, &measured, norm(&gradients)?) {
             Verdict::Healthy(record) => record,
@@ -90,6 +104,7 @@ impl<E: Trainable> Trainer<E> {
         self.weights.ascend(gradients, record.theta_grad_norm, now.rate, &mut self.state)?;
         self.give_back(&run)?;
         (self.state.update, self.state.images_seen) = (now.t, record.images_seen);
+        self.grow()?;
         Ok(Step::Done(record, measured.per_image()))
     }
 
@@ -104,12 +119,22 @@ impl<E: Trainable> Trainer<E> {
         }
     }
 
-    /// x⁺: this rank's samples of batch t with N(0, σ²) on them, `[mine, …]`.
-    fn observe(&mut self, now: &Now) -> Result<Tensor> {
+    /// x⁺ on each grid, coarse to fine: this rank's samples of batch t, averaged down, with N(0, σ²) on them, `[mine, …]`.
+    fn observe(&mut self, now: &Now) -> Result<Vec<Tensor>> {
         let clean = self.feed.batch(now.t, self.state.images_seen, &now.mine)?;
+        let (rises, joined) = (&self.settings.dynamics.course.rises, self.dynamics().grid_count());
+        let on_grid = |grid: usize| {
+            let factor = rises[grid..].iter().map(|rise| rise.factor).product();
+            self.noisy(&averaged(&clean, factor)?, now, (rises.len() - grid) as u64)
+        };
+        (0..joined).map(on_grid).collect()
+    }
+
+    /// This rank's samples with N(0, σ²) on them; `coarser`: how many grids are finer than theirs.
+    fn noisy(&self, clean: &Tensor, now: &Now, coarser: u64) -> Result<Tensor> {
         let (shape, device, block) = (clean.size(), clean.device(), self.sampler.block());
-        let (attempt, seed) = (self.state.attempt, self.settings.train.seed);
-        let key = |id: usize| Key { update: now.t, attempt, id: id as u64, ..Key::new(seed, Purpose::DataNoise) };
+        let purpose = Key { step: coarser, ..Key::new(self.settings.train.seed, Purpose::DataNoise) };
+        let key = |id: usize| Key { update: now.t, attempt: self.state.attempt, id: id as u64, ..purpose };
         let noise = if device == Device::Cpu {
             let mut values = vec![0.0; clean.numel()];
             let size = (clean.numel() / now.mine.len().max(1)).max(1);
@@ -128,7 +153,8 @@ impl<E: Trainable> Trainer<E> {
     }
 
     /// x⁻: this rank's chains, K steps from z.
-    fn run_chains(&self, now: &Now, x_plus: &Tensor) -> Result<Run> {
+    fn run_chains(&self, now: &Now, x_plus: &[Tensor]) -> Result<Run> {
+        let x_plus = &x_plus[x_plus.len() - 1]; // chains of a ladder do not start at the data
         let key = ChainKey { seed: self.settings.train.seed, attempt: self.state.attempt, update: now.t };
         let (slots, z) = match (&self.replay_buffer, self.settings.init) {
             (Some(replay_buffer), _) => {
@@ -139,40 +165,50 @@ impl<E: Trainable> Trainer<E> {
             _ => (None, None),
         };
         let chains = Chains { key, ids: now.mine.start as u64..now.mine.end as u64 };
-        let (outcome, norms) = self.sampler.run_with_gradient_norms(z.as_ref(), &chains)?;
-        let (samples, bad_step) = match outcome {
-            Outcome::Finished(Samples { x }) => (x, None),
-            Outcome::Diverged { step, x } => (x, Some(step)),
+        let (outcome, grids) = self.sampler.climb(z.as_ref(), &chains)?;
+        let bad_step = match outcome {
+            Outcome::Finished(_) => None,
+            Outcome::Diverged { step, .. } => Some(step),
         };
-        Ok(Run { samples, norms, bad_step, slots })
+        Ok(Run { grids, bad_step, slots })
     }
 
-    /// f of x⁺ and x⁻, and the terms of ∇θ [mean f(x⁺) − mean f(x⁻)] of this rank's blocks: block j gives the terms 2j (data) and
-    /// 2j + 1 (samples). The workers share them.
-    fn differentiate(&self, now: &Now, x_plus: &Tensor, run: Run) -> Result<Estimate> {
-        let (m, block, alpha) = (now.batch, self.sampler.block(), self.settings.train.f_l2);
-        let (mut gradient, mut f) = (PartialSum::new(2 * m.div_ceil(block)), [Vec::new(), Vec::new()]);
+    /// f of x⁺ and x⁻ on each grid, and the terms of ∇θ [Σ f(x⁺) − Σ f(x⁻)] of this rank's blocks, which the workers share. Sums, not
+    /// means: of coefficients ±1 those of the last bias cancel in any order, and ADAM would make a step of what rounding leaves.
+    fn differentiate(&self, now: &Now, x_plus: &[Tensor], run: Run) -> Result<Estimate> {
+        let (block, alpha) = (self.sampler.block(), self.settings.train.f_l2);
+        let blocks = now.batch.div_ceil(block);
+        let mut columns = vec![Columns::default(); run.grids.len()];
+        let mut gradient: Vec<_> = columns.iter().map(|_| PartialSum::new(blocks.next_multiple_of(2))).collect();
         if run.bad_step.is_none() && !now.mine.is_empty() {
-            let blocks = x_plus.f_split(block as i64, 0)?.into_iter().zip(run.samples.f_split(block as i64, 0)?);
-            let terms = blocks.flat_map(|(data, samples)| [(data, 1.0 / m as f64), (samples, -1.0 / m as f64)]);
-            let done = self.sampler.workers().pool().map(terms.collect(), move |net, (x, sign)| {
-                let mut coefficients = Tensor::f_full([x.size()[0]], sign, (Kind::Float, x.device()))?;
+            let mut all = Vec::new();
+            for (grid, (data, chains)) in x_plus.iter().zip(&run.grids).enumerate() {
+                let passes = passes(data, &chains.x, block, now.mine.start / block, blocks)?;
+                all.extend(passes.into_iter().map(|pass| (grid, pass)));
+            }
+            all.reverse(); // the finest first: its passes are the longest
+            let done = self.sampler.workers().pool().map(all, move |net, (grid, Pass { term, x, data })| {
+                let mut coefficients = Tensor::f_ones([x.size()[0]], (Kind::Float, x.device()))?;
+                let _ = coefficients.f_narrow(0, data, x.size()[0] - data)?.f_neg_()?;
                 if alpha != 0.0 {
-                    // d/dθ of −α mean(f⁺² + f⁻²) adds −2α f(xᵢ)/m to the coefficient of ∂f(xᵢ)/∂θ
-                    coefficients = coefficients.f_sub(&net.f(&x)?.f_mul_scalar(2.0 * alpha / m as f64)?)?;
+                    // d/dθ of −α Σ (f⁺² + f⁻²) adds −2α f(xᵢ) to the coefficient of ∂f(xᵢ)/∂θ
+                    coefficients = coefficients.f_sub(&net.f(&x)?.f_mul_scalar(2.0 * alpha)?)?;
                 }
                 let (f, gradients) = net.f_and_parameter_grad(&x, &coefficients)?;
                 let flat = gradients.iter().map(|g| g.f_flatten(0, -1)).collect::<std::result::Result<Vec<_>, _>>()?;
-                Ok((f, Tensor::f_cat(&flat, 0)?))
+                Ok((grid, term, f, data as usize, Tensor::f_cat(&flat, 0)?))
             })?;
-            for (i, (of_block, terms)) in done.into_iter().enumerate() {
-                f[i % 2].extend(numbers(&of_block)?);
-                gradient.add_block(2 * (now.mine.start / block) + i, terms)?;
+            for (grid, term, of_pass, data, terms) in done.into_iter().rev() {
+                let of_pass = numbers(&of_pass)?;
+                columns[grid].f_data.extend(&of_pass[..data]);
+                columns[grid].f_sample.extend(&of_pass[data..]);
+                gradient[grid].add_block(term, terms)?;
             }
         }
-        let ([f_data, f_sample], pixels) = (f, pixel_sums(&run.samples, block)?);
-        let measured = Measured { bad_step: run.bad_step, f_data, f_sample, r: numbers(&run.norms)?, pixels };
-        Ok(Estimate { measured, gradient, run })
+        for (column, chains) in columns.iter_mut().zip(&run.grids) {
+            (column.r, column.pixels) = (numbers(&chains.r)?, pixel_sums(&chains.x, block)?);
+        }
+        Ok(Estimate { measured: Measured { bad_step: run.bad_step, grids: columns }, gradient, run })
     }
 
     /// The same with what all ranks have measured; `None` where any of them was asked to stop.
@@ -182,18 +218,23 @@ impl<E: Trainable> Trainer<E> {
             Err(error) if error.is_stop() => (None, None),
             Err(error) => return Err(error),
         };
-        let all = Measured::gathered(measured, &*self.ranks)?;
+        let all = Measured::gathered(measured, self.dynamics().grid_count(), &*self.ranks)?;
         Ok(all.zip(rest).map(|(measured, (gradient, run))| Estimate { measured, gradient, run }))
     }
 
-    /// The sum of the terms of all ranks, one tensor per parameter; a fixed tree over the blocks, so neither threads nor ranks
-    /// change a bit.
-    fn total(&mut self, mine: PartialSum) -> Result<Vec<Tensor>> {
-        let flat = self.ranks.sum(mine, self.net().device())?;
+    /// The mean over the batch of the terms of all ranks, one tensor per parameter, grid by grid; a fixed tree over the blocks, so
+    /// neither threads nor ranks change a bit.
+    fn total(&mut self, now: &Now, mine: Vec<PartialSum>) -> Result<Vec<Tensor>> {
+        let device = self.net().device();
+        let sums = mine.into_iter().map(|grid| Ok(self.ranks.sum(grid, device)?)).collect::<Result<Vec<_>>>()?;
+        let flat = Tensor::f_cat(&sums, 0)?.f_div_scalar_(now.batch as f64)?;
         let mut gradients = Vec::new();
         let mut at = 0;
         for (_, parameter) in self.net().named_parameters() {
             let length = parameter.numel() as i64;
+            if at == flat.numel() as i64 {
+                break; // the grids from here on have not joined yet
+            }
             gradients.push(flat.f_narrow(0, at, length)?.f_view(parameter.size().as_slice())?);
             at += length;
         }
@@ -206,33 +247,39 @@ impl<E: Trainable> Trainer<E> {
 
     /// The numbers of the update, or why they are not those of a healthy run.
     fn judge(&mut self, now: &Now, found: &Measured, theta_grad_norm: f64) -> Verdict {
-        let (f_data, f_sample, chain_grad_norm) = (mean(&found.f_data), mean(&found.f_sample), mean(&found.r));
-        if !(f_data - f_sample).is_finite() || !theta_grad_norm.is_finite() {
+        let shapes = self.shapes();
+        let numbers = |(columns, shape): (&Columns, &Vec<i64>)| {
+            let width = shape.last().map_or(0, |&width| width as u64);
+            columns.record(width, shape.iter().product::<i64>() as usize)
+        };
+        let mut grids: Vec<GridRecord> = found.grids.iter().zip(&shapes).map(numbers).collect();
+        if !grids.iter().all(|grid| grid.gap.is_finite()) || !theta_grad_norm.is_finite() {
             return Verdict::Trouble(Reason::GradientNotFinite, None);
         }
-        let sample_std = found.pixel_std(self.feed.data().shape().iter().product::<i64>() as usize);
-        if !chain_grad_norm.is_finite() || !sample_std.is_finite() {
-            return Verdict::Trouble(
-                Reason::ChainNotFinite { step: self.settings.dynamics.steps.saturating_sub(1) },
-                None,
-            );
+        for (grid, steps) in grids.iter().zip(self.dynamics().grids()) {
+            if !grid.chain_grad_norm.is_finite() || !grid.sample_std.is_finite() {
+                return Verdict::Trouble(Reason::ChainNotFinite { step: steps.end.saturating_sub(1) }, None);
+            }
         }
+        let strayed = self.see(&grids);
+        let finest = grids.pop().unwrap_or_default();
         let record = StepRecord {
             update: now.t,
-            f_data,
-            f_sample,
-            gap: f_data - f_sample,
-            chain_grad_norm,
+            f_data: finest.f_data,
+            f_sample: finest.f_sample,
+            gap: finest.gap,
+            chain_grad_norm: finest.chain_grad_norm,
             theta_grad_norm,
-            sample_std,
+            sample_std: finest.sample_std,
             lr: now.rate,
             data_noise: now.sigma,
             seconds: self.seconds(),
             images_seen: self.state.images_seen + now.batch as u64,
             attempt: self.state.attempt,
+            size: (self.settings.dynamics.grid_count() > 1).then_some(finest.size),
+            grids,
         };
-        let watch = Watch { config: &self.settings.watch, travel: self.travel() };
-        match watch.see(&mut self.state.watch, &record) {
+        match strayed {
             None => Verdict::Healthy(record),
             Some(reason) => Verdict::Trouble(reason, Some(record)),
         }
@@ -241,14 +288,29 @@ impl<E: Trainable> Trainer<E> {
     /// Put the ends of all chains back into the replay buffer, where there is one.
     fn give_back(&mut self, run: &Run) -> Result<()> {
         let (Some(replay_buffer), Some(slots)) = (&mut self.replay_buffer, &run.slots) else { return Ok(()) };
-        replay_buffer.give_back(slots, &self.ranks.gather_rows(&run.samples)?)
+        replay_buffer.give_back(slots, &self.ranks.gather_rows(run.samples())?)
     }
 
     fn refuse(&self, now: &Now, reason: Reason, record: Option<StepRecord>, run: &Run) -> Result<Step> {
-        let samples = self.ranks.gather_rows(&run.samples)?;
+        let samples = self.ranks.gather_rows(run.samples())?;
         let samples = samples.f_narrow(0, 0, samples.size()[0].min(GRID_COUNT as i64))?;
         Ok(Step::Refused(Trouble { update: now.t, attempt: self.state.attempt, reason, record, samples }))
     }
+}
+
+/// The passes over the blocks from `first` on, of `blocks` in all ranks: data and samples of a block together, since much of a
+/// pass costs the same for any rows. Of an odd number the last block goes in two, so that two workers end at the same time.
+fn passes(x_plus: &Tensor, samples: &Tensor, block: usize, first: usize, blocks: usize) -> Result<Vec<Pass>> {
+    let mut passes = Vec::new();
+    for (term, x) in (first..).zip(x_plus.f_split(block as i64, 0)?.iter().zip(samples.f_split(block as i64, 0)?)) {
+        let data = x.0.size()[0];
+        if blocks % 2 == 1 && term + 1 == blocks {
+            passes.extend([Pass { term, x: x.0.shallow_clone(), data }, Pass { term: blocks, x: x.1, data: 0 }]);
+        } else {
+            passes.push(Pass { term, x: Tensor::f_cat(&[x.0, &x.1], 0)?, data });
+        }
+    }
+    Ok(passes)
 }
 
 /// The 2-norm over all tensors.
@@ -270,8 +332,4 @@ fn pixel_sums(samples: &Tensor, block: usize) -> Result<[Vec<f64>; 2]> {
         }
     }
     Ok(sums)
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len().max(1) as f64
 }

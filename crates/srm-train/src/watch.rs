@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 use srm_config::WatchConfig;
-use srm_run::{StepRecord, WatchStatistics};
+use srm_run::{GridRecord, WatchStatistics};
 
 /// Updates of the short means: one odd batch among them is no trouble.
 const SHORT: u64 = 10;
@@ -30,6 +30,9 @@ pub enum Reason {
     GradientNotFinite,
     /// A mean over the last updates is far from its own past.
     Strayed {
+        /// Of a ladder the grid whose number it is, by the width of its images.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        grid: Option<u64>,
         /// Which number: `gap` (its absolute value), `chain_grad_norm`, `travel` or `sample_std`.
         what: &'static str,
         /// Mean over the last ten updates.
@@ -46,13 +49,14 @@ impl std::fmt::Display for Reason {
                 write!(out, "numbers were no longer finite at Langevin step {step}")
             }
             Reason::GradientNotFinite => out.write_str("numbers were no longer finite in the gradient of the weights"),
-            Reason::Strayed { what, now, limit } => {
+            Reason::Strayed { grid, what, now, limit } => {
                 let name = match *what {
                     "gap" => "the mean |gap|",
                     "chain_grad_norm" => "the mean norm r of f' along the chain",
                     "travel" => "the mean travel of the chains per pixel",
                     _ => "the samples' mean standard deviation",
                 };
+                grid.map_or(Ok(()), |grid| write!(out, "on the grid of {grid} px "))?;
                 write!(out, "{name} of the last {SHORT} updates is {now:.4}, above {limit:.4}")
             }
         }
@@ -64,8 +68,10 @@ impl std::fmt::Display for Reason {
 pub struct Watch<'a> {
     /// The limits.
     pub config: &'a WatchConfig,
-    /// What r = 1 carries a pixel over the whole chain.
+    /// What r = 1 carries a pixel over the whole chain; of a ladder, over the steps of the grid.
     pub travel: f64,
+    /// Of a ladder the grid that is watched, by the width of its images.
+    pub grid: Option<u64>,
 }
 
 /// Take value number `count` (from 1) into a mean that forgets: the plain mean of the first `window`, an exponential
@@ -76,7 +82,7 @@ fn take(mean: &mut f64, value: f64, count: u64, window: u64) {
 
 impl Watch<'_> {
     /// Take in the numbers of an update, and say whether they are trouble.
-    pub fn see(&self, seen: &mut WatchStatistics, record: &StepRecord) -> Option<Reason> {
+    pub fn see(&self, seen: &mut WatchStatistics, record: &GridRecord) -> Option<Reason> {
         seen.updates += 1;
         let (count, window) = (seen.updates, self.config.window);
         let means = |pair: &mut [f64; 2], value: f64| {
@@ -87,7 +93,8 @@ impl Watch<'_> {
         means(&mut seen.gap, record.gap.abs());
         means(&mut seen.chain_grad_norm, record.chain_grad_norm);
         means(&mut seen.sample_std, record.sample_std);
-        let strayed = |(what, now, limit)| (now > limit).then_some(Reason::Strayed { what, now, limit });
+        let strayed =
+            |(what, now, limit)| (now > limit).then_some(Reason::Strayed { grid: self.grid, what, now, limit });
         self.limits(seen).into_iter().find_map(strayed)
     }
 
@@ -98,7 +105,7 @@ impl Watch<'_> {
 
     /// Each number that is watched: its name, its short mean and what that must not exceed.
     fn limits(&self, seen: &WatchStatistics) -> Vec<(&'static str, f64, f64)> {
-        let Self { config, travel } = *self;
+        let Self { config, travel, .. } = *self;
         let long_enough = seen.updates > config.window;
         let mut limits = vec![
             ("sample_std", seen.sample_std[0], config.std_limit),
@@ -132,14 +139,14 @@ mod tests {
         Config::from_json(text, &[]).unwrap().watch
     }
 
-    fn record(gap: f64, chain_grad_norm: f64, sample_std: f64) -> StepRecord {
-        StepRecord { gap, chain_grad_norm, sample_std, ..StepRecord::default() }
+    fn record(gap: f64, chain_grad_norm: f64, sample_std: f64) -> GridRecord {
+        GridRecord { gap, chain_grad_norm, sample_std, ..GridRecord::default() }
     }
 
     /// Feed healthy updates, then `value(update)`; the reason and after how many of those.
-    fn after_healthy(healthy: u64, value: impl Fn(u64) -> StepRecord) -> Option<(u64, Reason)> {
+    fn after_healthy(healthy: u64, value: impl Fn(u64) -> GridRecord) -> Option<(u64, Reason)> {
         let (mut seen, config) = (WatchStatistics::default(), config());
-        let watch = Watch { config: &config, travel: TRAVEL };
+        let watch = Watch { config: &config, travel: TRAVEL, grid: None };
         for update in 0..healthy {
             let swing = (update as f64 * 0.7).sin();
             assert_eq!(watch.see(&mut seen, &record(2.0 * swing, 1.0 + 0.3 * swing, 0.5 + 0.1 * swing)), None);
@@ -157,9 +164,9 @@ mod tests {
 
     #[test]
     fn each_number_that_strays_is_named_within_its_short_window() {
-        let found = |value: fn(u64) -> StepRecord| after_healthy(300, value).unwrap();
+        let found = |value: fn(u64) -> GridRecord| after_healthy(300, value).unwrap();
         for (what, value) in [
-            ("gap", (|_| record(-400.0, 1.0, 0.5)) as fn(u64) -> StepRecord),
+            ("gap", (|_| record(-400.0, 1.0, 0.5)) as fn(u64) -> GridRecord),
             ("chain_grad_norm", |_| record(1.0, 40.0, 0.5)),
             ("sample_std", |_| record(1.0, 1.0, 1.9)),
         ] {
@@ -188,7 +195,7 @@ mod tests {
     #[test]
     fn a_state_just_below_a_limit_is_none_to_return_to() {
         let (mut seen, config) = (WatchStatistics::default(), WatchConfig { std_factor: 0.0, ..config() });
-        let watch = Watch { config: &config, travel: TRAVEL };
+        let watch = Watch { config: &config, travel: TRAVEL, grid: None };
         for (std, calm) in [(0.6, true), (1.3, true), (1.7, false), (1.0, true)] {
             for _ in 0..60 {
                 watch.see(&mut seen, &record(0.0, 0.0, std));
@@ -201,7 +208,7 @@ mod tests {
     fn an_update_is_watched_in_microseconds() {
         // an update takes tenths of a second: 0.5 % of 100 ms would be 500 µs
         let (mut seen, config, begun) = (WatchStatistics::default(), config(), std::time::Instant::now());
-        let watch = Watch { config: &config, travel: TRAVEL };
+        let watch = Watch { config: &config, travel: TRAVEL, grid: None };
         for _ in 0..10_000 {
             assert_eq!(watch.see(&mut seen, &record(1.0, 1.0, 0.5)), None);
         }
@@ -212,7 +219,7 @@ mod tests {
     #[test]
     fn the_statistics_survive_json_bit_for_bit() {
         let (mut seen, config) = (WatchStatistics::default(), config());
-        let watch = Watch { config: &config, travel: TRAVEL };
+        let watch = Watch { config: &config, travel: TRAVEL, grid: None };
         for update in 1..50 {
             watch.see(&mut seen, &record(1.0 / f64::from(update), 0.1, 0.3));
         }

@@ -1,5 +1,6 @@
 //! Move the weights along a gradient, through whichever stabilisers are on.
 
+use crate::growth::copy_grid;
 use crate::{Adam, Ema, Result, Snapshot, SpectralNorm};
 use srm_config::TrainConfig;
 use srm_energy::{StateDict, Trainable, copies};
@@ -26,15 +27,19 @@ impl<E: Trainable> Weights<E> {
     }
 
     /// Back to the weights of update 0.
-    pub(crate) fn reset(&mut self, train: &TrainConfig) -> Result<()> {
+    /// `joins`: beginnings of names, with the updates after which weights so named join.
+    pub(crate) fn reset(&mut self, train: &TrainConfig, joins: &[(String, u64)]) -> Result<()> {
         restore(&self.net.named_parameters(), &self.fresh)?;
         self.spectral = train.spectral_norm.map(|norm| SpectralNorm::new(&self.net, norm, train.seed)).transpose()?;
         let parameters = match &self.spectral {
             Some(spectral) => spectral.parameters(&self.net),
             None => self.net.named_parameters(),
         };
-        self.adam = Adam::new(parameters, train.betas, train.epsilon, train.weight_decay)?;
-        self.ema = train.ema.map(|decay| Ema::new(&self.net, decay)).transpose()?;
+        self.adam = Adam::new(parameters, train.betas, train.epsilon, train.weight_decay)?.joining(joins);
+        self.ema = train
+            .ema
+            .map(|decay| Ok::<_, crate::TrainError>(Ema::new(&self.net, decay)?.joining(joins)))
+            .transpose()?;
         Ok(())
     }
 
@@ -76,6 +81,22 @@ impl<E: Trainable> Weights<E> {
             state.ema_updates = ema.updates();
         }
         state.optimizer_step = self.adam.step();
+        Ok(())
+    }
+
+    /// Copy the weights named `coarse…` to those named `fine…` where the shapes allow, and let the average begin anew there.
+    pub(crate) fn take_over(&mut self, coarse: &str, fine: &str) -> Result<()> {
+        copy_grid(&self.net.named_parameters(), coarse, fine)?;
+        if let Some(spectral) = &mut self.spectral {
+            copy_grid(&spectral.parameters(&self.net), coarse, fine)?;
+            spectral.settle(fine)?;
+        }
+        if let Some(ema) = &self.ema {
+            let of_fine = |tensors: StateDict| tensors.into_iter().filter(|(name, _)| name.starts_with(fine)).collect();
+            let (average, own): (StateDict, StateDict) =
+                (of_fine(ema.net().named_parameters()), of_fine(self.net.named_parameters()));
+            restore(&average, &own)?;
+        }
         Ok(())
     }
 

@@ -29,7 +29,7 @@ fn main() -> anyhow::Result<()> {
     let z = start(Start::Uniform, &key, &ids, &[2], Device::Cpu)?;
     let mut path = Path::new(200);
     let mut noise = KeyedNoise::new(key, ids);
-    let outcome = short_run(&TwoHills, &Kernel::eq4(delta_tau), 1000, &z, &mut noise, &mut path)?;
+    let outcome = short_run(&TwoHills, &Kernel::eq4(delta_tau).steps(1000), &z, &mut noise, &mut path)?;
     let Outcome::Finished(Samples { x }) = outcome else { anyhow::bail!("the chains blew up") };
 
     // The exact mean is 0 and the variances are 1 + s² and s². A step of Δτ widens a Gaussian of variance s² to

@@ -30,8 +30,8 @@ fn net() -> anyhow::Result<Autograd> {
 fn main() -> anyhow::Result<()> {
     let pixels = ndarray::Array4::from_shape_vec((256, 16, 16, 1), synthetic::blobs(256, 16, 1, 1))?;
     let images = ImageSet::from_array("blobs".as_ref(), pixels)?;
-    let dynamics = Dynamics { kernel: Kernel::default(), steps: 20, start: Start::Uniform };
-    let mut settings = Settings::new(dynamics, 500, 16, 1e-3);
+    let dynamics = Dynamics::new(Kernel::default(), 20, Start::Uniform);
+    let mut settings = Settings::new(&dynamics, 500, 16, 1e-3);
     settings.train.data_noise = Schedule::constant(0.1);
     settings.train.betas = [0.5, 0.999];
     let spread = Spread { threads: 2, block: 8 };

@@ -16,7 +16,7 @@ fn blobs(count: usize) -> anyhow::Result<ImageSet> {
     Ok(ImageSet::from_array("blobs".as_ref(), pixels)?)
 }
 
-fn trained(dynamics: Dynamics) -> anyhow::Result<ConvNet> {
+fn trained(dynamics: Dynamics) -> anyhow::Result<Ladder<ConvNet>> {
     let config = EnergyConfig { size: 32, channels: 1, features: 8, activation: Activation::default() };
     let net = ConvNet::new(&config, 1, Device::Cpu)?;
     let mut settings = Settings::new(dynamics, 400, 16, 2e-4);
@@ -24,7 +24,7 @@ fn trained(dynamics: Dynamics) -> anyhow::Result<ConvNet> {
     settings.train.betas = [0.5, 0.999];
     let mut trainer = Trainer::new(net, blobs(256)?, settings, SPREAD)?;
     trainer.run(&mut MemoryStore::default(), &mut (), &Stop::default())?;
-    Ok(trainer.net().fork()?)
+    Ok(trainer.net().fork()?.into())
 }
 
 fn main() -> anyhow::Result<()> {
@@ -37,8 +37,8 @@ fn main() -> anyhow::Result<()> {
             (weights.net, dynamics, Data::from(ImageSet::open(images.as_ref())?).rows(0..8)?)
         }
         [] => {
-            let dynamics = Dynamics { kernel: Kernel::default(), steps: 20, start: Start::Uniform };
-            (trained(dynamics)?, dynamics, Data::from(blobs(264)?).rows(256..264)?)
+            let dynamics = Dynamics::new(Kernel::default(), 20, Start::Uniform);
+            (trained(dynamics.clone())?, dynamics, Data::from(blobs(264)?).rows(256..264)?)
         }
         _ => bail!("give a file of weights and one of images, or nothing"),
     };

@@ -28,7 +28,7 @@ fn main() -> anyhow::Result<()> {
     check::training(&net, &data.narrow(0, 0, 8))?;
 
     let kernel = Kernel { gradient_scale: 0.005, noise_std: 0.02, clip: None };
-    let dynamics = Dynamics { kernel, steps: 40, start: Start::Uniform };
+    let dynamics = Dynamics::new(kernel, 40, Start::Uniform);
     let mut settings = Settings::new(dynamics, 1000, 128, 5e-3);
     settings.train.data_noise = Schedule::constant(0.0);
     let mut trainer = Trainer::new(net, data.shallow_clone(), settings, Spread { threads: 2, block: 64 })?;

@@ -15,7 +15,7 @@
 //!     h.linear(&w["out.weight"], Some(&w["out.bias"]))
 //! })?;
 //! let kernel = Kernel { gradient_scale: 0.02, noise_std: 0.05, clip: None };
-//! let dynamics = Dynamics { kernel, steps: 20, start: Start::Uniform };
+//! let dynamics = Dynamics::new(kernel, 20, Start::Uniform);
 //! let settings = Settings::new(dynamics, 20, 64, 1e-3);
 //! let mut trainer = Trainer::new(net, ring, settings, Spread { threads: 2, block: 32 })?;
 //! let end = trainer.run(&mut MemoryStore::default(), &mut (), &Stop::default())?;
@@ -107,12 +107,12 @@ pub mod prelude {
     pub use srm_config::{Activation, Config, EnergyConfig, Schedule};
     pub use srm_data::{ImageSet, write_grid};
     pub use srm_energy::{
-        Autograd, ConvNet, Curved, Energy, GaussianMixture, Quadratic, Replicate, Trainable, check, fresh_weights,
-        load_weights, load_weights_into, save_weights,
+        Autograd, ConvNet, Curved, Energy, GaussianMixture, Ladder, Quadratic, Replicate, Trainable, check,
+        fresh_weights, load_weights, load_weights_into, save_weights,
     };
     pub use srm_langevin::{
-        ChainKey, Chains, Dynamics, Kernel, KeyedNoise, NoNoise, Observer, Outcome, Path, Sampler, Samples, Spread,
-        Start, Stop, Workers, short_run, start,
+        ChainKey, Chains, Dynamics, Kernel, KeyedNoise, NoNoise, Observer, Outcome, Path, Rise, Sampler, Samples,
+        Spread, Start, Stop, Workers, short_run, start,
     };
     pub use srm_latent::{ChainNoise, Latent, Method, ReconstructOptions, ShortRun, ShortRunOptions, mix, rhos};
     pub use srm_run::{PerImage, Run, StepRecord};

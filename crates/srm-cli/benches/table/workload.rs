@@ -4,7 +4,7 @@ use crate::measure::median;
 use crate::published::Published;
 use srm_config::{Activation, Config, EnergyConfig};
 use srm_data::{ImageSet, synthetic, write_npy};
-use srm_energy::{ConvNet, Energy, Precision, layer_shapes};
+use srm_energy::{ConvNet, Energy, Ladder, Precision, layer_shapes};
 use srm_langevin::{
     ChainKey, Chains, DEFAULT_CPU_BLOCK, Dynamics, Kernel, NoNoise, Outcome, Path, Sampler, Spread, Start, short_run,
 };
@@ -163,7 +163,7 @@ impl Row {
     }
 
     fn dynamics(&self) -> Dynamics {
-        Dynamics { kernel: Kernel::default(), steps: self.steps, start: Start::Uniform }
+        Dynamics::new(Kernel::default(), self.steps, Start::Uniform)
     }
 
     /// Start noise of `seed` for `count` chains.
@@ -189,7 +189,7 @@ impl Row {
         for seed in 1..=DRAWS {
             let z = self.start(seed, self.batch.min(COMPARED), device)?;
             let mut path = Path::new(1);
-            short_run(&net, &kernel, 1, &z, &mut NoNoise, &mut path)?;
+            short_run(&net, &kernel.steps(1), &z, &mut NoNoise, &mut path)?;
             let theirs = kernel.step(&z, &published.gradient(&z), None)?;
             apart = (&path.states()[1] - theirs).abs().max().to_kind(Kind::Double).double_value(&[]);
             if apart <= tolerance {
@@ -288,7 +288,7 @@ impl Row {
     }
 }
 
-fn trainer(row: &Row, place: Place, spread: Spread) -> anyhow::Result<Trainer<ConvNet>> {
+fn trainer(row: &Row, place: Place, spread: Spread) -> anyhow::Result<Trainer<Ladder<ConvNet>>> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("blobs.npy");
     let count = 2 * row.batch;

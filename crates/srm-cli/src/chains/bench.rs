@@ -4,9 +4,8 @@ use std::{ops::Range, sync::Arc};
 
 use anyhow::Result;
 use serde::Serialize;
-use srm_config::LangevinConfig;
 use srm_data::{ImageSet, Pick, fill_batch};
-use srm_energy::{ConvNet, Energy};
+use srm_energy::Energy;
 use srm_eval::{ChainLog, Plan};
 use srm_langevin::{ChainKey, Chains, Sampler, sample_axes};
 use tch::{Device, Kind, Tensor};
@@ -14,7 +13,7 @@ use tch::{Device, Kind, Tensor};
 use crate::{
     flags::ChainsFlags,
     images::open_file,
-    model::Model,
+    model::{Model, Net},
     session::{Failure, Session, interrupt, usage},
 };
 
@@ -26,7 +25,7 @@ pub struct Bench<'a> {
     pub flags: &'a ChainsFlags,
     pub session: &'a Session,
     pub model: &'a Model,
-    pub sampler: Sampler<ConvNet>,
+    pub sampler: Sampler<Net>,
     /// The last step of the short chains.
     pub beyond: usize,
     /// What computes: another one rounds otherwise.
@@ -67,7 +66,8 @@ impl<'a> Bench<'a> {
             Ok::<_, anyhow::Error>(images)
         });
         let images = images.transpose()?;
-        let sampler = model.unstoppable_sampler(&LangevinConfig { steps: beyond + 1, ..model.langevin.clone() });
+        let langevin = model.langevin.with_steps(beyond + 1).unwrap_or_else(|| model.langevin.clone()); // beyond is K or more
+        let sampler = model.unstoppable_sampler(&langevin);
         let kernels = match model.machine.device {
             Device::Cpu => format!("cpu {}", srm_energy::cpu_kernels(model.net.config().features)),
             _ => format!("cuda {}", model.machine.precision.name()),

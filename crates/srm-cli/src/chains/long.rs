@@ -213,11 +213,11 @@ fn settings(bench: &Bench<'_>, variant: Variant, sha256: &str) -> LongRunSetting
     let (flags, langevin) = (bench.flags, &bench.model.langevin);
     let chains = usize::from(flags.long_chains);
     let drift = match variant {
-        Variant::Langevin => langevin.drift,
+        Variant::Langevin => langevin.drift.clone(),
         // b² / (2a) stays
         Variant::Metropolis => Drift::Tempered {
-            gradient_scale: langevin.gradient_scale() * flags.metropolis_scale.powi(2),
-            noise_std: langevin.noise_std() * flags.metropolis_scale,
+            gradient_scale: (langevin.gradient_scale() * flags.metropolis_scale.powi(2)).into(),
+            noise_std: (langevin.noise_std() * flags.metropolis_scale).into(),
         },
     };
     let default = if bench.model.machine.device.is_cuda() { chains } else { CPU_BLOCK };

@@ -71,7 +71,8 @@ pub fn diagnose(bench: &Bench<'_>, files: &mut Vec<String>) -> Result<Mixing> {
 /// Run several noises from each of several starts, and keep the images at some steps.
 fn run(bench: &Bench<'_>, (starts, noises): (i64, i64), steps: &[usize]) -> Result<Vec<ChainLog>> {
     let (model, ids) = (bench.model, (0..starts as u64).collect::<Vec<_>>());
-    let z = start(model.langevin.init.into(), &bench.key(), &ids, &model.net.image(), model.machine.device)?;
+    let image = bench.sampler.dynamics().start_shape(&model.net.image());
+    let z = start(model.langevin.init.into(), &bench.key(), &ids, &image, model.machine.device)?;
     let z = z.f_repeat_interleave_self_int(noises, 0, None)?;
     let plan = Plan::every_step(bench.beyond, steps);
     bench.logs(Some(&z), 0..(starts * noises) as u64, plan, "chains from equal starts")

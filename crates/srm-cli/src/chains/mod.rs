@@ -79,6 +79,10 @@ fn diagnose(bench: &mut Bench<'_>, sha256: &str, notes: &mut Notes) -> Result<Pa
             notes.left_out.push("Metropolis: langevin.noise_std is 0, so exp(f/T) has no temperature".to_owned());
             None
         }
+        steps if steps > 0 && bench.model.net.grids() > 1 => {
+            notes.left_out.push("Metropolis: a ladder has another target exp(f/T) on each grid".to_owned());
+            None
+        }
         steps => open(bench, Variant::Metropolis, steps)?,
     };
     let training = training::diagnose(bench, &mut notes.files)?;

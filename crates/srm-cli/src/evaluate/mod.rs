@@ -188,6 +188,8 @@ impl<'a> Scoring<'a> {
             update: model.as_ref().and_then(|model| Checkpoint::new(model.file.parent()?).update()),
             seed: model.as_ref().map(|_| flags.seed),
             steps: model.as_ref().map(|model| model.langevin.steps),
+            quiet_tail: model.as_ref().map(|model| model.quiet_tail),
+            langevin: model.as_ref().map(|model| model.langevin.clone()),
             count,
             reconstruction,
             distances: real.compare(set, flags.seed)?,

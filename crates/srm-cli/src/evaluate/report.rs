@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
+use srm_config::LangevinConfig;
 use srm_eval::{Identity, InceptionScore};
 
 use super::{
@@ -60,6 +61,9 @@ pub struct Scored<'a> {
     pub update: Option<u64>,
     pub seed: Option<u64>,
     pub steps: Option<usize>,
+    pub quiet_tail: Option<usize>,
+    /// The chain as it ran, quiet tail and all.
+    pub langevin: Option<LangevinConfig>,
     pub count: usize,
     pub reconstruction: Option<Reconstructed<'a>>,
     #[serde(flatten)]

@@ -6,7 +6,6 @@ use anyhow::{Context, Result};
 use ndarray::Array4;
 use serde::Serialize;
 use srm_data::{ImageSet, nearest, write_grid};
-use srm_energy::ConvNet;
 use srm_langevin::{Chains, Sampler};
 use srm_latent::{ChainNoise, Method, ReconstructOptions};
 use srm_ranks::Ranks;
@@ -16,7 +15,7 @@ use super::features::with_bar;
 use crate::{
     images::gallery,
     model::{
-        Model,
+        Model, Net,
         shared::{self, Pixels},
     },
     pictures::{PADDING, with_neighbours},
@@ -37,7 +36,7 @@ const ITERATIONS: usize = 200;
 /// What the chains return.
 pub fn draw(
     ranks: &dyn Ranks,
-    sampler: &Sampler<ConvNet>,
+    sampler: &Sampler<Net>,
     (seed, count): (u64, usize),
     seen: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Option<Pixels>> {

@@ -16,6 +16,9 @@ pub struct ModelFlags {
     /// Langevin steps K [default: as trained].
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     pub steps: Option<u32>,
+    /// Run the last N of the K steps without noise, and what comes after them too.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub quiet_tail: u32,
     /// Take the Langevin settings from this config; a .pth file carries none.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

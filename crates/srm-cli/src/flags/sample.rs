@@ -13,7 +13,7 @@ use super::ModelFlags;
   srm sample --weights last.ckpt --key state_dict.ema --config configs/cifar10.json --out samples.png
   srm sample --weights runs/celeba32-cpu --out faces.png --nearest data/celeba/celeba_32_center178_train.npy
   srm sample --weights runs/smoke --count 16 --out samples.png --json
-    {"command":"sample","weights":"runs/smoke/checkpoints/000030/weights.safetensors","count":16,"seed":1,"steps":10,
+    {"command":"sample","weights":"runs/smoke/checkpoints/000030/weights.safetensors","count":16,"seed":1,"steps":10,"quiet_tail":0,
      "device":"cpu","threads":2,"block":8,"seconds":0.4,"out":"samples.png","shape":[16,32,32,3],"chain":null,
      "animate":null,"nearest":null}
     (one line; with --nearest: {"data":FILE,"indices":[...],"distances":[...]})"#)]

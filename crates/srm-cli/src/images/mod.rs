@@ -5,10 +5,10 @@ mod synthetic;
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use ndarray::Array4;
 use sha2::{Digest, Sha256};
-use srm_config::Config;
+use srm_config::{Colours, Config};
 use srm_data::{Gallery, ImageSet, LeftOut, read_gallery};
 use srm_files::hex;
 
@@ -60,6 +60,22 @@ pub fn open(config: &Config) -> Result<ImageSet> {
         }
     }
     Ok(images)
+}
+
+/// How the mean colours of a set are spread, on the [-1, 1] scale.
+///
+/// # Errors
+/// The set is empty.
+pub fn colours(images: &ImageSet) -> Result<Colours> {
+    let [_, _, channels] = images.shape();
+    let mean_colour = |i: usize| {
+        let pixels = images.image(i).chunks(channels);
+        let count = pixels.len() as f64;
+        let mut sums = vec![0.0; channels];
+        pixels.for_each(|pixel| sums.iter_mut().zip(pixel).for_each(|(sum, &byte)| *sum += f64::from(byte)));
+        sums.into_iter().map(|sum| sum / count / 127.5 - 1.0).collect()
+    };
+    Colours::of((0..images.len()).map(mean_colour)).context("a set without images has no colours")
 }
 
 /// Open a `.npy` of images.

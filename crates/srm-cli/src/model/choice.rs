@@ -14,6 +14,8 @@ pub struct Choice {
     pub config: Option<Config>,
     /// Langevin steps K; `None`: as trained.
     pub steps: Option<usize>,
+    /// The last so many steps run without noise.
+    pub quiet_tail: usize,
     /// Chains per block; `None`: as trained.
     pub block: Option<usize>,
 }
@@ -28,6 +30,7 @@ impl Choice {
             key: flags.key.clone(),
             config: flags.config.as_deref().map(|path| Config::load(path, &[])).transpose()?,
             steps: flags.steps.map(|steps| steps as usize),
+            quiet_tail: flags.quiet_tail as usize,
             block: flags.block.map(usize::from),
         })
     }

@@ -6,10 +6,10 @@ pub mod weights;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use srm_config::{Init, LangevinConfig};
 use srm_data::{ImageSet, sha256_of_file};
-use srm_energy::ConvNet;
+use srm_energy::{ConvNet, Ladder, Replicate};
 use srm_langevin::{Sampler, Spread};
 use srm_latent::{ChainNoise, ShortRun, ShortRunOptions};
 
@@ -20,15 +20,20 @@ use crate::{
 
 pub use choice::Choice;
 
+/// The nets of srm's files: the paper's ConvNet, or a ladder of them.
+pub type Net = Ladder<ConvNet>;
+
 /// A net with the settings of its short run, on a machine.
 pub struct Model {
     /// The weights file.
     pub file: PathBuf,
-    pub net: ConvNet,
+    pub net: Net,
     pub langevin: LangevinConfig,
     pub machine: Machine,
     /// Chains per block.
     pub block: usize,
+    /// The last so many steps run without noise, beyond what training did.
+    pub quiet_tail: usize,
 }
 
 impl Model {
@@ -51,7 +56,18 @@ impl Model {
         let (net, langevin) = weights::load(&file, choice, machine)?;
         session.same("weights", || Ok(sha256_of_file(&file)?))?;
         let block = session.agree(|| Ok(machine.block(choice.block, &langevin)))?;
-        Ok(Model { file, net, langevin, machine, block })
+        Ok(Model { file, net, langevin, machine, block, quiet_tail: choice.quiet_tail })
+    }
+
+    /// The one net of a model that is no ladder, for what is not made for several; `what`: its name.
+    ///
+    /// # Errors
+    /// It is a ladder.
+    pub fn only_net(&self, what: &str) -> Result<&ConvNet> {
+        match self.net.grids() {
+            1 => Ok(self.net.finest()),
+            grids => bail!("{} holds a ladder of {grids} grids; {what} works on nets of one grid", self.file.display()),
+        }
     }
 
     /// How its chains are spread.
@@ -60,19 +76,24 @@ impl Model {
     }
 
     /// Runs its chains; Ctrl-C, where it is watched, ends them.
-    pub fn sampler(&self) -> Sampler<ConvNet> {
-        let mut sampler = self.unstoppable_sampler(&self.langevin);
+    pub fn sampler(&self) -> Sampler<Net> {
+        self.sampler_of(&self.net)
+    }
+
+    /// The same for a form of its net.
+    pub fn sampler_of<E: Replicate>(&self, net: &E) -> Sampler<E> {
+        let mut sampler = Sampler::new(net, &self.langevin, &self.net.image(), self.spread());
         sampler.stop_when(interrupt::stop());
         sampler
     }
 
     /// Runs chains by other settings, for work that asks for Ctrl-C between its parts: what is in hand is not lost.
-    pub fn unstoppable_sampler(&self, langevin: &LangevinConfig) -> Sampler<ConvNet> {
+    pub fn unstoppable_sampler(&self, langevin: &LangevinConfig) -> Sampler<Net> {
         Sampler::new(&self.net, langevin, &self.net.image(), self.spread())
     }
 
     /// The generator M(z, u); Ctrl-C, where it is watched, ends its chains.
-    pub fn generator(&self, noise: ChainNoise, keep_every: usize) -> ShortRun<ConvNet> {
+    pub fn generator(&self, noise: ChainNoise, keep_every: usize) -> ShortRun<Net> {
         let options = ShortRunOptions { noise, spread: self.spread(), keep_every };
         let mut run = ShortRun::new(&self.net, &self.langevin, options);
         run.stop_when(interrupt::stop());

@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 use ndarray::Array4;
-use srm_energy::ConvNet;
-use srm_langevin::{Chains, LangevinError, Observer, Outcome, Path as States, Sampler, Samples};
+use srm_langevin::{Chains, LangevinError, Observer, Outcome, Path as States, Sampler, Samples, up_to};
 use srm_latent::{Progress, ReconstructOptions, Reconstruction, ShortRun};
 use srm_ranks::{Ranks, agree};
 use srm_train::to_bytes;
 use tch::Tensor;
+
+use super::Net;
 
 /// What a rank that was asked to stop says in place of a step: earlier than any.
 const STOPPED: f64 = -1.0;
@@ -21,7 +22,7 @@ pub type Pixels = std::result::Result<Array4<u8>, usize>;
 /// As in [`Sampler::run`]; a stop at any rank is one at all.
 pub fn chains<O: Observer + Send + 'static>(
     ranks: &dyn Ranks,
-    sampler: &Sampler<ConvNet>,
+    sampler: &Sampler<Net>,
     chains: &Chains,
     observe: impl Fn(u64) -> O + Send + Sync + 'static,
 ) -> Result<(Pixels, Vec<O>)> {
@@ -46,7 +47,7 @@ pub fn own(ranks: &dyn Ranks, chains: &Chains, block: usize) -> Chains {
 }
 
 /// The states that this rank's blocks have kept of the first `count` of `chains`: one array `[count, h, w, c]` per state, noise
-/// first, those of all ranks together. `shape`: that of an image, `[h, w, c]`.
+/// first, those of all ranks together; a ladder's coarse states up-sampled. `shape`: that of an image, `[h, w, c]`.
 ///
 /// # Errors
 /// libtorch refuses, the ranks cannot be reached.
@@ -66,7 +67,10 @@ pub fn states<'a>(
         let blocks: Vec<&Tensor> = kept.iter().map(|states| &states[k]).collect();
         let images = match rows {
             0 => Array4::zeros((0, h, w, c)),
-            rows => to_bytes(&Tensor::f_cat(&blocks, 0)?.f_narrow(0, 0, rows)?)?,
+            rows => {
+                let x = Tensor::f_cat(&blocks, 0)?.f_narrow(0, 0, rows)?;
+                to_bytes(&up_to(&x, &[c as i64, h as i64, w as i64])?)?
+            }
         };
         Ok(ranks.gather_images(images)?)
     };
@@ -83,7 +87,7 @@ pub fn states<'a>(
 /// As in [`ShortRun::reconstruct`].
 pub fn reconstruct(
     ranks: &dyn Ranks,
-    run: &ShortRun<ConvNet>,
+    run: &ShortRun<Net>,
     block: usize,
     (images, mask): (&Tensor, Option<&Tensor>),
     options: &ReconstructOptions,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use srm_config::{EnergyConfig, LangevinConfig};
+use srm_config::{EnergyConfig, Init, LangevinConfig};
 use srm_energy::{ConvNet, Trainable, load_weights_at};
 use srm_run::{
     Checkpoint,
@@ -12,7 +12,7 @@ use srm_run::{
 };
 use tch::Device;
 
-use super::choice::Choice;
+use super::{Net, choice::Choice};
 use crate::session::Machine;
 
 /// Load a weights file with the Langevin settings to run it by. A config, where given, sets them and must describe the same net;
@@ -20,13 +20,28 @@ use crate::session::Machine;
 ///
 /// # Errors
 /// The file is damaged, it belongs to another net, or nothing says how to run its chains.
-pub fn load(file: &Path, choice: &Choice, machine: Machine) -> Result<(ConvNet, LangevinConfig)> {
+pub fn load(file: &Path, choice: &Choice, machine: Machine) -> Result<(Net, LangevinConfig)> {
     let (net, mut langevin) = load_as_trained(file, choice, machine.device)?;
-    langevin.steps = choice.steps.unwrap_or(langevin.steps);
+    if langevin.init == Init::Colours(None) {
+        bail!(
+            "{} has chains that start at the colours of its training images, and nothing says what those are; give the config.json of \
+             its run folder as --config",
+            file.display()
+        );
+    }
+    if let Some(steps) = choice.steps {
+        langevin = langevin.with_steps(steps).with_context(|| {
+            let coarser = langevin.steps - langevin.grids.last().map_or(0, |last| last.steps);
+            format!("--steps {steps} ends before the finest grid: the coarser ones have {coarser}; give more steps than that")
+        })?;
+    }
+    if choice.quiet_tail > 0 {
+        langevin = langevin.with_quiet_tail(choice.quiet_tail);
+    }
     Ok((net.in_precision(machine.precision)?, langevin))
 }
 
-fn load_as_trained(file: &Path, choice: &Choice, device: Device) -> Result<(ConvNet, LangevinConfig)> {
+fn load_as_trained(file: &Path, choice: &Choice, device: Device) -> Result<(Net, LangevinConfig)> {
     let weights = load_weights_at(file, choice.key.as_deref(), device).context("cannot load the weights")?;
     let Some(config) = &choice.config else {
         let Some(langevin) = weights.langevin else {
@@ -38,24 +53,34 @@ fn load_as_trained(file: &Path, choice: &Choice, device: Device) -> Result<(Conv
         };
         return Ok((weights.net, langevin));
     };
-    let found = weights.net.config().clone();
+    let (found, asked) = (weights.net.configs(), config.langevin.nets(&config.energy));
     let has_metadata = weights.langevin.is_some();
-    let asked = &config.energy;
-    let same_shape = (found.size, found.channels, found.features) == (asked.size, asked.channels, asked.features);
-    if !same_shape || (has_metadata && found.activation != asked.activation) {
+    let same_shapes = found.len() == asked.len()
+        && found.iter().zip(&asked).all(|(found, asked)| {
+            let shape = |energy: &EnergyConfig| (energy.size, energy.channels, energy.features);
+            shape(found) == shape(asked) && (!has_metadata || found.activation == asked.activation)
+        });
+    if !same_shapes {
         bail!(
             "{} holds a net of {}, the config asks for {}; take the config it was trained with, or leave --config out",
             file.display(),
-            shape(&found),
-            shape(asked)
+            shapes(&found),
+            shapes(&asked)
         );
     }
     // a .pth says nothing of its activation: the config does
-    let net = match found.activation == asked.activation {
-        true => weights.net,
-        false => ConvNet::from_tensors(asked, &weights.net.named_parameters(), device)?,
+    let net = match &asked[..] {
+        [asked] if found[0].activation != asked.activation => {
+            ConvNet::from_tensors(asked, &weights.net.named_parameters(), device)?.into()
+        }
+        _ => weights.net,
     };
     Ok((net, config.langevin.clone()))
+}
+
+/// The nets of a ladder, coarse to fine, or the only net.
+fn shapes(nets: &[EnergyConfig]) -> String {
+    nets.iter().map(shape).collect::<Vec<_>>().join(" and ")
 }
 
 fn shape(energy: &EnergyConfig) -> String {

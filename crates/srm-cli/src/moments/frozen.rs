@@ -43,7 +43,7 @@ pub fn run(experiment: Experiment<'_>) -> Result<Report<'_>> {
         seed: flags.common.seed,
     };
     let data = Data::gather(&experiment, &subject)?;
-    let (net, langevin, spread) = (&subject.model.net, &subject.model.langevin, subject.model.spread());
+    let (net, langevin, spread) = (subject.model.net.finest(), &subject.model.langevin, subject.model.spread());
     let mut frozen = FrozenTop::new(net, langevin, spread, options, &data.learned)?;
     grid(&flags.out.join("frozen_start.png"), &frozen.fresh(0..GRID as u64)?)?;
     let (errors, batches) = learn(&mut frozen, &experiment, &data, options.updates)?;

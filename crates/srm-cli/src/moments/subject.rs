@@ -80,7 +80,8 @@ impl<'a> Experiment<'a> {
             data_noise_from,
             flip: self.flags.flip || run.is_some_and(|run| run.data.flip),
         };
-        Ok(Subject { sampler: model.sampler(), model, about })
+        let sampler = model.sampler_of(model.only_net("diagnose moments")?);
+        Ok(Subject { sampler, model, about })
     }
 
     /// The images as training showed them to the subject.

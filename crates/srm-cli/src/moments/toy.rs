@@ -33,7 +33,7 @@ pub fn run(flags: &MomentsFlags) -> Result<Report<'_>> {
     let begun = Instant::now();
     let (kernel, seed) = (Kernel::eq4(2.0 * GRADIENT_SCALE), flags.common.seed);
     let steps = flags.common.model.steps.map_or(STEPS, |steps| steps as usize);
-    let dynamics = Dynamics { kernel, steps, start: Start::Gaussian };
+    let dynamics = Dynamics::new(kernel, steps, Start::Gaussian);
     let family = PlaneFamily { stiffness: STIFFNESS, start: START, data: DATA, dynamics };
     let (likely, matching) = (family.maximum_likelihood(), family.moment_matching()?);
     let (path, learned) = family.learn(FIRST_THETA, u64::from(flags.updates), CHAINS, seed)?;

@@ -4,7 +4,6 @@ use anyhow::{Context, Result};
 use ndarray::Array4;
 use srm_config::Config;
 use srm_data::ImageSet;
-use srm_energy::ConvNet;
 use srm_latent::{ChainNoise, Method, ReconstructOptions, ShortRun, rhos};
 use srm_report::{Figures, Interpolation, Picture, Reconstructed, RunFiles};
 use srm_terminal::ProgressBar;
@@ -15,7 +14,7 @@ use crate::{
     flags::ReportFlags,
     images::gallery,
     interpolate::{Rows, mean_and_largest},
-    model::{Choice, Model},
+    model::{Choice, Model, Net},
     pictures::in_rows,
     reconstruct::{mean_and_worst, shares},
     session::{Failure, Session, failure, interrupt},
@@ -88,7 +87,7 @@ fn plan(config: Option<&Config>) -> (usize, usize) {
 }
 
 /// The first chains of `srm sample` from noise to image.
-fn chains(run: &ShortRun<ConvNet>, image: &[i64], every: usize) -> Result<Picture> {
+fn chains(run: &ShortRun<Net>, image: &[i64], every: usize) -> Result<Picture> {
     let ids: Vec<u64> = (0..ROWS as u64).collect();
     let z = run.start(SEED, &ids, image)?;
     let states = run.path(&z, &ids, every)?;
@@ -97,7 +96,7 @@ fn chains(run: &ShortRun<ConvNet>, image: &[i64], every: usize) -> Result<Pictur
 }
 
 /// The first rows of `srm interpolate`.
-fn interpolation(run: &ShortRun<ConvNet>, image: &[i64], pairs: usize, bar: &ProgressBar) -> Result<Interpolation> {
+fn interpolation(run: &ShortRun<Net>, image: &[i64], pairs: usize, bar: &ProgressBar) -> Result<Interpolation> {
     let rows = Rows::draw(run, image, SEED, (pairs, &rhos(POINTS)), bar)?;
     let images = to_bytes(&Tensor::f_cat(&rows.x, 0)?)?;
     let (mean, largest) = mean_and_largest(&rows.steps);
@@ -107,7 +106,7 @@ fn interpolation(run: &ShortRun<ConvNet>, image: &[i64], pairs: usize, bar: &Pro
 /// A few images by the default method of `srm reconstruct`.
 fn reconstruction(
     flags: &ReportFlags,
-    (model, run): (&Model, &ShortRun<ConvNet>),
+    (model, run): (&Model, &ShortRun<Net>),
     data: Result<&ImageSet, &String>,
     iterations: usize,
     bar: &ProgressBar,

@@ -48,8 +48,8 @@ pub fn of_chains(energy: &EnergyConfig, spread: Spread) -> f64 {
 pub fn of_training(config: &Config, threads: usize, block: usize) -> f64 {
     let (energy, train) = (&config.energy, &config.train);
     let chains = of_chains(energy, Spread { threads, block, count: train.batch });
-    // every block gives a gradient of its data and one of its samples, before they are summed
-    let gradients = 2.0 * train.batch.div_ceil(block) as f64;
+    // every block gives a gradient before they are summed, the last of an odd number two
+    let gradients = train.batch.div_ceil(block).next_multiple_of(2) as f64;
     let average = if train.ema.is_some() { WEIGHTS_IN_CHAINS } else { 0.0 };
     let working = threads.min(train.batch.div_ceil(block)) as f64;
     let copies = MOMENTS + gradients + GRADIENTS_PER_THREAD * working + average;
@@ -58,7 +58,10 @@ pub fn of_training(config: &Config, threads: usize, block: usize) -> f64 {
         _ => 0.0,
     };
     let scored = if config.evaluate.every.is_some() { config.evaluate.count as f64 * image(energy) } else { 0.0 };
-    chains + parameters(energy) * F32 * copies + bank + scored
+    let nets = config.langevin.nets(energy);
+    let weights: f64 = nets.iter().map(parameters).sum();
+    let coarser = (weights - parameters(energy)) * F32 * WEIGHTS_IN_CHAINS;
+    chains + coarser + weights * F32 * copies + bank + scored
 }
 
 /// Bytes of `count` images of a net, one byte a number.

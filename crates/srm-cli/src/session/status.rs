@@ -51,6 +51,8 @@ mod tests {
             seconds: 10.0,
             images_seen: 0,
             attempt: 0,
+            size: None,
+            grids: Vec::new(),
         }
     }
 

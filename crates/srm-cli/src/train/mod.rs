@@ -8,8 +8,8 @@ mod scorer;
 use std::{path::Path, rc::Rc};
 
 use anyhow::{Context, Result, bail};
+use srm_config::{Init, LangevinConfig};
 use srm_data::ImageSet;
-use srm_energy::ConvNet;
 use srm_ranks::launched;
 use srm_run::{Lock, clear, is_run, is_used, layout::DIVERGENCE};
 use srm_train::{End, RunFolder, Trainer, TrainerOptions};
@@ -17,6 +17,7 @@ use srm_train::{End, RunFolder, Trainer, TrainerOptions};
 use crate::{
     flags::TrainFlags,
     images,
+    model::Net,
     session::{
         Failure, Machine, Session,
         environment::{environment, kind},
@@ -36,8 +37,11 @@ const INTERRUPTED: &str = "stopping and saving; once more Ctrl-C stops at once, 
 /// # Errors
 /// Bad usage or config, missing images, a run folder in use, divergence, Ctrl-C.
 pub fn run(flags: &TrainFlags, session: &Session) -> Result<()> {
-    let Some((plan, lock)) = settle(flags, session)? else { return Ok(()) };
+    let Some((mut plan, lock)) = settle(flags, session)? else { return Ok(()) };
     let images = images::open(&plan.config)?;
+    if plan.config.langevin.init == Init::Colours(None) {
+        plan.config.langevin.init = Init::Colours(Some(images::colours(&images)?));
+    }
     session.write(|| {
         introduce(&plan, &images, session.ranks().size());
         Ok(())
@@ -144,12 +148,19 @@ fn introduce(plan: &Plan, images: &ImageSet, ranks: usize) {
         plan.folder.display()
     );
     tracing::info!(
-        "{} Langevin steps, gradient_scale {}, noise_std {}, temperature {:.3e}",
+        "{} Langevin steps{}, gradient_scale {}, noise_std {}, temperature {}",
         langevin.steps,
-        langevin.gradient_scale(),
-        langevin.noise_std(),
-        langevin.temperature()
+        langevin.on_grids(),
+        langevin.along(LangevinConfig::gradient_scale_at, |a| a.to_string()),
+        langevin.along(LangevinConfig::noise_std_at, |b| b.to_string()),
+        langevin.along(LangevinConfig::temperature_at, |t| format!("{t:.3e}"))
     );
+    if let Some(knot) = langevin.last_knot().filter(|&knot| knot + 1 != langevin.steps as u64) {
+        tracing::warn!(
+            "langevin's schedules end at step {knot}, the chain at step {}: a number along the chain falls short, or stays",
+            langevin.steps - 1
+        );
+    }
     if !plan.machine.device.is_cuda() {
         tracing::info!("at least {} of memory besides the images", memory::shown(plan.memory()));
     }
@@ -186,7 +197,7 @@ fn begin(
     plan: &Plan,
     flags: &TrainFlags,
     fingerprint: &str,
-    trainer: &mut Trainer<ConvNet>,
+    trainer: &mut Trainer<Net>,
 ) -> Result<RunFolder> {
     let environment = environment(&plan.machine, plan.block, launched());
     if flags.overwrite {

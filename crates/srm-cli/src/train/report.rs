@@ -5,12 +5,14 @@ use std::fmt;
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
-use srm_energy::ConvNet;
 use srm_run::{Best, Rollback, StepRecord, newest_weights};
 use srm_train::{End, Trainer};
 
 use super::{plan::Plan, progress::Progress};
-use crate::session::{Shown, shown, status};
+use crate::{
+    model::Net,
+    session::{Shown, shown, status},
+};
 
 /// How a run ended.
 #[derive(Serialize)]
@@ -44,7 +46,7 @@ pub struct Report<'a> {
 
 impl<'a> Report<'a> {
     /// Of a run that has ended; the progress bar goes.
-    pub fn new(plan: &'a Plan, trainer: &'a Trainer<ConvNet>, progress: &'a Progress<'_>, end: &End) -> Self {
+    pub fn new(plan: &'a Plan, trainer: &'a Trainer<Net>, progress: &'a Progress<'_>, end: &End) -> Self {
         let ((seconds, made), state, machine) = (progress.finish(), trainer.state(), &plan.machine);
         let newest = newest_weights(&plan.folder).unwrap_or_default();
         Self {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use srm_config::{Config, LangevinConfig};
-use srm_energy::ConvNet;
 use srm_eval::FeatureNetwork;
 use srm_langevin::{LangevinError, Sampler, Spread};
 use srm_ranks::Ranks;
@@ -16,6 +15,7 @@ use crate::{
         samples::draw,
     },
     images,
+    model::Net,
     session::{Machine, Session, failure, interrupt},
 };
 
@@ -74,7 +74,7 @@ impl Scorer {
         Ok(())
     }
 
-    fn scored(&self, net: &ConvNet, ranks: &dyn Ranks) -> Result<Option<Score>> {
+    fn scored(&self, net: &Net, ranks: &dyn Ranks) -> Result<Option<Score>> {
         let mut sampler = Sampler::new(net, &self.langevin, &net.image(), self.spread);
         sampler.stop_when(interrupt::stop());
         let drawn = draw(ranks, &sampler, (GRID_SEED, self.count), &mut |_: usize| true)?;
@@ -102,8 +102,8 @@ impl Scorer {
     }
 }
 
-impl Evaluation<ConvNet> for Scorer {
-    fn score(&mut self, net: &ConvNet, ranks: &dyn Ranks) -> srm_train::Result<Option<Score>> {
+impl Evaluation<Net> for Scorer {
+    fn score(&mut self, net: &Net, ranks: &dyn Ranks) -> srm_train::Result<Option<Score>> {
         self.scored(net, ranks).map_err(|error| match failure::is_stop(&*error) {
             true => LangevinError::Stopped.into(),
             false => TrainError::Evaluation { source: error.reallocate_into_boxed_dyn_error_without_backtrace() },

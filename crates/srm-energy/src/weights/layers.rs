@@ -28,9 +28,9 @@ impl Layers<'_> {
         let layers = self.group.weights();
         let unknown = || EnergyError::UnknownNet { layers, found: summary(self.entries) };
         let size = match layers {
-            5 => 32,
-            6 => 64,
-            7 => 128,
+            // a layer halves the sides, down to 4 pixels; few layers may be part of a larger net, of which only the top gives one number
+            layers @ 2..=4 if self.gives_one_number(layers) => 1 << layers,
+            layers @ 5..=7 => 1 << layers,
             _ => return Err(unknown()),
         };
         let [weight, _] = self.group.layers.get(&0).ok_or_else(|| missing(size, layers, published(0, "weight")))?;
@@ -41,6 +41,15 @@ impl Layers<'_> {
             }
             _ => Err(unknown()),
         }
+    }
+
+    /// Whether the last of so many layers has one output.
+    fn gives_one_number(&self, layers: usize) -> bool {
+        let last = self.group.layers.get(&(2 * (layers - 1))).and_then(|[weight, _]| {
+            let shaped = Form::of(weight).and_then(|form| weight.get(form.shaped()))?;
+            self.entries[*shaped].tensor().ok()?.0.first().copied()
+        });
+        last == Some(1)
     }
 
     /// Whether all parameters of the net are there, in shapes that fit.

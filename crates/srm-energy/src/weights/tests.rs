@@ -26,8 +26,8 @@ fn config(size: usize) -> EnergyConfig {
 }
 
 fn langevin() -> LangevinConfig {
-    let drift = Drift::Tempered { gradient_scale: 1.0, noise_std: 0.01 };
-    LangevinConfig { steps: 40, drift, init: Init::Uniform, clip_gradient: None, block: Some(8) }
+    let drift = Drift::Tempered { gradient_scale: 1.0.into(), noise_std: 0.01.into() };
+    LangevinConfig { steps: 40, grids: Vec::new(), drift, init: Init::Uniform, clip_gradient: None, block: Some(8) }
 }
 
 fn refused(path: &Path) -> String {

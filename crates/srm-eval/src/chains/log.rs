@@ -1,11 +1,11 @@
 //! Keep a block of chains' numbers and pictures at chosen steps, on the device, without ever waiting for it.
 
 use crate::chains::Plan;
-use srm_langevin::{Observer, Result, sample_axes};
+use srm_langevin::{Observer, Result, sample_axes, up_to};
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
-/// Numbers of a chain at a step: f, ‖f'‖₂, mean and std of its pixels, max |x|, rms distance from z, proposals accepted so far.
+/// Numbers of a chain at a step: f, ‖f'‖₂, mean and std of its pixels, max |x|, rms distance from z, of a ladder's chain up-sampled, proposals accepted so far.
 pub(crate) const NUMBERS: i64 = 7;
 
 /// Watches one block of b chains.
@@ -25,6 +25,8 @@ pub struct ChainLog {
     pub(crate) accepted: Tensor,
     /// Steps seen.
     pub(crate) steps: usize,
+    /// The shape of a picture, to which a ladder's coarse states are up-sampled; empty: each as it is.
+    pub(crate) picture: Vec<i64>,
 }
 
 impl ChainLog {
@@ -32,7 +34,17 @@ impl ChainLog {
     pub fn new(plan: Arc<Plan>, b: usize, device: Device) -> Self {
         let zeros = |kind| Tensor::zeros([b as i64], (kind, device));
         let (finite_steps, largest, accepted) = (zeros(Kind::Int64), zeros(Kind::Float), zeros(Kind::Double));
-        Self { plan, z: None, numbers: vec![], pictures: vec![], finite_steps, largest, accepted, steps: 0 }
+        Self {
+            plan,
+            z: None,
+            numbers: vec![],
+            pictures: vec![],
+            finite_steps,
+            largest,
+            accepted,
+            steps: 0,
+            picture: vec![],
+        }
     }
 
     /// The pictures kept: steps and x `[b, c, h, w]`.
@@ -65,13 +77,13 @@ impl ChainLog {
                 x.f_mean_dim(pixels, false, Kind::Float)?,
                 x.f_std_dim(pixels, false, false)?,
                 x.f_abs()?.f_amax(pixels, false)?,
-                x.f_sub(z)?.f_square()?.f_mean_dim(pixels, false, Kind::Float)?.f_sqrt()?,
+                x.f_sub(&up_to(z, &x.size())?)?.f_square()?.f_mean_dim(pixels, false, Kind::Float)?.f_sqrt()?,
                 self.accepted.f_to_kind(Kind::Float)?,
             ];
             self.numbers.push((step, Tensor::f_stack(&columns, 1)?));
         }
         if self.plan.picture_at(step) && is_new(&self.pictures) {
-            self.pictures.push((step, x.shallow_clone()));
+            self.pictures.push((step, up_to(x, &self.picture)?));
         }
         Ok(())
     }

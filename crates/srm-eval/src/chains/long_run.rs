@@ -5,7 +5,7 @@ use crate::chains::{ChainLog, ChainTable, Metropolis, Plan, log_uniform};
 use serde::Serialize;
 use srm_config::LangevinConfig;
 use srm_energy::{Energy, Replicate};
-use srm_langevin::{ChainKey, Kernel, KeyedNoise, Noise, Observer, Outcome, Pool, Samples, short_run_steps, start};
+use srm_langevin::{ChainKey, Dynamics, KeyedNoise, Noise, Observer, Outcome, Pool, Samples, short_run_steps, start};
 use std::{ops::Range, sync::Arc};
 use tch::{Device, Tensor};
 
@@ -29,7 +29,7 @@ pub struct LongRunSettings {
     pub variant: Variant,
     /// Name of the weights' content, such as their SHA-256.
     pub weights: String,
-    /// Step sizes and start; its number of steps is not used.
+    /// Step sizes and start; its number of steps is used for the grids of a ladder alone.
     pub langevin: LangevinConfig,
     /// Seed of starts and noise: chain i begins as image i of `srm sample` does.
     pub seed: u64,
@@ -37,7 +37,7 @@ pub struct LongRunSettings {
     pub chains: usize,
     /// Chains per block, the part of a worker.
     pub block: usize,
-    /// Shape of a sample: `[c, h, w]` of images.
+    /// Shape of a sample: `[c, h, w]` of images, of a ladder on its finest grid.
     pub image: Vec<i64>,
     /// Kind of device and of numbers: neither gives the other's bits.
     pub device: String,
@@ -77,14 +77,18 @@ impl LongRun {
     pub fn new(settings: LongRunSettings, plan: Plan, device: Device) -> Result<Self> {
         let kernel = match settings.variant {
             Variant::Langevin => None,
-            Variant::Metropolis => Some(Metropolis::new(Kernel::from(&settings.langevin))?),
+            Variant::Metropolis => {
+                let dynamics = Dynamics::from(&settings.langevin);
+                Some(Metropolis::new(dynamics.kernel_at(dynamics.steps.saturating_sub(1)))?)
+            }
         };
         let plan = Arc::new(plan);
         let blocks = (0..settings.chains).step_by(settings.block.max(1)).map(|first| {
-            let x =
-                start(settings.langevin.init.into(), &key(&settings), &ids(&settings, first), &settings.image, device)?;
+            let z = Dynamics::from(&settings.langevin).start_shape(&settings.image);
+            let x = start(settings.langevin.init.into(), &key(&settings), &ids(&settings, first), &z, device)?;
             let mut log = ChainLog::new(Arc::clone(&plan), settings.block.max(1), device);
             log.z = Some(x.shallow_clone());
+            log.picture = settings.image.clone();
             Ok(Block { x, log })
         });
         let blocks = blocks.collect::<Result<_>>()?;
@@ -167,9 +171,10 @@ impl Block {
         steps: Range<usize>,
     ) -> srm_langevin::Result<Self> {
         let Self { x, mut log } = self;
-        let mut noise = SegmentNoise::new(key(settings), ids, steps.start, x.device());
+        let mut noise = SegmentNoise::new(settings, ids, steps.start, x.device());
         let Some(kernel) = kernel else {
-            let outcome = short_run_steps(energy, &Kernel::from(&settings.langevin), steps, &x, &mut noise, &mut log)?;
+            let outcome =
+                short_run_steps(energy, &Dynamics::from(&settings.langevin), steps, &x, &mut noise, &mut log)?;
             let (Outcome::Finished(Samples { x }) | Outcome::Diverged { x, .. }) = outcome;
             return Ok(Self { x, log });
         };
@@ -200,26 +205,34 @@ fn ids(settings: &LongRunSettings, first: usize) -> Vec<u64> {
 /// Noise of a segment that gives the same numbers whether the segment was broken or not.
 ///
 /// On the CPU every step has a key of its own. A GPU draws one stream after seeding, so each segment is seeded anew, and what a
-/// broken one has used is drawn once more and thrown away.
+/// broken one has used is drawn once more, each step in the shape of its grid, and thrown away.
 struct SegmentNoise {
     noise: KeyedNoise,
-    used: usize,
+    used: Vec<Vec<i64>>,
 }
 
 impl SegmentNoise {
-    fn new(key: ChainKey, ids: &[u64], first: usize, device: Device) -> Self {
+    fn new(settings: &LongRunSettings, ids: &[u64], first: usize, device: Device) -> Self {
+        let key = key(settings);
         if device == Device::Cpu {
-            return Self { noise: KeyedNoise::new(key, ids.to_vec()), used: 0 };
+            return Self { noise: KeyedNoise::new(key, ids.to_vec()), used: Vec::new() };
         }
+        let dynamics = Dynamics::from(&settings.langevin);
+        let shapes = dynamics.shapes(&settings.image);
+        let shape = |step: usize| {
+            let grid = dynamics.course.rises.iter().filter(|rise| rise.step <= step).count();
+            [&[ids.len() as i64], &shapes[grid][..]].concat()
+        };
+        let drawn = (first - first % SEGMENT..first).filter(|&step| dynamics.kernel_at(step).noise_std > 0.0);
         let key = ChainKey { update: (first / SEGMENT) as u64, ..key };
-        Self { noise: KeyedNoise::new(key, ids.to_vec()), used: first % SEGMENT }
+        Self { noise: KeyedNoise::new(key, ids.to_vec()), used: drawn.map(shape).collect() }
     }
 }
 
 impl Noise for SegmentNoise {
     fn draw(&mut self, step: usize, x: &Tensor) -> srm_langevin::Result<Option<Tensor>> {
-        for _ in 0..std::mem::take(&mut self.used) {
-            self.noise.draw(step, x)?;
+        for shape in std::mem::take(&mut self.used) {
+            self.noise.draw(step, &Tensor::f_zeros(shape, (x.kind(), x.device()))?)?;
         }
         self.noise.draw(step, x)
     }

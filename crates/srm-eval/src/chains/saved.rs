@@ -6,6 +6,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use srm_files::write_whole;
+use srm_langevin::{Course, Dynamics};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::{fs, io::Write, path::Path};
@@ -13,16 +14,22 @@ use tch::{Device, Kind, Tensor};
 
 /// Name of the metadata: settings, step, and the steps of the numbers and pictures.
 const METADATA: &str = "srm-chains";
+/// What changes along the chains; files of before say nothing of it, and had nothing.
+const ALONG: &str = "along";
 const REMEDY: &str = "it is no saved run, or damaged; delete it to begin anew";
 
 impl LongRunSettings {
     /// Every setting with its name, for comparison.
     fn named(&self) -> Value {
         let langevin = &self.langevin;
+        let dynamics = Dynamics::from(langevin);
+        let along = (dynamics.course != Course::default())
+            .then(|| json!({ "drift": langevin.drift, "grids": langevin.grids, "steps": langevin.steps }));
         json!({
             "variant": self.variant, "weights": self.weights, "seed": self.seed, "chains": self.chains, "block": self.block,
             "image": self.image, "init": langevin.init, "gradient_scale": langevin.gradient_scale(),
             "noise_std": langevin.noise_std(), "clip_gradient": langevin.clip_gradient, "device": self.device,
+            ALONG: along,
         })
     }
 }
@@ -86,7 +93,8 @@ impl LongRun {
         let about: Value = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
         let named = settings.named();
         for (setting, now) in named.as_object().into_iter().flatten() {
-            let then = about["settings"].get(setting).ok_or_else(|| damaged(&format!("it does not say {setting}")))?;
+            let found = about["settings"].get(setting).or((setting == ALONG).then_some(&Value::Null));
+            let then = found.ok_or_else(|| damaged(&format!("it does not say {setting}")))?;
             if then != now {
                 let (setting, expected, got) = (setting.clone(), then.to_string(), now.to_string());
                 return Err(EvalError::OtherSettings { path: path.to_owned(), setting, expected, got });
@@ -119,7 +127,9 @@ impl LongRun {
             let all = take(name, &[&[chains, steps.len() as i64], shape].concat())?;
             (0..).zip(steps).map(|(i, &step)| Ok((step, all.f_select(1, i)?))).collect()
         };
-        let x = take("x", &[&[chains], &image[..]].concat())?;
+        let dynamics = Dynamics::from(&run.settings.langevin);
+        let grid = dynamics.course.rises.iter().filter(|rise| rise.step <= step).count();
+        let x = take("x", &[&[chains], &dynamics.shapes(&image)[grid][..]].concat())?;
         let (finite_steps, largest) = (take("finite_steps", &[chains])?, take("largest", &[chains])?);
         let accepted = take("accepted", &[chains])?;
         let numbers = kept("numbers", &numbers_of("numbers")?, &[NUMBERS])?;

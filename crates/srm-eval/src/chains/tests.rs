@@ -12,7 +12,8 @@ use tch::{Device, Kind, Tensor};
 fn langevin(gradient_scale: f64, noise_std: f64) -> LangevinConfig {
     LangevinConfig {
         steps: 10,
-        drift: Drift::Tempered { gradient_scale, noise_std },
+        grids: Vec::new(),
+        drift: Drift::Tempered { gradient_scale: gradient_scale.into(), noise_std: noise_std.into() },
         init: Init::Uniform,
         clip_gradient: None,
         block: None,
@@ -252,8 +253,7 @@ fn a_chain_that_blows_up_is_reported_with_its_step_and_the_others_count_on() {
     let mut log = ChainLog::new(Arc::new(Plan::every_step(20, &[])), 2, Device::Cpu);
     let z = Tensor::from_slice(&[0.0f32, 1.0]).reshape([2, 1, 1, 1]);
     let config = LangevinConfig { steps: 20, ..langevin(1.0, 0.0) };
-    srm_langevin::short_run(&energy, &(&config).into(), config.steps, &z, &mut srm_langevin::NoNoise, &mut log)
-        .unwrap();
+    srm_langevin::short_run(&energy, &(&config).into(), &z, &mut srm_langevin::NoNoise, &mut log).unwrap();
     let table = ChainTable::new(&[&log], 2).unwrap();
     let blown = table.blown_up();
     assert!(blown.len() == 1 && blown[0].0 == 1 && (5..15).contains(&blown[0].1), "{blown:?}");

@@ -157,14 +157,14 @@ impl FrozenTop {
     /// What the net returns. Chains that blow up are a state that is not finite.
     pub fn carry(&self, count: usize, steps: &[usize]) -> Result<Vec<State>> {
         let (key, stops, workers, image) = (self.fresh_key(), steps.to_vec(), self.sampler.workers(), self.net.image());
-        let (Dynamics { kernel, start: p_0, .. }, device) = (*self.sampler.dynamics(), workers.device());
+        let (dynamics, device) = (self.sampler.dynamics().clone(), workers.device());
         let ids: Vec<u64> = (0..count as u64).collect();
         let blocks = workers.full_blocks(&ids, &[], move |energy, block| {
-            let mut x = start(p_0, &key, &block.ids, &image, device)?;
+            let mut x = start(dynamics.start, &key, &block.ids, &image, device)?;
             let mut noise = KeyedNoise::new(key, block.ids);
             let (mut at, mut states) = (0, Vec::with_capacity(stops.len()));
             for &stop in &stops {
-                x = match short_run_steps(energy, &kernel, at..stop, &x, &mut noise, &mut ())? {
+                x = match short_run_steps(energy, &dynamics, at..stop, &x, &mut noise, &mut ())? {
                     Outcome::Finished(Samples { x }) | Outcome::Diverged { x, .. } => x,
                 };
                 states.push((x.shallow_clone(), energy.f(&x)?));

@@ -116,7 +116,7 @@ impl PlaneFamily {
         let energy = Bowl { theta, stiffness: self.stiffness };
         // one stream for all: the chains are one image of the noise
         let mut noise = KeyedNoise::new(key, vec![0]);
-        match short_run(&energy, &self.dynamics.kernel, self.dynamics.steps, &z, &mut noise, &mut ())? {
+        match short_run(&energy, &self.dynamics, &z, &mut noise, &mut ())? {
             Outcome::Finished(Samples { x }) => {
                 let squares = x.f_square()?;
                 let means = squares.f_mean_dim([0i64].as_slice(), false, Kind::Double)?;

@@ -58,7 +58,7 @@ fn the_floor_falls_with_the_root_of_the_count() {
 
 fn plane(steps: usize) -> PlaneFamily {
     let kernel = Kernel { gradient_scale: 0.05, noise_std: 0.1f64.sqrt(), clip: None };
-    let dynamics = Dynamics { kernel, steps, start: Start::Gaussian };
+    let dynamics = Dynamics::new(kernel, steps, Start::Gaussian);
     PlaneFamily { stiffness: 4.0, start: 0.1, data: [2.2, 0.2], dynamics }
 }
 

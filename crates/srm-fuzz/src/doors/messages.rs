@@ -3,7 +3,7 @@
 use super::{Door, no_mending, run_folder};
 use crate::formats::{change_parts, change_safetensors, join_parts, split_parts};
 use crate::{Dice, mutate::change_bytes, tree::change_json};
-use srm_energy::{ConvNet, Trainable};
+use srm_energy::{ConvNet, Ladder, Trainable};
 use srm_ranks::{Ranks, RanksError, Reason, Result};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -108,7 +108,7 @@ fn seeds() -> Vec<Vec<u8>> {
 }
 
 /// A message of a gradient: one node of the tree, block 1 at level 0, with as many numbers as the net has weights.
-fn gradient(trainer: &srm_train::Trainer<ConvNet>) -> Vec<u8> {
+fn gradient(trainer: &srm_train::Trainer<Ladder<ConvNet>>) -> Vec<u8> {
     let weights: usize = trainer.net().named_parameters().iter().map(|(_, tensor)| tensor.numel()).sum();
     let mut message = 1u32.to_le_bytes().to_vec();
     message.extend(1u64.to_le_bytes());
@@ -118,7 +118,7 @@ fn gradient(trainer: &srm_train::Trainer<ConvNet>) -> Vec<u8> {
 }
 
 /// A trainer of two chains, one for each rank.
-fn trainer(folder: &Path) -> srm_train::Trainer<ConvNet> {
+fn trainer(folder: &Path) -> srm_train::Trainer<Ladder<ConvNet>> {
     let mut config = run_folder::config();
     config.train.batch = 2;
     config.langevin.init = srm_config::Init::Uniform;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use srm_config::Config;
 use srm_data::{ImageSet, synthetic, write_npy};
-use srm_energy::{ConvNet, Precision};
+use srm_energy::{ConvNet, Ladder, Precision};
 use srm_files::hex;
 use srm_report::{Grid, Report, RunFiles};
 use srm_run::{Environment, Lock};
@@ -160,7 +160,7 @@ pub(super) fn config() -> Config {
     Config::from_json(text, &[]).expect("these are settings of a run")
 }
 
-type Trainer = srm_train::Trainer<ConvNet>;
+type Trainer = srm_train::Trainer<Ladder<ConvNet>>;
 
 /// A trainer on images that stand in the folder.
 pub(super) fn trainer(config: &Config, folder: &Path) -> Trainer {

@@ -70,7 +70,7 @@ pub(super) fn mlp(seed: u64) -> Autograd {
 
 pub(super) fn settings(updates: u64) -> Settings {
     let kernel = Kernel { gradient_scale: 0.02, noise_std: 0.05, clip: None };
-    let dynamics = Dynamics { kernel, steps: 15, start: Start::Uniform };
+    let dynamics = Dynamics::new(kernel, 15, Start::Uniform);
     let mut settings = Settings::new(dynamics, updates, 32, 2e-3);
     (settings.log.every, settings.checkpoint.every) = (10, 10);
     settings

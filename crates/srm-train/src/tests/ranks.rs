@@ -83,10 +83,12 @@ fn metrics(folder: &Path, ranks: usize) -> Vec<String> {
 #[test]
 fn any_number_of_ranks_gives_the_same_bits_through_a_rollback() {
     // 14 chains in blocks of 4: 4 and 7 blocks, so that ranks own unequal and for 5 ranks no blocks
-    let variants: [&[&str]; 3] = [
+    let variants: [&[&str]; 5] = [
         &[],
         &["train.ema=0.9", "train.f_l2=0.1", "train.spectral_norm=1.0"],
         &[r#"langevin.init={"persistent":{"size":20,"restart":0.3}}"#],
+        super::LADDER,
+        super::GROWING,
     ];
     for variant in variants {
         let folder = tempfile::tempdir().unwrap();

@@ -1,9 +1,9 @@
 //! Check that runs are scored on time, that the best is kept, and that scores change no bit.
 
-use super::{RunIn, Trainer, config, create, images, options, snapshot};
+use super::{Net, RunIn, Trainer, config, create, images, options, snapshot};
 use crate::{End, Evaluation, RunFolder, Score, TrainError};
 use srm_config::Config;
-use srm_energy::{ConvNet, Trainable};
+use srm_energy::Trainable;
 use srm_langevin::Stop;
 use srm_ranks::Ranks;
 use srm_run::{Checkpoint, Environment, Lock, ScoreRecord, checkpoints};
@@ -17,8 +17,8 @@ struct Listed {
     asked: usize,
 }
 
-impl Evaluation<ConvNet> for Listed {
-    fn score(&mut self, net: &ConvNet, _ranks: &dyn Ranks) -> crate::Result<Option<Score>> {
+impl Evaluation<Net> for Listed {
+    fn score(&mut self, net: &Net, _ranks: &dyn Ranks) -> crate::Result<Option<Score>> {
         let value = self.scores[self.asked];
         self.asked += 1;
         let length = net.named_parameters()[0].1.norm().double_value(&[]);
@@ -33,8 +33,8 @@ struct Stopped {
     stops: usize,
 }
 
-impl Evaluation<ConvNet> for Stopped {
-    fn score(&mut self, net: &ConvNet, ranks: &dyn Ranks) -> crate::Result<Option<Score>> {
+impl Evaluation<Net> for Stopped {
+    fn score(&mut self, net: &Net, ranks: &dyn Ranks) -> crate::Result<Option<Score>> {
         match self.stops {
             0 => self.list.score(net, ranks),
             _ => {
@@ -52,8 +52,8 @@ struct Broken;
 #[error("cannot compare")]
 struct CannotCompare(#[source] std::fmt::Error);
 
-impl Evaluation<ConvNet> for Broken {
-    fn score(&mut self, _net: &ConvNet, _ranks: &dyn Ranks) -> crate::Result<Option<Score>> {
+impl Evaluation<Net> for Broken {
+    fn score(&mut self, _net: &Net, _ranks: &dyn Ranks) -> crate::Result<Option<Score>> {
         Err(TrainError::Evaluation { source: CannotCompare(std::fmt::Error).into() })
     }
 }

@@ -15,7 +15,7 @@ fn first_record(folder: &Path, overrides: &[&str]) -> (StepRecord, Trainer) {
     (record, trainer)
 }
 
-fn flat(net: &ConvNet) -> Tensor {
+fn flat(net: &impl Trainable) -> Tensor {
     Tensor::cat(&net.named_parameters().iter().map(|(_, p)| p.reshape([-1])).collect::<Vec<_>>(), 0)
 }
 
@@ -129,6 +129,6 @@ fn path(trainer: &Trainer, config: &srm_config::Config) -> Vec<Tensor> {
     let key = ChainKey { seed: 1, attempt: 0, update: 0 };
     let z = start(config.langevin.init.into(), &key, &[0], &[1, 32, 32], Device::Cpu).unwrap();
     let mut path = Path::new(1);
-    short_run(trainer.net(), &(&config.langevin).into(), config.langevin.steps, &z, &mut NoNoise, &mut path).unwrap();
+    short_run(trainer.net(), &(&config.langevin).into(), &z, &mut NoNoise, &mut path).unwrap();
     path.states().iter().map(|x| x.to_kind(tch::Kind::Double)).collect()
 }

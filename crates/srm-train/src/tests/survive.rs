@@ -11,11 +11,13 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// Settings that a resumed run must carry on, one set a test case.
-const VARIANTS: [&[&str]; 4] = [
+const VARIANTS: [&[&str]; 6] = [
     &[],
     &["train.ema=0.9", "train.weight_decay=0.1", "train.clip_parameter_gradient=0.5", "train.f_l2=0.1"],
     &["train.spectral_norm=1.0", "langevin.clip_gradient=0.01", "langevin.init=data"],
     &[r#"langevin.init={"persistent":{"size":9,"restart":0.3}}"#, "train.ema=0.5"],
+    super::LADDER,
+    super::GROWING,
 ];
 
 pub(super) fn trainer(folder: &Path, config: &Config) -> Trainer {

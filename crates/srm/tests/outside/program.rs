@@ -64,7 +64,7 @@ fn trainer(spoil: &Arc<AtomicBool>) -> Result<Trainer<Autograd>, Error> {
     let angle = Tensor::arange(200, (Kind::Float, Device::Cpu)) * (std::f64::consts::TAU / 200.0);
     let ring = Tensor::stack(&[angle.cos() * 0.7, angle.sin() * 0.7], 1);
     let kernel = Kernel { gradient_scale: 0.02, noise_std: 0.05, clip: None };
-    let dynamics = Dynamics { kernel, steps: 10, start: Start::Uniform };
+    let dynamics = Dynamics::new(kernel, 10, Start::Uniform);
     let mut settings = Settings::new(dynamics, 50, 32, 1e-3);
     (settings.log.every, settings.checkpoint.every) = (1, 10);
     Ok(Trainer::new(net, ring, settings, SPREAD)?)
@@ -84,7 +84,7 @@ fn weights(trainer: &Trainer<Autograd>) -> String {
 pub fn run() -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     check::gradient(&Ring, &Tensor::from_slice(&[0.5, 0.2, -1.0, 0.7, 0.1, 2.0]).reshape([3, 2]))?;
-    let dynamics = Dynamics { kernel: Kernel::eq4(0.02), steps: 300, start: Start::Gaussian };
+    let dynamics = Dynamics::new(Kernel::eq4(0.02), 300, Start::Gaussian);
     let sampler = Sampler::new(&Ring, dynamics, &[2], SPREAD);
     let (Outcome::Finished(Samples { x }), _) = sampler.run(&Chains::samples(1, 500), |_| ())? else {
         return Err("the chains blew up".into());

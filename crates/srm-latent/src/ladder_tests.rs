@@ -1,0 +1,126 @@
+//! Check the derivative of a ladder's generator against autograd and finite differences, and what it is used for.
+
+use crate::{ChainNoise, Method, ReconstructOptions, ShortRun, ShortRunOptions, rhos};
+use srm_config::{Activation, EnergyConfig};
+use srm_energy::check::direction;
+use srm_energy::{ConvNet, Curved, Energy, Ladder, Trainable};
+use srm_langevin::{ChainKey, Course, Dynamics, Kernel, KeyedNoise, Noise as _, Rise, Spread, block_sums};
+use tch::{Device, Kind, Tensor};
+
+const IMAGE: [i64; 3] = [1, 16, 16];
+const IDS: [u64; 2] = [4, 9];
+
+/// Three grids of 4, 8 and 16 pixels, whose gradients move an image visibly: fresh weights times 3.
+fn ladder(activation: Activation, kind: Kind) -> Ladder<ConvNet> {
+    let net = |size: usize| {
+        let config = EnergyConfig { size, channels: 1, features: 4, activation };
+        let fresh = ConvNet::new(&config, size as u64, Device::Cpu).unwrap();
+        let grown: Vec<_> = fresh.named_parameters().into_iter().map(|(n, p)| (n, p.to_kind(kind) * 3.0)).collect();
+        (size as i64, ConvNet::from_tensors(&config, &grown, Device::Cpu).unwrap())
+    };
+    Ladder::new([4, 8, 16].map(net).into()).unwrap()
+}
+
+fn dynamics() -> Dynamics {
+    let rises = vec![Rise { step: 3, factor: 2 }, Rise { step: 7, factor: 2 }];
+    let kernel = Kernel { gradient_scale: 0.7, noise_std: 0.01, clip: None };
+    Dynamics { course: Course { rises, ..Course::default() }, ..kernel.steps(10) }
+}
+
+fn generator(net: &Ladder<ConvNet>, noise: ChainNoise, keep_every: usize) -> ShortRun<Ladder<ConvNet>> {
+    ShortRun::new(net, dynamics(), ShortRunOptions { noise, spread: Spread { threads: 2, block: 2 }, keep_every })
+}
+
+fn close(a: &Tensor, b: &Tensor) -> f64 {
+    ((a - b).norm() / b.norm()).double_value(&[])
+}
+
+/// x_K by autograd through the whole chain, with the same noise.
+fn through_the_chain(net: &Ladder<ConvNet>, z: &Tensor, seed: u64) -> Tensor {
+    let dynamics = dynamics();
+    let mut x = z.shallow_clone();
+    for step in 0..dynamics.steps {
+        if let Some(factor) = dynamics.rise_at(step) {
+            let side = x.size()[3];
+            x = x.reshape([-1, 1, side, 1, side, 1]).expand([-1, 1, side, factor, side, factor], false);
+            x = x.reshape([-1, 1, side * factor, side * factor]);
+        }
+        let gradient = Tensor::run_backward(&[net.f(&x).unwrap().sum(x.kind())], &[&x], true, true).remove(0);
+        let key = ChainKey { seed, attempt: 0, update: 0 };
+        let u = KeyedNoise::new(key, IDS.to_vec()).draw(step, &x).unwrap().unwrap();
+        x = &x + gradient * dynamics.kernel.gradient_scale + u * dynamics.kernel.noise_std;
+    }
+    x
+}
+
+#[test]
+fn the_adjoint_through_grids_is_what_autograd_gives() {
+    for activation in [Activation::Silu, Activation::LeakyRelu(0.2)] {
+        let net = ladder(activation, Kind::Float);
+        let run = generator(&net, ChainNoise::Fixed(5), 1);
+        let z = run.start(1, &IDS, &IMAGE).unwrap();
+        assert_eq!(z.size(), [2, 1, 4, 4]);
+        let v = direction(&run.generate(&z, &IDS).unwrap(), 1).unwrap();
+        let (x, pulled) = run.vjp(&z, &v, &IDS).unwrap();
+        let tracked = z.detach().set_requires_grad(true);
+        let end = through_the_chain(&net, &tracked, 5);
+        let expected = Tensor::run_backward(&[(&end * &v).sum(Kind::Float)], &[&tracked], false, false).remove(0);
+        assert!(close(&x, &end.detach()) < 1e-5, "{activation:?}");
+        assert!(close(&pulled, &expected) < 1e-4, "{activation:?}: {}", close(&pulled, &expected));
+        let straight = block_sums(&v, 4).unwrap();
+        match net.has_curvature() {
+            false => assert_eq!(pulled, straight, "the almost-everywhere derivative repeats pixels alone"),
+            true => assert!(close(&pulled, &straight) > 1e-2, "the case is not trivial"),
+        }
+    }
+}
+
+#[test]
+fn the_adjoint_through_grids_is_what_finite_differences_give() {
+    let net = ladder(Activation::Silu, Kind::Double);
+    let run = generator(&net, ChainNoise::Fixed(2), 1);
+    let z = run.start(1, &IDS, &IMAGE).unwrap().to_kind(Kind::Double);
+    let (v, way) = (direction(&run.generate(&z, &IDS).unwrap(), 1).unwrap(), direction(&z, 2).unwrap());
+    let (_, pulled) = run.vjp(&z, &v, &IDS).unwrap();
+    let step = 1e-5;
+    let ahead = run.generate(&(&z + &way * step), &IDS).unwrap();
+    let behind = run.generate(&(&z - &way * step), &IDS).unwrap();
+    let found = (((ahead - behind) / (2.0 * step)) * &v).sum(Kind::Double).double_value(&[]);
+    let expected = (pulled * way).sum(Kind::Double).double_value(&[]);
+    assert!((found - expected).abs() < 1e-6 * expected.abs().max(1.0), "{found} {expected}");
+}
+
+#[test]
+fn keeping_few_states_gives_the_same_bits_wherever_the_grids_meet() {
+    let net = ladder(Activation::Silu, Kind::Float);
+    let pulled = |keep_every| {
+        let run = generator(&net, ChainNoise::Fixed(1), keep_every);
+        let z = run.start(1, &IDS, &IMAGE).unwrap();
+        let v = direction(&Tensor::zeros([2, 1, 16, 16], (Kind::Float, Device::Cpu)), 1).unwrap();
+        run.vjp(&z, &v, &IDS).unwrap().1
+    };
+    let all = pulled(1);
+    for keep_every in [2, 3, 4, 5, 7, 8, 99] {
+        assert_eq!(pulled(keep_every), all, "every {keep_every}");
+    }
+}
+
+#[test]
+fn a_ladder_interpolates_and_finds_its_own_images_again() {
+    let net = ladder(Activation::Silu, Kind::Float);
+    let run = generator(&net, ChainNoise::Fixed(1), 1);
+    let z = run.start(1, &[0, 1], &IMAGE).unwrap();
+    let row = run.interpolate(&z.get(0), &z.get(1), &rhos(5), 0).unwrap();
+    assert_eq!((row.x.size(), row.steps.len()), (vec![5, 1, 16, 16], 4));
+    assert_eq!(row.x.get(0), run.generate(&z.narrow(0, 0, 1), &[0]).unwrap().get(0), "rho = 1 is the first");
+    let states = run.path(&z, &[0, 1], 3).unwrap();
+    assert!(states.len() == 5 && states.iter().all(|x| x.size() == [2, 1, 16, 16]));
+    let targets = run.generate(&z, &[0, 1]).unwrap();
+    let found = run.reconstruct(&targets, None, &ReconstructOptions::new(Method::Adam, 200, 1), &mut |_| true).unwrap();
+    assert_eq!((found.z.size(), found.x.size()), (z.size(), targets.size()));
+    let first = found.errors.iter().map(|errors| errors[0]).fold(f64::INFINITY, f64::min);
+    assert!(found.mse.iter().all(|&mse| mse < 0.02 * first), "{:?} from {first}", found.mse);
+    assert!(found.mean_displacement() > 0.01);
+    let error = run.vjp(&z, &z, &[0, 1]).unwrap_err().to_string();
+    assert!(error.contains("[2, 1, 16, 16]") && error.contains("[2, 1, 4, 4]"), "{error}");
+}
