@@ -13,22 +13,22 @@
 //! # Speed
 //!
 //! `cargo xtask bench` on two AVX2 cores of an AMD EPYC (a shared virtual machine, on which the published loop's own times differ by
-//! half between runs), libtorch 2.11.0, commit aa98d5a, other runs at 3b1de93 and cbb6f3f; milliseconds per step, update (K 20),
+//! half between runs), libtorch 2.11.0, commit f928268, other runs at aa98d5a and before; milliseconds per step, update (K 20),
 //! reconstruction (8 images, 10 iterations, K 20) and 256 samples (K 10); medians of pairs run in turn:
 //!
 //! | row | published loop | srm | ratio | other runs | GFLOP/s | share of matrix product | of the limit | peak memory, both |
 //! |---|---|---|---|---|---|---|---|---|
-//! | 32px-n16 | 50.50 ms | 14.11 ms | 3.26 | 3.66, 4.21 | 122.2 | 0.99 | 0.45 | 171, 142 MB |
-//! | 32px-n32 | 122.60 ms | 40.26 ms | 3.16 | 2.20, 2.27, 2.69 | 165.7 | 1.26 | 0.61 | 209, 158 MB |
-//! | 32px-n64 | 336.18 ms | 131.15 ms | 2.61 | 2.92, 2.53 | 200.0 | 1.50 | 0.79 | 308, 232 MB |
-//! | 64px-n32 | 241.00 ms | 87.19 ms | 2.79 | 2.78, 2.73, 2.95 | 177.6 | 1.56 | 0.80 | 328, 220 MB |
-//! | 64px-n64 | 413.09 ms | 155.89 ms | 2.51 | 2.38, 2.46, 2.54 | 195.8 | 1.80 | 0.92 | 320, 353 MB |
-//! | 16px-n32 | 22.66 ms | 6.67 ms | 3.37 | 3.50, 3.15 | 169.6 | 1.33 | 0.70 | 153, 137 MB |
-//! | 32px-n32-silu | 98.81 ms | 40.35 ms | 2.43 | 2.38, 2.33 | 165.3 | 1.32 | 0.65 | 219, 162 MB |
-//! | update-n32 | 2119.38 ms | 1005.26 ms | 2.14 | 2.19, 2.21, 2.25 | 152.6 | 1.23 | 0.53 | 245, 234 MB |
-//! | reconstruct | 8584.35 ms | 1199.44 ms | 7.16 | 6.54, 6.58 | 139.0 | 1.28 | 0.52 | 266, 153 MB |
-//! | reconstruct-silu | 9746.34 ms | 3041.46 ms | 3.23 | 2.86, 2.61 | 54.8 | 0.45 | 0.22 | 469, 164 MB |
-//! | sample-256 | 4041.83 ms | 1417.93 ms | 2.81 | 3.59, 3.34 | 188.2 | 1.59 | 0.82 | 441, 167 MB |
+//! | 32px-n16 | 45.65 ms | 11.11 ms | 3.96 | 3.26, 3.66, 4.21 | 155.3 | 1.41 | 0.53 | 174, 142 MB |
+//! | 32px-n32 | 107.63 ms | 34.56 ms | 3.10 | 3.16, 2.20, 2.27, 2.69 | 193.0 | 1.50 | 0.72 | 215, 158 MB |
+//! | 32px-n64 | 324.79 ms | 114.63 ms | 2.72 | 2.61, 2.92, 2.53 | 228.8 | 1.86 | 0.77 | 320, 231 MB |
+//! | 64px-n32 | 229.27 ms | 73.27 ms | 2.98 | 2.79, 2.78, 2.73, 2.95 | 211.4 | 1.68 | 0.96 | 320, 220 MB |
+//! | 64px-n64 | 372.22 ms | 147.92 ms | 2.58 | 2.51, 2.38, 2.46, 2.54 | 206.3 | 1.31 | 0.85 | 334, 353 MB |
+//! | 16px-n32 | 20.17 ms | 5.58 ms | 3.59 | 3.37, 3.50, 3.15 | 202.7 | 1.60 | 0.70 | 153, 137 MB |
+//! | 32px-n32-silu | 96.59 ms | 38.18 ms | 2.55 | 2.43, 2.38, 2.33 | 174.7 | 2.20 | 1.05 | 208, 163 MB |
+//! | update-n32 | 1873.65 ms | 719.06 ms | 2.59 | 2.14, 2.19, 2.21, 2.25, 2.33 | 213.3 | 2.55 | 1.30 | 247, 222 MB |
+//! | reconstruct | 7582.00 ms | 995.70 ms | 8.25 | 7.16, 6.54, 6.58 | 167.5 | 1.27 | 0.59 | 267, 153 MB |
+//! | reconstruct-silu | 8180.11 ms | 2768.96 ms | 3.18 | 3.23, 2.86, 2.61 | 60.2 | 0.48 | 0.25 | 469, 165 MB |
+//! | sample-256 | 3469.13 ms | 1258.07 ms | 2.83 | 2.81, 3.59, 3.34 | 212.1 | 1.66 | 0.89 | 425, 167 MB |
 //!
 //! GFLOP/s count the products and sums of the plain convolutions (of a reconstruction those of its chains alone); Winograd makes nine
 //! or fewer of sixteen, which is why the share of the matrix product's own rate exceeds 1. The limit is sixteen ninths of the
