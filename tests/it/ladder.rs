@@ -70,7 +70,6 @@ fn a_ladder_goes_through_every_command() {
     let page = fs::read_to_string(run.join("report.html")).expect("the page is there");
     assert!(page.contains("Grid of 4 px") && page.contains("Grid of 16 px"));
     let end = run.join("checkpoints/000010");
-    let end = run.join("checkpoints/000010");
     let moments =
         ["diagnose", "moments", "--weights", text(&end), "--data", text(&array), "--count", "20", "--out", text(&out)];
     srm(&moments).failed_with(1, &["holds a ladder of 3 grids; diagnose moments works on nets of one grid"]);

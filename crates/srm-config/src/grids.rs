@@ -95,36 +95,36 @@ fn is_zero(from: &u64) -> bool {
 pub(crate) fn read_grids(fields: &mut Fields<'_>) -> Option<Vec<GridConfig>> {
     let rule = r#"must be a list of grids, coarse to fine: [{"size": 8, "steps": 15}, {"size": 16, "steps": 15}, ...]"#;
     let grids = fields.list("grids", rule, GridConfig::read)?;
-    for pair in grids.windows(2) {
-        let (coarse, fine) = (pair[0].size, pair[1].size);
-        if fine <= coarse {
-            let found = format!("langevin.grids has size {fine} after {coarse}");
-            fields.problem(&found, "grids go from coarse to fine, each larger than the one before", None);
-            return None;
-        }
-        if fine % coarse != 0 {
-            let found = format!("langevin.grids has size {fine} after {coarse}");
-            fields.problem(&found, "each size must be a multiple of the one before", None);
-            return None;
+    match fault(&grids) {
+        None => Some(grids),
+        Some((found, rule)) => {
+            fields.problem(&found, rule, None);
+            None
         }
     }
-    let late = grids.first().filter(|first| first.from > 0).map(|first| (0, first.from));
-    let pairs = grids.windows(2).map(|pair| (pair[0].from, pair[1].from));
-    if let Some((before, from)) = late.or_else(|| pairs.into_iter().find(|(before, from)| from < before)) {
-        let found = format!("langevin.grids has from {from} where {before} stands before it");
-        fields.problem(
-            &found,
-            "the first grid learns from update 0 on, and a finer one joins no earlier than a coarser",
-            None,
-        );
-        return None;
+}
+
+/// What makes grids no ladder, and the rule that it breaks.
+fn fault(grids: &[GridConfig]) -> Option<(String, &'static str)> {
+    let pairs = || grids.windows(2).map(|pair| (&pair[0], &pair[1]));
+    if let Some((coarse, fine)) =
+        pairs().find(|(coarse, fine)| fine.size <= coarse.size || fine.size % coarse.size != 0)
+    {
+        let rule = match fine.size <= coarse.size {
+            true => "grids go from coarse to fine, each larger than the one before",
+            false => "each size must be a multiple of the one before",
+        };
+        return Some((format!("langevin.grids has size {} after {}", fine.size, coarse.size), rule));
     }
-    if let Some(last) = grids.last().filter(|last| last.features.is_some() || last.activation.is_some()) {
-        let found = format!("the last of langevin.grids, of size {}, names its net", last.size);
-        fields.problem(&found, "its features and activation are those of energy; set them there", None);
-        return None;
+    let first = grids.first().map(|first| (0, first.from)).filter(|(_, from)| *from > 0);
+    let joins = pairs().map(|(coarse, fine)| (coarse.from, fine.from)).find(|(before, from)| from < before);
+    if let Some((before, from)) = first.or(joins) {
+        let rule = "the first grid learns from update 0 on, and a finer one joins no earlier than a coarser";
+        return Some((format!("langevin.grids has from {from} where {before} stands before it"), rule));
     }
-    Some(grids)
+    let last = grids.last().filter(|last| last.features.is_some() || last.activation.is_some())?;
+    let found = format!("the last of langevin.grids, of size {}, names its net", last.size);
+    Some((found, "its features and activation are those of energy; set them there"))
 }
 
 impl GridConfig {

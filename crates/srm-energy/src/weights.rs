@@ -160,23 +160,21 @@ pub(crate) fn load_bytes(path: &Path, bytes: &[u8], key: Option<&str>, device: D
     }
     let config = tree.as_ref().map(convnet_of).transpose().map_err(unreadable)?;
     let langevin = tree.as_ref().map(langevin_of).transpose().map_err(unreadable)?.flatten();
-    if let (Some(energy), Some(chain)) = (&config, &langevin)
-        && let Some(misfit) = chain.misfit(energy)
-    {
-        return Err(unreadable(format!("contradicts itself: {misfit}")));
-    }
-    if let (Some(energy), Some(chain)) = (&config, &langevin)
-        && chain.grids.len() > 1
-    {
-        if let Some(key) = key {
-            let nets = "a ladder, whose nets belong together: leave --key out".to_owned();
-            return Err(EnergyError::NoKey { path: path.to_owned(), key: key.to_owned(), nets });
+    if let (Some(energy), Some(chain)) = (&config, &langevin) {
+        if let Some(misfit) = chain.misfit(energy) {
+            return Err(unreadable(format!("contradicts itself: {misfit}")));
         }
-        let net = ladder::read_ladder(&mut archive, &chain.nets(energy), device)?;
-        // of a run that grows still, what has learned
-        let joined =
-            tree.as_ref().and_then(|tree| tree.get("joined")?.as_u64()).map_or(net.grids(), |grids| grids as usize);
-        return Ok(Weights { net: net.first_grids(joined), langevin: Some(chain.first_grids(joined)) });
+        if chain.grids.len() > 1 {
+            if let Some(key) = key {
+                let nets = "a ladder, whose nets belong together: leave --key out".to_owned();
+                return Err(EnergyError::NoKey { path: path.to_owned(), key: key.to_owned(), nets });
+            }
+            let net = ladder::read_ladder(&mut archive, &chain.nets(energy), device)?;
+            // of a run that grows still, what has learned
+            let joined = tree.as_ref().and_then(|tree| tree.get("joined")?.as_u64());
+            let joined = joined.map_or(net.grids(), |grids| grids as usize);
+            return Ok(Weights { net: net.first_grids(joined), langevin: Some(chain.first_grids(joined)) });
+        }
     }
     let (energy, tensors) = net::read_net(&mut archive, key, config.as_ref())?;
     Ok(Weights { net: ConvNet::from_tensors(&energy, &tensors, device)?.into(), langevin })

@@ -3,7 +3,7 @@
 use crate::noise::{keyed, seed_device};
 use crate::{ChainKey, Kernel, Result};
 use srm_config::{Colours, Drift, GridConfig, Init, LangevinConfig, Schedule};
-use srm_random::{Purpose, normal, uniform};
+use srm_random::{Key, Purpose, normal, uniform};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
@@ -97,7 +97,7 @@ impl Dynamics {
 
     /// By how much the chain's images grow in all; 1 for a chain on one grid.
     pub fn growth(&self) -> i64 {
-        self.course.rises.iter().map(|rise| rise.factor).product()
+        self.growth_from(0)
     }
 
     /// The steps on each grid, coarse to fine.
@@ -111,6 +111,16 @@ impl Dynamics {
     /// How many grids the chain climbs through; 1 for the paper's.
     pub fn grid_count(&self) -> usize {
         self.course.rises.len() + 1
+    }
+
+    /// The grid, from 0, of the state before `step`.
+    pub fn grid_at(&self, step: usize) -> usize {
+        self.course.rises.iter().filter(|rise| rise.step <= step).count()
+    }
+
+    /// By how much a sample is wider than its state on a grid.
+    pub fn growth_from(&self, grid: usize) -> i64 {
+        self.course.rises[grid..].iter().map(|rise| rise.factor).product()
     }
 
     /// The shape of z where a sample has `shape`: the same, or that on a ladder's coarsest grid.
@@ -189,7 +199,12 @@ impl From<&LangevinConfig> for Dynamics {
         };
         let rises = config.grids.windows(2).map(rise).collect();
         let course = Course { gradient_scale, noise_std, rises };
-        Self { course, ..Self::new(config.into(), config.steps, config.init.into()) }
+        let kernel = Kernel {
+            gradient_scale: config.gradient_scale_at(0),
+            noise_std: config.noise_std_at(0),
+            clip: config.clip_gradient,
+        };
+        Self { course, ..Self::new(kernel, config.steps, config.init.into()) }
     }
 }
 
@@ -202,28 +217,35 @@ impl From<&LangevinConfig> for Dynamics {
 /// [`crate::LangevinError::Torch`].
 pub fn start(p_0: Start, key: &ChainKey, ids: &[u64], shape: &[i64], device: Device) -> Result<Tensor> {
     let all: Vec<i64> = std::iter::once(ids.len() as i64).chain(shape.iter().copied()).collect();
-    if let Start::Colours(colours) = p_0 {
-        let drawn = keyed(&mut Vec::new(), ids, &all, |id, sample| {
-            let mut normals = [0.0; 4];
-            normal(&key.key(Purpose::ChainStart, id, 0), &mut normals);
-            let colour = colours.colour(&normals.map(f64::from));
-            let pixels = sample.len() / colour.len();
-            sample.chunks_mut(pixels.max(1)).zip(colour).for_each(|(channel, value)| channel.fill(value as f32));
-        })?;
-        return Ok(drawn.f_to_device(device)?);
-    }
-    if device != Device::Cpu {
+    let on_device = |numbers: fn(&[i64], Device) -> std::result::Result<Tensor, tch::TchError>| {
         seed_device(&key.key(Purpose::ChainStart, ids.first().copied().unwrap_or(0), 0));
-        return Ok(match p_0 {
-            Start::Uniform => Tensor::f_rand(&all, (Kind::Float, device))?.f_mul_scalar(2)?.f_sub_scalar(1)?,
-            _ => Tensor::f_randn(&all, (Kind::Float, device))?,
-        });
-    }
-    keyed(&mut Vec::new(), ids, &all, |id, sample| {
-        let key = key.key(Purpose::ChainStart, id, 0);
-        match p_0 {
-            Start::Uniform => uniform(&key, -1.0, 1.0, sample),
-            _ => normal(&key, sample),
+        numbers(&all, device)
+    };
+    match p_0 {
+        Start::Uniform if device != Device::Cpu => {
+            Ok(on_device(|all, device| Tensor::f_rand(all, (Kind::Float, device))?.f_mul_scalar(2)?.f_sub_scalar(1))?)
         }
-    })
+        Start::Gaussian if device != Device::Cpu => {
+            Ok(on_device(|all, device| Tensor::f_randn(all, (Kind::Float, device)))?)
+        }
+        _ => {
+            Ok(keyed(&mut Vec::new(), ids, &all, |id, sample| draw(p_0, &key.key(Purpose::ChainStart, id, 0), sample))?
+                .f_to_device(device)?)
+        }
+    }
+}
+
+/// One z of p_0 by its key.
+fn draw(p_0: Start, key: &Key, sample: &mut [f32]) {
+    match p_0 {
+        Start::Uniform => uniform(key, -1.0, 1.0, sample),
+        Start::Gaussian => normal(key, sample),
+        Start::Colours(colours) => {
+            let mut normals = [0.0; 4];
+            normal(key, &mut normals);
+            let colour = colours.colour(&normals.map(f64::from));
+            let pixels = (sample.len() / colour.len()).max(1);
+            sample.chunks_mut(pixels).zip(colour).for_each(|(channel, value)| channel.fill(value as f32));
+        }
+    }
 }

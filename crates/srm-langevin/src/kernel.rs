@@ -1,7 +1,6 @@
 //! Move a chain by one Langevin step: the update formula.
 
 use crate::{Dynamics, Result, Start, sample_axes};
-use srm_config::LangevinConfig;
 use tch::Tensor;
 
 /// The Langevin kernel x ← x + a f'(x) + b u with u ~ N(0, I), eq. (4) of Nijkamp et al. 2019.
@@ -22,14 +21,6 @@ impl Default for Kernel {
     /// a = 1, b = 0.01, no clip: the published code's (enijkamp/short_run, train_cifar10_minimal.py).
     fn default() -> Self {
         Self { gradient_scale: 1.0, noise_std: 0.01, clip: None }
-    }
-}
-
-/// The kernel of the first step.
-impl From<&LangevinConfig> for Kernel {
-    fn from(config: &LangevinConfig) -> Self {
-        let (gradient_scale, noise_std) = (config.gradient_scale_at(0), config.noise_std_at(0));
-        Self { gradient_scale, noise_std, clip: config.clip_gradient }
     }
 }
 

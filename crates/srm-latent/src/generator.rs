@@ -72,12 +72,7 @@ impl<E: Curved + Replicate> ShortRun<E> {
     /// [`LatentError::Langevin`].
     pub fn start(&self, seed: u64, ids: &[u64], shape: &[i64]) -> Result<Tensor> {
         let key = ChainKey { seed, attempt: 0, update: 0 };
-        Ok(start(self.dynamics.start, &key, ids, &self.code_shape(shape), self.device())?)
-    }
-
-    /// The shape of a sample's start noise z: its own, or of a ladder that of its coarsest grid.
-    pub fn code_shape(&self, shape: &[i64]) -> Vec<i64> {
-        self.dynamics.start_shape(shape)
+        Ok(start(self.dynamics.start, &key, ids, &self.dynamics.start_shape(shape), self.device())?)
     }
 
     /// M(z, u).
@@ -151,7 +146,8 @@ impl<E: Curved + Replicate> ShortRun<E> {
         with: &[&Tensor],
         task: impl Fn(&E, &Tensor, Block) -> langevin::Result<Result<R>> + Send + Sync + 'static,
     ) -> Result<Vec<R>> {
-        if let Some(problem) = self.dynamics.problem(&self.image_shape(z)[1.min(z.dim())..]) {
+        let expected = self.image_shape(z);
+        if let Some(problem) = self.dynamics.problem(&expected[1.min(z.dim())..]) {
             return Err(langevin::LangevinError::Dynamics { problem }.into());
         }
         let rows = z.size().first().copied().unwrap_or(0);
@@ -160,7 +156,6 @@ impl<E: Curved + Replicate> ShortRun<E> {
             return Err(LatentError::Shape { what: "the noise ids", expected, got });
         }
         for other in with {
-            let expected = self.image_shape(z);
             if other.size() != expected {
                 return Err(LatentError::Shape { what: "the vector", expected, got: other.size() });
             }

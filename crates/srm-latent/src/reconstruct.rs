@@ -208,7 +208,7 @@ impl<E: Curved + Replicate> ShortRun<E> {
         let fresh = ChainKey { seed: options.seed, attempt: STARTS, update: 0 };
         let all: Vec<u64> = (0..rows).map(|row| (options.offset * starts + row) as u64).collect();
         // on the CPU: a GPU draws all rows by one seed, so that a part of a set would start elsewhere
-        let z = start(self.dynamics().start, &fresh, &all, &self.code_shape(sample), Device::Cpu)?;
+        let z = start(self.dynamics().start, &fresh, &all, &self.dynamics().start_shape(sample), Device::Cpu)?;
         let mut z = z.f_to_device(self.device())?.f_to_kind(images.kind())?;
         let mut search = Search::new((rows, &z), &target, options)?;
         for iteration in 0..=options.iterations {

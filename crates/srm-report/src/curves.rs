@@ -82,18 +82,14 @@ fn grids(files: &RunFiles) -> Vec<u64> {
 
 /// The curves of a coarser grid.
 fn curves_of_grid(size: u64) -> [Curve; 3] {
-    let of = move |coarse: fn(&GridRecord) -> f64, finest: fn(&StepRecord) -> f64| {
-        move |step: &StepRecord| match step.grids.iter().find(|grid| grid.size == size) {
-            Some(grid) => coarse(grid),
-            None if step.size == Some(size) => finest(step), // finer ones had not joined yet
-            None => f64::NAN,
-        }
+    let of = move |number: fn(&GridRecord) -> f64| {
+        move |step: &StepRecord| step.on_grid(size).map_or(f64::NAN, |grid| number(&grid))
     };
     let spread = "Standard deviation of the pixels at the end of the grid, on the [-1, 1] scale.";
     [
-        Curve { beside: Some(0.0), ..plain(of(|grid| grid.gap, |step| step.gap), "Energy gap d", "d", GAP) },
-        plain(of(|grid| grid.chain_grad_norm, |step| step.chain_grad_norm), "Gradient along the chain", "r", R),
-        plain(of(|grid| grid.sample_std, |step| step.sample_std), "Spread of the samples", "std", spread),
+        Curve { beside: Some(0.0), ..plain(of(|grid| grid.gap), "Energy gap d", "d", GAP) },
+        plain(of(|grid| grid.chain_grad_norm), "Gradient along the chain", "r", R),
+        plain(of(|grid| grid.sample_std), "Spread of the samples", "std", spread),
     ]
 }
 

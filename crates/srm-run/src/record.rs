@@ -52,6 +52,23 @@ pub struct StepRecord {
     pub grids: Vec<GridRecord>,
 }
 
+impl StepRecord {
+    /// The numbers of a ladder's grid of so many pixels, where it had joined.
+    pub fn on_grid(&self, size: u64) -> Option<GridRecord> {
+        if self.size != Some(size) {
+            return self.grids.iter().find(|grid| grid.size == size).cloned();
+        }
+        Some(GridRecord {
+            size,
+            f_data: self.f_data,
+            f_sample: self.f_sample,
+            gap: self.gap,
+            chain_grad_norm: self.chain_grad_norm,
+            sample_std: self.sample_std,
+        })
+    }
+}
+
 /// The numbers of one update on one grid of a ladder, as in [`StepRecord`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GridRecord {

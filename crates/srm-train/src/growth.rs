@@ -4,9 +4,11 @@
 //! over the weights of the grid below it under the same names and in the same shapes; its others are fresh.
 
 use crate::{Result, Trainer};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use srm_energy::{StateDict, Trainable, grid_prefix};
 use srm_langevin::{Dynamics, Sampler};
+use srm_run::WatchStatistics;
+use tch::Tensor;
 
 impl<E: Trainable> Trainer<E> {
     /// The chain of today, which ends on the finest grid that has joined.
@@ -35,6 +37,9 @@ impl<E: Trainable> Trainer<E> {
     pub(crate) fn description(&self) -> Json {
         let mut description = self.net().describe();
         if !self.is_grown() {
+            if !description.is_object() {
+                description = json!({ "net": description }); // of a net of the user's own
+            }
             description["joined"] = self.dynamics().grid_count().into();
         }
         description
@@ -49,6 +54,7 @@ impl<E: Trainable> Trainer<E> {
             self.sampler = Sampler::new(self.weights.net(), dynamics, &shape, self.spread);
             self.sampler.stop_when(self.stop.clone());
         }
+        self.state.watch_coarser.resize_with(joined - 1, WatchStatistics::default);
     }
 
     /// After an update, let the grids join whose turn it is.
@@ -73,8 +79,9 @@ impl<E: Trainable> Trainer<E> {
 pub(crate) fn copy_grid(tensors: &StateDict, coarse: &str, fine: &str) -> Result<()> {
     for (name, tensor) in tensors {
         let Some(rest) = name.strip_prefix(fine) else { continue };
-        let same =
-            |(other, below): &&(String, _)| other.strip_prefix(coarse) == Some(rest) && same_shape(below, tensor);
+        let same = |(other, below): &&(String, Tensor)| {
+            other.strip_prefix(coarse) == Some(rest) && below.size() == tensor.size()
+        };
         if let Some((_, below)) = tensors.iter().find(same) {
             tensor.shallow_clone().f_copy_(below)?;
         }
@@ -86,8 +93,4 @@ pub(crate) fn copy_grid(tensors: &StateDict, coarse: &str, fine: &str) -> Result
 pub(crate) fn joined(parameters: &StateDict, joins: &[(String, u64)]) -> Vec<u64> {
     let of = |name: &str| joins.iter().find(|(prefix, _)| name.starts_with(prefix)).map_or(0, |(_, from)| *from);
     parameters.iter().map(|(name, _)| of(name)).collect()
-}
-
-fn same_shape(one: &tch::Tensor, other: &tch::Tensor) -> bool {
-    one.size() == other.size()
 }

@@ -7,7 +7,7 @@ use srm_config::Init;
 use srm_energy::{StateDict, Trainable, grid_prefix};
 use srm_langevin::{Chains, Outcome, Sampler, Samples, Spread, Stop, averaged};
 use srm_ranks::{Ranks, SingleProcess};
-use srm_run::{GridRecord, RunState, WatchStatistics};
+use srm_run::{GridRecord, RunState};
 use std::ops::Range;
 use std::time::Instant;
 use tch::{Device, Tensor};
@@ -60,11 +60,9 @@ impl<E: Trainable> Trainer<E> {
         if let Some(problem) = settings.dynamics.problem(&feed.data().shape()) {
             return Err(crate::TrainError::Settings { problem });
         }
-        let (first, mut factor) = (feed.first()?, 1);
-        let _ = net.f(&first)?;
-        for rise in settings.dynamics.course.rises.iter().rev() {
-            factor *= rise.factor;
-            let _ = net.f(&averaged(&first, factor)?)?;
+        let first = feed.first()?;
+        for grid in (0..settings.dynamics.grid_count()).rev() {
+            let _ = net.f(&averaged(&first, settings.dynamics.growth_from(grid))?)?;
         }
         let mut trainer = Self {
             sampler: Sampler::new(&net, settings.dynamics.clone(), &feed.data().shape(), spread),
@@ -198,22 +196,17 @@ impl<E: Trainable> Trainer<E> {
     pub(crate) fn see(&mut self, grids: &[GridRecord]) -> Option<Reason> {
         let mut state = std::mem::take(&mut self.state);
         let watches = self.watches();
-        let numbers = watches.iter().zip(self.seen(&mut state)).zip(grids);
+        let seen = state.watch_coarser.iter_mut().chain([&mut state.watch]);
+        let numbers = watches.iter().zip(seen).zip(grids);
         let found: Vec<_> = numbers.filter_map(|((watch, seen), grid)| watch.see(seen, grid)).collect();
         self.state = state;
         found.into_iter().next()
     }
 
-    /// The statistics that the watches go by, coarse to fine.
-    fn seen<'s>(&self, state: &'s mut RunState) -> Vec<&'s mut WatchStatistics> {
-        state.watch_coarser.resize_with(self.dynamics().course.rises.len(), WatchStatistics::default);
-        state.watch_coarser.iter_mut().chain([&mut state.watch]).collect()
-    }
-
     /// Whether the watches take the run for healthy.
     fn is_calm(&self) -> bool {
-        let mut state = self.state.clone();
-        self.watches().iter().zip(self.seen(&mut state)).all(|(watch, seen)| watch.is_calm(seen))
+        let seen = self.state.watch_coarser.iter().chain([&self.state.watch]);
+        self.watches().iter().zip(seen).all(|(watch, seen)| watch.is_calm(seen))
     }
 
     /// The scalars as they are.

@@ -122,12 +122,11 @@ impl<E: Trainable> Trainer<E> {
     /// x⁺ on each grid, coarse to fine: this rank's samples of batch t, averaged down, with N(0, σ²) on them, `[mine, …]`.
     fn observe(&mut self, now: &Now) -> Result<Vec<Tensor>> {
         let clean = self.feed.batch(now.t, self.state.images_seen, &now.mine)?;
-        let (rises, joined) = (&self.settings.dynamics.course.rises, self.dynamics().grid_count());
+        let whole = &self.settings.dynamics;
         let on_grid = |grid: usize| {
-            let factor = rises[grid..].iter().map(|rise| rise.factor).product();
-            self.noisy(&averaged(&clean, factor)?, now, (rises.len() - grid) as u64)
+            self.noisy(&averaged(&clean, whole.growth_from(grid))?, now, (whole.grid_count() - 1 - grid) as u64)
         };
-        (0..joined).map(on_grid).collect()
+        (0..self.dynamics().grid_count()).map(on_grid).collect()
     }
 
     /// This rank's samples with N(0, σ²) on them; `coarser`: how many grids are finer than theirs.
@@ -226,17 +225,20 @@ impl<E: Trainable> Trainer<E> {
     /// neither threads nor ranks change a bit.
     fn total(&mut self, now: &Now, mine: Vec<PartialSum>) -> Result<Vec<Tensor>> {
         let device = self.net().device();
-        let sums = mine.into_iter().map(|grid| Ok(self.ranks.sum(grid, device)?)).collect::<Result<Vec<_>>>()?;
-        let flat = Tensor::f_cat(&sums, 0)?.f_div_scalar_(now.batch as f64)?;
+        // those of grids that have not joined yet are the last, and left over
+        let mut parameters = self.net().named_parameters().into_iter();
         let mut gradients = Vec::new();
-        let mut at = 0;
-        for (_, parameter) in self.net().named_parameters() {
-            let length = parameter.numel() as i64;
-            if at == flat.numel() as i64 {
-                break; // the grids from here on have not joined yet
+        for grid in mine {
+            let flat = self.ranks.sum(grid, device)?.f_div_scalar_(now.batch as f64)?;
+            let (mut at, all) = (0, flat.numel() as i64);
+            for (_, parameter) in parameters.by_ref() {
+                let length = parameter.numel() as i64;
+                gradients.push(flat.f_narrow(0, at, length)?.f_view(parameter.size().as_slice())?);
+                at += length;
+                if at == all {
+                    break;
+                }
             }
-            gradients.push(flat.f_narrow(0, at, length)?.f_view(parameter.size().as_slice())?);
-            at += length;
         }
         #[cfg(test)]
         if let Some(fault) = &mut self.fault {

@@ -26,8 +26,7 @@ impl<E: Trainable> Weights<E> {
         Ok(Self { net, fresh, adam, ema: None, spectral: None, clip: train.clip_parameter_gradient })
     }
 
-    /// Back to the weights of update 0.
-    /// `joins`: beginnings of names, with the updates after which weights so named join.
+    /// Back to the weights of update 0. `joins`: beginnings of names, with the updates after which weights so named join.
     pub(crate) fn reset(&mut self, train: &TrainConfig, joins: &[(String, u64)]) -> Result<()> {
         restore(&self.net.named_parameters(), &self.fresh)?;
         self.spectral = train.spectral_norm.map(|norm| SpectralNorm::new(&self.net, norm, train.seed)).transpose()?;
@@ -92,10 +91,9 @@ impl<E: Trainable> Weights<E> {
             spectral.settle(fine)?;
         }
         if let Some(ema) = &self.ema {
-            let of_fine = |tensors: StateDict| tensors.into_iter().filter(|(name, _)| name.starts_with(fine)).collect();
-            let (average, own): (StateDict, StateDict) =
-                (of_fine(ema.net().named_parameters()), of_fine(self.net.named_parameters()));
-            restore(&average, &own)?;
+            let mut average = ema.net().named_parameters();
+            average.retain(|(name, _)| name.starts_with(fine));
+            restore(&average, &self.net.named_parameters())?;
         }
         Ok(())
     }

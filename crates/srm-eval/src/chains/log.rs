@@ -5,7 +5,8 @@ use srm_langevin::{Observer, Result, sample_axes, up_to};
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
-/// Numbers of a chain at a step: f, ‖f'‖₂, mean and std of its pixels, max |x|, rms distance from z, of a ladder's chain up-sampled, proposals accepted so far.
+/// Numbers of a chain at a step: f, ‖f'‖₂, mean and std of its pixels, max |x|, rms distance from z (of a ladder up-sampled),
+/// proposals accepted so far.
 pub(crate) const NUMBERS: i64 = 7;
 
 /// Watches one block of b chains.

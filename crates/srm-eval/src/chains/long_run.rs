@@ -219,10 +219,7 @@ impl SegmentNoise {
         }
         let dynamics = Dynamics::from(&settings.langevin);
         let shapes = dynamics.shapes(&settings.image);
-        let shape = |step: usize| {
-            let grid = dynamics.course.rises.iter().filter(|rise| rise.step <= step).count();
-            [&[ids.len() as i64], &shapes[grid][..]].concat()
-        };
+        let shape = |step: usize| [&[ids.len() as i64], &shapes[dynamics.grid_at(step)][..]].concat();
         let drawn = (first - first % SEGMENT..first).filter(|&step| dynamics.kernel_at(step).noise_std > 0.0);
         let key = ChainKey { update: (first / SEGMENT) as u64, ..key };
         Self { noise: KeyedNoise::new(key, ids.to_vec()), used: drawn.map(shape).collect() }

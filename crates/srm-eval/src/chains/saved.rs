@@ -128,8 +128,7 @@ impl LongRun {
             (0..).zip(steps).map(|(i, &step)| Ok((step, all.f_select(1, i)?))).collect()
         };
         let dynamics = Dynamics::from(&run.settings.langevin);
-        let grid = dynamics.course.rises.iter().filter(|rise| rise.step <= step).count();
-        let x = take("x", &[&[chains], &dynamics.shapes(&image)[grid][..]].concat())?;
+        let x = take("x", &[&[chains], &dynamics.shapes(&image)[dynamics.grid_at(step)][..]].concat())?;
         let (finite_steps, largest) = (take("finite_steps", &[chains])?, take("largest", &[chains])?);
         let accepted = take("accepted", &[chains])?;
         let numbers = kept("numbers", &numbers_of("numbers")?, &[NUMBERS])?;

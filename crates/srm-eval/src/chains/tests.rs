@@ -4,7 +4,7 @@ use crate::EvalError;
 use crate::chains::*;
 use srm_config::{Activation, Drift, EnergyConfig, Init, LangevinConfig};
 use srm_energy::{ConvNet, Energy, Quadratic, Replicate};
-use srm_langevin::{Chains, Pool, Sampler, Spread};
+use srm_langevin::{Chains, Dynamics, Pool, Sampler, Spread};
 use srm_random::{Key, Purpose, normal};
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
@@ -66,7 +66,7 @@ fn metropolis_keeps_the_target_where_plain_langevin_is_biased() {
 fn the_log_ratio_is_the_exact_one() {
     let (s, temperature) = (0.5f64, 0.1);
     let energy = Quadratic::new(Tensor::from(0.0f32), s);
-    let kernel = Metropolis::new((&langevin(s * s, (2.0 * s * s * temperature).sqrt())).into()).unwrap();
+    let kernel = Metropolis::new(Dynamics::from(&langevin(s * s, (2.0 * s * s * temperature).sqrt())).kernel).unwrap();
     let x = Tensor::from_slice(&[0.3f32, -0.1, 0.0]).reshape([3, 1, 1, 1]);
     let state = kernel.init(&energy, &x).unwrap();
     let u = Tensor::from_slice(&[0.5f32, 1.5, -1.0]).reshape([3, 1, 1, 1]);
@@ -95,7 +95,7 @@ fn tiny_steps_are_taken_and_huge_ones_refused() {
     let accepted = |step| spread(Variant::Metropolis, step).1;
     assert!(accepted(1e-4) > 0.99);
     assert!(accepted(50.0) < 0.2);
-    assert!(matches!(Metropolis::new((&langevin(1.0, 0.0)).into()), Err(EvalError::NoTemperature)));
+    assert!(matches!(Metropolis::new(Dynamics::from(&langevin(1.0, 0.0)).kernel), Err(EvalError::NoTemperature)));
 }
 
 #[test]

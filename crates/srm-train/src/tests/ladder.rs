@@ -3,7 +3,7 @@
 use super::{LADDER, Memory, Trainer, config, images, options};
 use crate::{Data, End, GridRecord, MemoryStore, Reason, Settings, StepRecord, to_bytes};
 use srm_config::{Activation, EnergyConfig, Init, Schedule};
-use srm_energy::{ConvNet, Ladder, Trainable};
+use srm_energy::{Autograd, ConvNet, Energy, Ladder, Replicate, StateDict, Trainable, fresh_weights};
 use srm_langevin::{Course, Dynamics, Kernel, Rise, Spread, Stop, averaged};
 use tch::{Device, Kind, Tensor};
 
@@ -138,6 +138,59 @@ fn trouble_on_one_grid_is_named_with_the_grid() {
     // the travel of each grid goes by its own steps and pixels
     let travels: Vec<f64> = trainer.watches().iter().map(|watch| watch.travel).collect();
     assert_eq!(travels, [3.0 / 4.0, 2.0 / 16.0, 4.0 / 32.0]);
+}
+
+/// A net whose description is no object.
+struct Says(Autograd);
+
+impl Energy for Says {
+    fn f_and_grad(&self, x: &Tensor) -> srm_energy::Result<(Tensor, Tensor)> {
+        self.0.f_and_grad(x)
+    }
+}
+
+impl Replicate for Says {
+    fn replica(&self) -> Self {
+        Self(self.0.replica())
+    }
+}
+
+impl Trainable for Says {
+    fn f_and_parameter_grad(&self, x: &Tensor, coefficients: &Tensor) -> srm_energy::Result<(Tensor, Vec<Tensor>)> {
+        self.0.f_and_parameter_grad(x, coefficients)
+    }
+
+    fn named_parameters(&self) -> StateDict {
+        self.0.named_parameters()
+    }
+
+    fn fork(&self) -> srm_energy::Result<Self> {
+        self.0.fork().map(Self)
+    }
+
+    fn describe(&self) -> serde_json::Value {
+        "mine".into()
+    }
+}
+
+#[test]
+fn nets_of_ones_own_grow_whatever_they_say_of_themselves() {
+    let own = |width: i64| {
+        let weights = fresh_weights(1, &[("top", &[1, width * width])]).unwrap();
+        let net =
+            Autograd::new(weights, |w, x| x.flatten(1, -1).linear(&w["top.weight"], Some(&w["top.bias"]))).unwrap();
+        (width, Says(net))
+    };
+    let rows = Tensor::linspace(-1.0, 1.0, 8 * 64, (Kind::Float, Device::Cpu)).reshape([8, 1, 8, 8]);
+    let climb = Course { rises: vec![Rise { step: 2, factor: 2 }], ..Course::default() };
+    let dynamics = Dynamics { course: climb, ..Kernel::default().steps(4) };
+    let settings = Settings { grow: vec![0, 2], ..Settings::new(dynamics, 3, 4, 1e-3) };
+    let net = Ladder::new(vec![own(4), own(8)]).unwrap();
+    let mut trainer = crate::Trainer::new(net, rows, settings, SPREAD).unwrap();
+    assert_eq!(trainer.snapshot().net, serde_json::json!({ "net": "mine", "joined": 1 }));
+    let mut store = MemoryStore::default();
+    assert_eq!(trainer.run(&mut store, &mut (), &Stop::default()).unwrap(), End::Finished);
+    assert_eq!(store.last().unwrap().net, serde_json::json!("mine"));
 }
 
 #[test]
