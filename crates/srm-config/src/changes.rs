@@ -35,9 +35,10 @@ impl Change {
     }
 }
 
-/// Grids without their steps, which may change; when a grid joins may not: it begins as a copy of that moment.
+/// Grids without their steps, which may change; when a grid joins may not: it begins as a copy of that moment. A single grid
+/// is the net of a chain without grids.
 fn nets_of(grids: &Value) -> Vec<[&Value; 4]> {
-    let grids = grids.as_array().map_or(&[][..], Vec::as_slice);
+    let grids = grids.as_array().filter(|grids| grids.len() > 1).map_or(&[][..], Vec::as_slice);
     grids.iter().map(|grid| ["size", "features", "activation", "from"].map(|key| &grid[key])).collect()
 }
 
