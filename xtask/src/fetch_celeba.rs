@@ -49,7 +49,7 @@ const PARTITION_MIRRORS: [&str; 2] = [
 ];
 const BY_HAND: &str = "get img_align_celeba.zip in a browser (https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, 'Align&Cropped Images') and give it: cargo xtask fetch-celeba --from PATH";
 
-/// Bring the photos to `data/celeba`, or use them where they lie, and make the training images of 32 and 64 px there.
+/// Bring the photos to `data/celeba`, or use them where they lie, and make the training and test images of 32 and 64 px there.
 pub fn run(args: Args) -> Result<()> {
     setup::ensure_done()?;
     let folder = workspace::root().join("data/celeba");

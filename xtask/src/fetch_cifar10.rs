@@ -38,7 +38,7 @@ const TRAIN: [&str; 5] =
     ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
 const BATCH_BYTES: u64 = 10_000 * (1 + 3 * 32 * 32);
 
-/// Bring the archive to `data/cifar10` and make `cifar10_32_train.npy` there.
+/// Bring the archive to `data/cifar10` and make `cifar10_32_{train,test}.npy` there.
 pub fn run(args: Args) -> Result<()> {
     let folder = workspace::root().join("data/cifar10");
     let batches = match args.from {

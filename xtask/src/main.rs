@@ -96,11 +96,11 @@ enum Task {
     Figures(figures::Args),
     /// Try every door by which input comes in with 10,000 damaged inputs each: what broke, lines reached, time, memory
     Fuzz(fuzz::Args),
-    /// Fetch CelebA and make data/celeba/celeba_{32,64}_center178_train.npy
+    /// Fetch CelebA and make data/celeba/celeba_{32,64}_center178_{train,test}.npy
     FetchCeleba(fetch_celeba::Args),
-    /// Fetch Fashion-MNIST and make data/fashion-mnist/fashion_mnist_32_train.npy
+    /// Fetch Fashion-MNIST and make data/fashion-mnist/fashion_mnist_32_{train,test}.npy
     FetchFashionMnist(fetch_fashion_mnist::Args),
-    /// Fetch CIFAR-10 and make data/cifar10/cifar10_32_train.npy
+    /// Fetch CIFAR-10 and make data/cifar10/cifar10_32_{train,test}.npy
     #[command(name = "fetch-cifar10")]
     FetchCifar10(fetch_cifar10::Args),
     /// Fetch the Inception weights of the FID, for `srm evaluate --features`

@@ -2,7 +2,7 @@
 
 use crate::workspace;
 use anyhow::{Result, anyhow};
-use srm_data::{Background, Crop, Filter, LeftOut, Manifest, PreprocessOptions, Split};
+use srm_data::{Background, Crop, DataError, Filter, LeftOut, Manifest, PreprocessOptions, Split};
 use srm_terminal::{Bars, Unit};
 use std::{
     path::{Path, PathBuf},
@@ -59,59 +59,57 @@ pub struct Args {
 /// Preprocess with a progress bar.
 pub fn run(args: Args) -> Result<()> {
     let Args { input, crop, size, filter, split, partition, count, channels, background, skip_bad, out } = args;
-    process(&PreprocessOptions {
-        input,
-        partition,
-        split,
-        count,
-        crop,
-        size,
-        filter,
-        channels,
-        background,
-        skip_bad,
-        out,
-    })
+    make(&PreprocessOptions { input, partition, split, count, crop, size, filter, channels, background, skip_bad, out })
+        .map_err(in_words)
 }
 
-/// Training photos of CelebA, the middle 178 pixels, in `folder` as `celeba_{32,64}_center178_train.npy`.
+/// CelebA, the middle 178 pixels, in `folder` as `celeba_{32,64}_center178_{train,test}.npy`.
 pub fn celeba(photos: &Path, partition: Option<&Path>, folder: &Path) -> Result<()> {
     [32, 64].into_iter().try_for_each(|size| {
-        let out = folder.join(format!("celeba_{size}_center178_train.npy"));
-        process(&PreprocessOptions {
+        let options = PreprocessOptions {
             partition: partition.map(Path::to_path_buf),
-            split: Some(Split::Train),
             channels: Some(3),
-            ..PreprocessOptions::new(photos, Crop::Center(178), size, &out)
-        })
+            ..PreprocessOptions::new(photos, Crop::Center(178), size, folder)
+        };
+        train_and_test(options, &format!("celeba_{size}_center178"))
     })
 }
 
 /// Fashion-MNIST, whose files lie in `files`, with a margin of 2 black pixels, in `folder` as
-/// `fashion_mnist_32_train.npy` and `fashion_mnist_32_test.npy`.
+/// `fashion_mnist_32_{train,test}.npy`.
 pub fn fashion_mnist(files: &Path, folder: &Path) -> Result<()> {
-    for (split, name) in [(Split::Train, "fashion_mnist_32_train.npy"), (Split::Test, "fashion_mnist_32_test.npy")] {
-        process(&PreprocessOptions {
-            split: Some(split),
-            channels: Some(1),
-            ..PreprocessOptions::new(files, Crop::Pad, 32, &folder.join(name))
-        })?;
+    let options = PreprocessOptions { channels: Some(1), ..PreprocessOptions::new(files, Crop::Pad, 32, folder) };
+    train_and_test(options, "fashion_mnist_32")
+}
+
+/// CIFAR-10 from its archive or folder, as it is, in `folder` as `cifar10_32_{train,test}.npy`.
+pub fn cifar10(batches: &Path, folder: &Path) -> Result<()> {
+    let options = PreprocessOptions { channels: Some(3), ..PreprocessOptions::new(batches, Crop::None, 32, folder) };
+    train_and_test(options, "cifar10_32")
+}
+
+/// Preprocess into the folder `out` of the options as `NAME_train.npy` and `NAME_test.npy`. A part of a data set may lack
+/// test images.
+fn train_and_test(options: PreprocessOptions, name: &str) -> Result<()> {
+    for split in [Split::Train, Split::Test] {
+        let out = options.out.join(format!("{name}_{split}.npy"));
+        match make(&PreprocessOptions { split: Some(split), out: out.clone(), ..options.clone() }) {
+            Err(DataError::NoSplit { .. }) if split == Split::Test => {
+                eprintln!("{} is not made: there are no test images in {}", out.display(), options.input.display());
+            }
+            made => made.map_err(in_words)?,
+        }
     }
     Ok(())
 }
 
-/// Training images of CIFAR-10 from its archive or folder, as they are, in `folder` as `cifar10_32_train.npy`.
-pub fn cifar10(batches: &Path, folder: &Path) -> Result<()> {
-    let out = folder.join("cifar10_32_train.npy");
-    process(&PreprocessOptions {
-        split: Some(Split::Train),
-        channels: Some(3),
-        ..PreprocessOptions::new(batches, Crop::None, 32, &out)
-    })
+/// The message already holds its cause; as text it is not printed once more by main's chain of causes.
+fn in_words(error: DataError) -> anyhow::Error {
+    anyhow!("{error}")
 }
 
 /// Preprocess with a bar and a line at the end; Ctrl-C stops and leaves no half file.
-fn process(options: &PreprocessOptions) -> Result<()> {
+fn make(options: &PreprocessOptions) -> Result<(), DataError> {
     let stopped = interrupts();
     let bar = Bars::new().bar(Some(0), Unit::Things("images".to_owned()));
     let start = Instant::now();
@@ -123,8 +121,7 @@ fn process(options: &PreprocessOptions) -> Result<()> {
         !stopped.load(Ordering::Relaxed)
     });
     bar.finish_and_clear();
-    // The message already holds its cause; as text it is not printed once more by main's chain of causes.
-    let manifest = result.map_err(|error| anyhow!("{error}"))?;
+    let manifest = result?;
     println!("{}", summary(&manifest, &options.out, start.elapsed().as_secs_f64()));
     Ok(())
 }
@@ -187,14 +184,20 @@ mod tests {
     }
 
     #[test]
-    fn cifar10_takes_the_training_batches() {
+    fn cifar10_takes_training_and_test_batches_apart_and_a_part_may_lack_the_test() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, level) in [("data_batch_1.bin", 7), ("data_batch_2.bin", 8), ("test_batch.bin", 9)] {
-            fs::write(folder.path().join(name), vec![level; 3073]).unwrap();
-        }
+        let write = |name: &str, level| fs::write(folder.path().join(name), vec![level; 3073]).unwrap();
+        write("data_batch_1.bin", 7);
+        write("data_batch_2.bin", 8);
         cifar10(folder.path(), folder.path()).unwrap();
         let set = ImageSet::open(&folder.path().join("cifar10_32_train.npy")).unwrap();
         assert_eq!((set.len(), set.channels(), set.image(0)[0], set.image(1)[0]), (2, 3, 7, 8));
+        let test = folder.path().join("cifar10_32_test.npy");
+        assert!(!test.exists());
+        write("test_batch.bin", 9);
+        cifar10(folder.path(), folder.path()).unwrap();
+        let set = ImageSet::open(&test).unwrap();
+        assert_eq!((set.len(), set.image(0)[0]), (1, 9));
     }
 
     #[test]
@@ -222,10 +225,10 @@ mod tests {
             fs::write(photos.join(name), b"x").unwrap();
         }
         let mut options = PreprocessOptions::new(&photos, Crop::None, 2, &out);
-        let error = process(&options).unwrap_err().to_string();
+        let error = make(&options).unwrap_err().to_string();
         assert!(error.contains("b.png") && error.contains("--skip-bad") && !out.exists(), "{error}");
         let gone = PreprocessOptions::new(&folder.path().join("gone"), Crop::None, 2, &out);
-        let error = format!("{:#}", process(&gone).unwrap_err());
+        let error = format!("{:#}", in_words(make(&gone).unwrap_err()));
         assert_eq!(error.matches("os error").count(), 1, "{error}");
         options.skip_bad = true;
         let manifest = srm_data::preprocess(&options, &|_, _| true).unwrap();
