@@ -50,7 +50,7 @@ fn a_ladder_goes_through_every_command() {
     let rows = path("rows.png");
     srm(&["interpolate", "--weights", weights, "--pairs", "2", "--points", "5", "--out", text(&rows)]).done();
     assert!((5 * 32..5 * 36).contains(&png_size(&rows).0));
-    for (latent, method) in [("free", "adam"), ("free", "residual"), ("support", "gradient")] {
+    for (latent, method) in [("free", "adam"), ("free", "residual"), ("support", "gradient"), ("grids", "adam")] {
         let out = path("found.png");
         let method = ["--method", method];
         let flags = ["--images", text(&array), "--iterations", "30", "--latent", latent, "--out", text(&out), "--json"];

@@ -7,7 +7,7 @@ use ndarray::Array4;
 use serde::Serialize;
 use srm_config::is_positive_f32;
 use srm_data::{Gallery, write_npy};
-use srm_latent::{Method, Progress, ReconstructOptions, Reconstruction};
+use srm_latent::{Latent, Method, Progress, ReconstructOptions, Reconstruction};
 use srm_train::{to_bytes, to_tensor};
 use tch::Tensor;
 
@@ -36,6 +36,9 @@ pub fn run(flags: &ReconstructFlags, session: &Session) -> Result<()> {
     let model = Model::open(&flags.weights, &choice, &flags.model.compute, session)?;
     let run = model.generator(flags.generator.noise.seeded(flags.seed), flags.generator.checkpoint_every as usize);
     let options = options(flags, run.has_curvature());
+    if model.net.grids() > 1 && flags.latent != Latent::Grids {
+        tracing::info!("the z of a ladder is small and holds outlines; --latent grids finds a start on each grid");
+    }
     let [size, _, channels] = model.shape();
     let most = flags.count.map_or(usize::MAX, |count| count as usize);
     let gallery = gallery(&flags.images, size, channels, most)?;

@@ -11,6 +11,16 @@ pub trait Noise {
     /// # Errors
     /// [`LangevinError::NoiseRanOut`] for recorded noise that is too short.
     fn draw(&mut self, step: usize, x: &Tensor) -> Result<Option<Tensor>>;
+
+    /// What is put onto a ladder's chain where it has gone to a finer grid before `step`, in the shape of its state `x` there;
+    /// in training nothing.
+    ///
+    /// # Errors
+    /// [`LangevinError::Torch`].
+    fn rise(&mut self, step: usize, x: &Tensor) -> Result<Option<Tensor>> {
+        let _ = (step, x);
+        Ok(None)
+    }
 }
 
 /// The deterministic run.

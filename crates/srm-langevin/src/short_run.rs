@@ -93,6 +93,9 @@ pub fn short_run_steps(
         if let Some(factor) = dynamics.rise_at(step + 1) {
             observer.rise(step + 1, &x)?;
             x = up_sampled(&x, factor)?;
+            if let Some(start) = noise.rise(step + 1, &x)? {
+                x = x.f_add(&start)?;
+            }
         }
     }
     observer.end(&x)?;

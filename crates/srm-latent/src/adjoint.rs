@@ -1,7 +1,8 @@
 //! Differentiate a short run in its start by the adjoint.
 //!
 //! With x_{k+1} = x_k + a f'(x_k) + b u_k and λ_K given, λ_k = λ_{k+1} + a ∇²f(x_k) λ_{k+1} and the derivative in z is
-//! λ_0; where a ladder's chain has gone to a finer grid by repeating pixels, λ goes back by their sums. Only images x_k are
+//! λ_0; where a ladder's chain has gone to a finer grid by repeating pixels, λ goes back by their sums, and what it is there is
+//! the derivative in the grid's own start. Only images x_k are
 //! kept, every `keep_every`-th of them, the others are computed again; each Hessian-vector product needs the activations of one
 //! step alone, so memory does not grow with K × activations.
 
@@ -10,12 +11,12 @@ use srm_energy::Curved;
 use srm_langevin::{Dynamics, Noise, Observer, Outcome, Path, Samples, block_sums, short_run, short_run_steps};
 use tch::Tensor;
 
-/// The end of a run and a vector pulled back to its start.
+/// The end of a run and a vector pulled back to its starts.
 pub(crate) struct Pulled {
     /// x_K.
     pub(crate) x: Tensor,
-    /// λ_0.
-    pub(crate) lambda: Tensor,
+    /// λ at the first step on each grid, coarse to fine: λ_0 first.
+    pub(crate) lambdas: Vec<Tensor>,
 }
 
 /// Run from `z` and pull `cotangent(x_K)` back to z.
@@ -34,13 +35,13 @@ pub(crate) fn pull_back(
 ) -> Result<Pulled> {
     if !energy.has_curvature() {
         let x = finished(short_run(energy, dynamics, z, noise, &mut ())?)?;
-        let lambda = pulled_down(cotangent(&x)?, dynamics)?;
-        return Ok(Pulled { x, lambda });
+        let lambdas = pulled_down(&cotangent(&x)?, dynamics)?;
+        return Ok(Pulled { x, lambdas });
     }
     let (steps, keep_every) = (dynamics.steps, keep_every.max(1));
     let mut kept = Path::new(keep_every);
     let x = finished(short_run(energy, dynamics, z, noise, &mut kept)?)?;
-    let mut lambda = cotangent(&x)?;
+    let (mut lambda, mut lambdas) = (cotangent(&x)?, Vec::new());
     let firsts = (0..steps).step_by(keep_every).zip(kept.states()).collect::<Vec<_>>();
     for (first, start) in firsts.into_iter().rev() {
         let part = first..(first + keep_every).min(steps);
@@ -61,19 +62,23 @@ pub(crate) fn pull_back(
             let bent = energy.hvp(x_k, &turned)?;
             lambda = lambda.f_add(&bent.f_mul_scalar(kernel.gradient_scale)?)?;
             if let Some(factor) = dynamics.rise_at(step) {
-                lambda = block_sums(&lambda, factor)?;
+                let coarser = block_sums(&lambda, factor)?;
+                lambdas.push(std::mem::replace(&mut lambda, coarser));
             }
         }
     }
-    Ok(Pulled { x, lambda })
+    lambdas.push(lambda);
+    lambdas.reverse();
+    Ok(Pulled { x, lambdas })
 }
 
-/// λ of a chain whose steps leave it as it is, on the coarsest grid.
-pub(crate) fn pulled_down(lambda: Tensor, dynamics: &Dynamics) -> Result<Tensor> {
-    match dynamics.growth() {
-        1 => Ok(lambda),
-        growth => Ok(block_sums(&lambda, growth)?),
-    }
+/// λ on each grid, coarse to fine, of a chain whose steps leave it as it is.
+pub(crate) fn pulled_down(lambda: &Tensor, dynamics: &Dynamics) -> Result<Vec<Tensor>> {
+    let on = |grid| match dynamics.growth_from(grid) {
+        1 => Ok(lambda.shallow_clone()),
+        growth => Ok(block_sums(lambda, growth)?),
+    };
+    (0..dynamics.grid_count()).map(on).collect()
 }
 
 pub(crate) fn finished(outcome: Outcome) -> Result<Tensor> {

@@ -83,11 +83,21 @@ impl<E: Curved + Replicate> ShortRun<E> {
     /// # Errors
     /// [`LatentError::Diverged`], [`LatentError::Shape`].
     pub fn generate(&self, z: &Tensor, ids: &[u64]) -> Result<Tensor> {
+        self.generate_from(&[z], ids)
+    }
+
+    /// [`ShortRun::generate`] from z and, on as many of the finer grids as there are more `starts`, what is put onto the chain
+    /// where it gets there.
+    ///
+    /// # Shapes
+    /// `starts`: coarse to fine, `[n, …]`, each on its grid.
+    pub(crate) fn generate_from(&self, starts: &[&Tensor], ids: &[u64]) -> Result<Tensor> {
         let (dynamics, noise) = (self.dynamics.clone(), self.options.noise);
-        let done = self.full_blocks(z, ids, &[], move |energy, z, block| {
-            Ok(finished(short_run(energy, &dynamics, z, &mut *source(noise, block.ids), &mut ())?))
+        let done = self.full_blocks(starts, ids, &[], move |energy, starts, block| {
+            let mut noise = Guided::new(noise, &dynamics, starts, block.ids);
+            Ok(finished(short_run(energy, &dynamics, &starts[0], &mut noise, &mut ())?))
         })?;
-        self.join(&done, z)
+        self.join(&done, starts[0])
     }
 
     /// The states x_k of the chains at every `every`-th step: z first, M(z, u) last.
@@ -99,9 +109,9 @@ impl<E: Curved + Replicate> ShortRun<E> {
     /// As in [`ShortRun::generate`].
     pub fn path(&self, z: &Tensor, ids: &[u64], every: usize) -> Result<Vec<Tensor>> {
         let (dynamics, noise) = (self.dynamics.clone(), self.options.noise);
-        let done = self.full_blocks(z, ids, &[], move |energy, z, block| {
+        let done = self.full_blocks(&[z], ids, &[], move |energy, starts, block| {
             let mut path = Path::new(every);
-            let outcome = short_run(energy, &dynamics, z, &mut *source(noise, block.ids), &mut path)?;
+            let outcome = short_run(energy, &dynamics, &starts[0], &mut *source(noise, block.ids), &mut path)?;
             Ok(finished(outcome).map(|_| path.states().iter().map(Tensor::shallow_clone).collect::<Vec<_>>()))
         })?;
         let states = done.first().map_or(0, Vec::len);
@@ -118,34 +128,45 @@ impl<E: Curved + Replicate> ShortRun<E> {
     /// # Errors
     /// As in [`ShortRun::generate`].
     pub fn vjp(&self, z: &Tensor, v: &Tensor, ids: &[u64]) -> Result<(Tensor, Tensor)> {
-        self.pull_back(z, ids, &[v], |_, with| Ok(with[0].shallow_clone()))
+        let (x, mut pulled) = self.pull_back(&[z], ids, &[v], |_, with| Ok(with[0].shallow_clone()))?;
+        Ok((x, pulled.swap_remove(0)))
     }
 
-    /// M(z, u) and (∂M/∂z)ᵀ c, where c = `cotangent(M(z, u), with)` for each block; `with` are rows that go along with z.
+    /// M(z, u), and c pulled back to each of `starts`, where c = `cotangent(M(z, u), with)` for each block; `with` are rows
+    /// that go along.
+    ///
+    /// # Shapes
+    /// `starts`, and what is pulled back: as in [`ShortRun::generate_from`].
     pub(crate) fn pull_back(
         &self,
-        z: &Tensor,
+        starts: &[&Tensor],
         ids: &[u64],
         with: &[&Tensor],
         cotangent: impl Fn(&Tensor, &[Tensor]) -> Result<Tensor> + Send + Sync + 'static,
-    ) -> Result<(Tensor, Tensor)> {
+    ) -> Result<(Tensor, Vec<Tensor>)> {
         let (dynamics, options) = (self.dynamics.clone(), self.options);
-        let done = self.full_blocks(z, ids, with, move |energy, z, block| {
-            let mut noise = source(options.noise, block.ids);
-            Ok(pull_back(energy, &dynamics, z, &mut *noise, options.keep_every, |x| cotangent(x, &block.with)))
+        let done = self.full_blocks(starts, ids, with, move |energy, starts, block| {
+            let mut noise = Guided::new(options.noise, &dynamics, starts, block.ids);
+            let cotangent = |x: &Tensor| cotangent(x, &block.with);
+            Ok(pull_back(energy, &dynamics, &starts[0], &mut noise, options.keep_every, cotangent))
         })?;
-        let (x, lambda): (Vec<_>, Vec<_>) = done.into_iter().map(|pulled| (pulled.x, pulled.lambda)).unzip();
-        Ok((self.join(&x, z)?, self.join(&lambda, z)?))
+        let (x, lambdas): (Vec<_>, Vec<_>) = done.into_iter().map(|pulled| (pulled.x, pulled.lambdas)).unzip();
+        let on = |grid: usize| {
+            let blocks: Vec<Tensor> = lambdas.iter().map(|block| block[grid].shallow_clone()).collect();
+            self.join(&blocks, starts[0])
+        };
+        Ok((self.join(&x, starts[0])?, (0..starts.len()).map(on).collect::<Result<_>>()?))
     }
 
-    /// Do `task` on full blocks of z, with the rows of `with` beside them.
+    /// Do `task` on full blocks of the starts, with the rows of `with` beside them.
     fn full_blocks<R: Send + 'static>(
         &self,
-        z: &Tensor,
+        starts: &[&Tensor],
         ids: &[u64],
         with: &[&Tensor],
-        task: impl Fn(&E, &Tensor, Block) -> langevin::Result<Result<R>> + Send + Sync + 'static,
+        task: impl Fn(&E, &[Tensor], Block) -> langevin::Result<Result<R>> + Send + Sync + 'static,
     ) -> Result<Vec<R>> {
+        let z = starts[0];
         let expected = self.image_shape(z);
         if let Some(problem) = self.dynamics.problem(&expected[1.min(z.dim())..]) {
             return Err(langevin::LangevinError::Dynamics { problem }.into());
@@ -160,10 +181,10 @@ impl<E: Curved + Replicate> ShortRun<E> {
                 return Err(LatentError::Shape { what: "the vector", expected, got: other.size() });
             }
         }
-        let all: Vec<&Tensor> = std::iter::once(&z).chain(with).copied().collect();
+        let (all, count) = ([starts, with].concat(), starts.len());
         let done = self.workers.full_blocks(ids, &all, move |energy, mut block| {
-            let z = block.with.remove(0);
-            task(energy, &z, block)
+            let starts: Vec<Tensor> = block.with.drain(..count).collect();
+            task(energy, &starts, block)
         })?;
         done.into_iter().collect()
     }
@@ -181,6 +202,32 @@ impl<E: Curved + Replicate> ShortRun<E> {
     fn join(&self, blocks: &[Tensor], z: &Tensor) -> Result<Tensor> {
         let size = blocks.first().map_or_else(|| self.image_shape(z), Tensor::size);
         Ok(self.workers.join(blocks, z.size()[0] as usize, &size[1..])?)
+    }
+}
+
+/// The noise of a block's chains, and what is put onto them where they go to a finer grid.
+struct Guided {
+    noise: Box<dyn langevin::Noise>,
+    /// By the first step on the grid.
+    starts: Vec<(usize, Tensor)>,
+}
+
+impl Guided {
+    /// `starts`: z, and one for each of the next grids.
+    fn new(noise: ChainNoise, dynamics: &Dynamics, starts: &[Tensor], ids: Vec<u64>) -> Self {
+        let rises = dynamics.course.rises.iter().map(|rise| rise.step);
+        let starts = rises.zip(&starts[1..]).map(|(step, start)| (step, start.shallow_clone())).collect();
+        Self { noise: source(noise, ids), starts }
+    }
+}
+
+impl langevin::Noise for Guided {
+    fn draw(&mut self, step: usize, x: &Tensor) -> langevin::Result<Option<Tensor>> {
+        self.noise.draw(step, x)
+    }
+
+    fn rise(&mut self, step: usize, _x: &Tensor) -> langevin::Result<Option<Tensor>> {
+        Ok(self.starts.iter().find(|(first, _)| *first == step).map(|(_, start)| start.shallow_clone()))
     }
 }
 

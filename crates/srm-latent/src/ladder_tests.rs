@@ -1,6 +1,6 @@
 //! Check the derivative of a ladder's generator against autograd and finite differences, and what it is used for.
 
-use crate::{ChainNoise, Method, ReconstructOptions, ShortRun, ShortRunOptions, rhos};
+use crate::{ChainNoise, Latent, Method, ReconstructOptions, ShortRun, ShortRunOptions, rhos};
 use srm_config::{Activation, EnergyConfig};
 use srm_energy::check::direction;
 use srm_energy::{ConvNet, Curved, Energy, Ladder, Trainable};
@@ -102,6 +102,69 @@ fn keeping_few_states_gives_the_same_bits_wherever_the_grids_meet() {
     let all = pulled(1);
     for keep_every in [2, 3, 4, 5, 7, 8, 99] {
         assert_eq!(pulled(keep_every), all, "every {keep_every}");
+    }
+}
+
+#[test]
+fn the_adjoint_in_the_start_of_each_grid_is_what_finite_differences_give() {
+    for activation in [Activation::Silu, Activation::LeakyRelu(0.2)] {
+        let net = ladder(activation, Kind::Double);
+        let zeros = |side: i64| Tensor::zeros([2, 1, side, side], (Kind::Double, Device::Cpu));
+        let run = generator(&net, ChainNoise::Fixed(2), 3);
+        let z = run.start(1, &IDS, &IMAGE).unwrap().to_kind(Kind::Double);
+        let starts =
+            [z.shallow_clone(), direction(&zeros(8), 3).unwrap() * 0.1, direction(&zeros(16), 4).unwrap() * 0.1];
+        let v = direction(&zeros(16), 1).unwrap();
+        let held = v.shallow_clone();
+        let all: Vec<&Tensor> = starts.iter().collect();
+        let (x, pulled) = run.pull_back(&all, &IDS, &[&held], |_, with| Ok(with[0].shallow_clone())).unwrap();
+        assert_eq!(x, run.generate_from(&all, &IDS).unwrap());
+        assert!(close(&x, &run.generate(&z, &IDS).unwrap()) > 1e-3, "the starts on finer grids move the images");
+        for grid in 0..3 {
+            let way = direction(&starts[grid], 5).unwrap();
+            let step = 1e-6;
+            let moved = |by: f64| {
+                let there = &starts[grid] + &way * by;
+                let at = |other: usize| if other == grid { &there } else { &starts[other] };
+                run.generate_from(&[at(0), at(1), at(2)], &IDS).unwrap()
+            };
+            let found = (((moved(step) - moved(-step)) / (2.0 * step)) * &v).sum(Kind::Double).double_value(&[]);
+            let expected = (&pulled[grid] * &way).sum(Kind::Double).double_value(&[]);
+            match activation {
+                Activation::Silu => {
+                    assert!((found - expected).abs() < 1e-5 * expected.abs().max(1.0), "{grid}: {found} {expected}")
+                }
+                // the derivative almost everywhere: pixels repeated
+                _ => assert_eq!(pulled[grid], block_sums(&v, 16 / starts[grid].size()[3]).unwrap()),
+            }
+        }
+    }
+}
+
+#[test]
+fn with_a_start_on_each_grid_a_ladder_finds_images_that_are_not_its_own() {
+    for activation in [Activation::LeakyRelu(0.2), Activation::Silu] {
+        let net = ladder(activation, Kind::Float);
+        let run = generator(&net, ChainNoise::Fixed(1), 1);
+        let images = Tensor::from_slice(&(0..512).map(|k| ((k * 37 % 64) as f32 / 32.0) - 1.0).collect::<Vec<_>>());
+        let images = images.reshape([2, 1, 16, 16]);
+        let found = |latent| {
+            let options = ReconstructOptions { latent, ..ReconstructOptions::new(Method::Adam, 300, 1) };
+            run.reconstruct(&images, None, &options, &mut |_| true).unwrap()
+        };
+        let (coarse, all) = (found(Latent::Free), found(Latent::Grids));
+        // 16 numbers hold next to nothing of 256 pixels that repeat nowhere
+        let tenth = all.mse.iter().zip(&coarse.mse).all(|(all, coarse)| all < &(coarse / 10.0));
+        assert!(tenth, "{activation:?}: {:?} {:?}", all.mse, coarse.mse);
+        assert_eq!((coarse.z.size(), all.z.size()), (vec![2, 1, 4, 4], vec![2, 16 + 64 + 256]));
+        // the code gives the image
+        let parts = [(0, 4), (16, 8), (80, 16)]
+            .map(|(first, side)| all.z.narrow(1, first, side * side).reshape([2, 1, side, side]));
+        let again = run.generate_from(&[&parts[0], &parts[1], &parts[2]], &[0, 1]).unwrap();
+        assert_eq!(again, all.x);
+        let still: Tensor = parts.iter().map(|part| srm_langevin::up_to(part, &[1, 16, 16]).unwrap()).sum();
+        let moved = (again - still).square().mean_dim([1i64, 2, 3].as_slice(), false, Kind::Double).sqrt();
+        assert!((moved.double_value(&[0]) - all.displacement[0]).abs() < 1e-6);
     }
 }
 

@@ -28,6 +28,7 @@
 #![deny(missing_docs)]
 
 mod adjoint;
+mod code;
 mod error;
 mod generator;
 mod interpolate;

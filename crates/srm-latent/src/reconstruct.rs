@@ -1,10 +1,11 @@
 //! Find the start noise whose short run is a given image: descend L(z) = ‖x − M(z)‖² over the observed pixels.
 
 use crate::adjoint::pulled_down;
+use crate::code::Layout;
 use crate::step_size::StepSize;
 use crate::{LatentError, Result, ShortRun};
 use srm_energy::{Curved, Replicate};
-use srm_langevin::{ChainKey, Start, per_sample, sample_axes, start, up_to};
+use srm_langevin::{ChainKey, Start, per_sample, sample_axes, start};
 use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
 
@@ -28,6 +29,9 @@ pub enum Latent {
     Free,
     /// In the support of p_0: [-1, 1] for uniform starts; one colour all over for colours; everywhere for Gaussian ones.
     Support,
+    /// Anywhere on each grid of a ladder: what is put onto its chain on the finer grids is found too, in training nothing. For a
+    /// net of one grid the same as free.
+    Grids,
 }
 
 /// How to reconstruct.
@@ -61,6 +65,7 @@ impl Latent {
         match self {
             Latent::Free => "free",
             Latent::Support => "support",
+            Latent::Grids => "grids",
         }
     }
 }
@@ -123,7 +128,8 @@ pub struct Progress {
 pub struct Reconstruction {
     /// M(z), `[n, …]`.
     pub x: Tensor,
-    /// The code z, `[n, …]`; of a ladder on its coarsest grid.
+    /// The code z, `[n, …]`; of a ladder on its coarsest grid. For [`Latent::Grids`] `[n, numbers]`: z, and behind it, grid after
+    /// grid, what is put onto the chain where it gets to a finer one.
     pub z: Tensor,
     /// Mean squared error per observed pixel on the [-1, 1] scale.
     pub mse: Vec<f64>,
@@ -133,7 +139,8 @@ pub struct Reconstruction {
     pub kept: Vec<(usize, Tensor)>,
     /// Each image's error at iterations 0 to the last, of its best start; once it is done, the error that it was done with.
     pub errors: Vec<Vec<f64>>,
-    /// Root mean square of M(z) − z per pixel, of each image: 0 for a generator that does nothing. Of a ladder z is up-sampled.
+    /// Root mean square of M(z) − z per pixel, of each image: 0 for a generator that does nothing. Of a ladder z is up-sampled,
+    /// and with it what else the code has.
     pub displacement: Vec<f64>,
 }
 
@@ -209,22 +216,28 @@ impl<E: Curved + Replicate> ShortRun<E> {
         let all: Vec<u64> = (0..rows).map(|row| (options.offset * starts + row) as u64).collect();
         // on the CPU: a GPU draws all rows by one seed, so that a part of a set would start elsewhere
         let z = start(self.dynamics().start, &fresh, &all, &self.dynamics().start_shape(sample), Device::Cpu)?;
-        let mut z = z.f_to_device(self.device())?.f_to_kind(images.kind())?;
+        let layout = Layout::new(options.latent, self.dynamics(), sample);
+        let mut z = layout.of_start(z.f_to_device(self.device())?.f_to_kind(images.kind())?)?;
         let mut search = Search::new((rows, &z), &target, options)?;
         for iteration in 0..=options.iterations {
             let residual_alone = options.method == Method::Residual;
+            let parts = layout.parts(&z)?;
+            let starts_of = parts.iter().collect::<Vec<_>>();
             let found = match iteration == options.iterations || residual_alone {
-                true => self.generate(&z, &ids).and_then(|x| {
-                    let lambda = pulled_down(residual(&x, &target, &weight)?, self.dynamics())?;
-                    Ok((x, lambda))
+                true => self.generate_from(&starts_of, &ids).and_then(|x| {
+                    let lambdas = pulled_down(&residual(&x, &target, &weight)?, self.dynamics())?;
+                    Ok((x, lambdas))
                 }),
-                false => self.pull_back(&z, &ids, &[&target, &weight], |x, with| residual(x, &with[0], &with[1])),
+                false => {
+                    self.pull_back(&starts_of, &ids, &[&target, &weight], |x, with| residual(x, &with[0], &with[1]))
+                }
             };
-            let (x, lambda) = match found {
+            let (x, lambdas) = match found {
                 // what was found so far counts
                 Err(error) if error.is_stop() && iteration > 0 => break,
                 found => found?,
             };
+            let lambda = layout.joined(&lambdas[..parts.len()])?;
             let squares = x.f_sub(&target)?.f_mul(&weight)?.f_square()?;
             let sums = to_f64s(&squares.f_sum_dim_intlist(axes.as_slice(), false, Kind::Double)?)?;
             let errors: Vec<f64> = sums.iter().zip(&observed).map(|(sum, pixels)| sum / pixels).collect();
@@ -244,7 +257,7 @@ impl<E: Curved + Replicate> ShortRun<E> {
                 _ => z,
             };
         }
-        search.finish(starts)
+        search.finish(starts, &layout)
     }
 }
 
@@ -302,11 +315,10 @@ impl Search {
         for (row, _) in better.iter().enumerate().filter(|(_, better)| **better) {
             (self.best[row], self.best_at[row]) = (errors[row], t);
         }
-        let better = column(&better, z)?;
-        self.best_z = z.f_where_self(&better, &self.best_z)?;
-        self.best_x = x.f_where_self(&better, &self.best_x)?;
+        self.best_z = z.f_where_self(&column(&better, z)?, &self.best_z)?;
+        self.best_x = x.f_where_self(&column(&better, x)?, &self.best_x)?;
         if options.snapshots.contains(&t) {
-            self.kept.push((t, self.best_x.f_where_self(&column(&self.done, z)?, x)?));
+            self.kept.push((t, self.best_x.f_where_self(&column(&self.done, x)?, x)?));
         }
         self.errors
             .push((0..errors.len()).map(|row| if self.done[row] { self.best[row] } else { errors[row] }).collect());
@@ -347,7 +359,7 @@ impl Search {
     }
 
     /// The best start of each image.
-    fn finish(self, starts: usize) -> Result<Reconstruction> {
+    fn finish(self, starts: usize, layout: &Layout) -> Result<Reconstruction> {
         let images = self.best.len() / starts;
         let chosen: Vec<usize> = (0..images)
             .map(|image| {
@@ -360,7 +372,7 @@ impl Search {
         let pick = |tensor: &Tensor| -> Result<Tensor> { Ok(tensor.f_index_select(0, &rows)?) };
         let (x, z) = (pick(&self.best_x)?, pick(&self.best_z)?);
         let distance = x
-            .f_sub(&up_to(&z, &x.size())?)?
+            .f_sub(&layout.unmoved(&z, &x)?)?
             .f_square()?
             .f_mean_dim(sample_axes(&x).as_slice(), false, Kind::Double)?
             .f_sqrt()?;
