@@ -10,16 +10,18 @@ use std::{
 /// Options of `cargo xtask figures`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The net: a weights file or a run folder
-    #[arg(long, alias = "run", default_value = "runs/demo")]
+    /// The net: a weights file, a run folder, or what else `srm sample --weights` takes
+    #[arg(long, alias = "run", default_value = DEMO)]
     weights: PathBuf,
     /// Images to reconstruct: a .npy, a folder or a picture [default: the test images beside those of the run]
     #[arg(long)]
     images: Option<PathBuf>,
-    /// Where the figures go [default: figures/ in the run folder, or beside the weights file]
+    /// Where the figures go [default: figures/ in the run folder, beside the weights file, or here]
     #[arg(long)]
     out: Option<PathBuf>,
 }
+
+const DEMO: &str = "runs/demo";
 
 /// Draw them all, each by the command that it prints.
 pub fn run(args: Args) -> Result<()> {
@@ -28,27 +30,33 @@ pub fn run(args: Args) -> Result<()> {
     let srm = |arguments: &[&str]| workspace::srm(&program, arguments);
     let (root, weights) = (workspace::root(), args.weights.display().to_string());
     ensure!(
-        root.join(&args.weights).exists(),
+        weights != DEMO || root.join(DEMO).exists(),
         "{weights} is not there; `cargo xtask demo` makes a net, or give --weights FILE|RUN"
     );
-    let beside = if root.join(&args.weights).is_dir() { Some(args.weights.as_path()) } else { args.weights.parent() };
+    let beside = match root.join(&args.weights) {
+        path if path.is_dir() => Some(args.weights.as_path()),
+        path if path.is_file() => args.weights.parent(),
+        _ => None, // a name
+    };
     let out = args.out.unwrap_or_else(|| beside.unwrap_or(Path::new("")).join("figures"));
     let folder = root.join(&out);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let place = |name: &str| out.join(name).display().to_string();
 
-    // The moment matching estimator where everything can be computed: needs no net.
-    srm(&["diagnose", "moments", "--toy", "--out", &place("moment_matching")])?;
     srm(&["sample", "--weights", &weights, "--out", &place("synthesis.png"), "--chain", &place("chain.png")])?;
     srm(&["interpolate", "--weights", &weights, "--out", &place("interpolation.png")])?;
     match args.images.or_else(|| unseen(&root, &args.weights)) {
         Some(images) => {
             let images = images.display().to_string();
-            let target = ["--images", &images, "--count", "16", "--out", &place("reconstruction.png")];
-            srm(&[&["reconstruct", "--weights", &weights][..], &target].concat())?;
+            // a ladder's z alone holds outlines; for a net of one grid it is the same as free
+            let target = ["--images", &images, "--count", "16", "--latent", "grids"];
+            let out = ["--out", &place("reconstruction.png")];
+            srm(&[&["reconstruct", "--weights", &weights][..], &target, &out].concat())?;
         }
         None => eprintln!("no images to reconstruct: give --images FILE"),
     }
+    // The moment matching estimator where everything can be computed: needs no net.
+    srm(&["diagnose", "moments", "--toy", "--out", &place("moment_matching")])?;
     println!("\nThe figures are in {}", out.display());
     Ok(())
 }
