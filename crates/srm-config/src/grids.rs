@@ -250,9 +250,9 @@ mod tests {
         assert!(later(3).changes(&later(4))[0].refusal().is_some(), "when a grid joins may not change either");
         let single = load(r#"[{"size": 32, "steps": 100}]"#, &[]).unwrap();
         let to_single = load("[]", &[]).unwrap().changes(&single);
-        assert_eq!(to_single.iter().map(|change| (&change.path[..], change.refusal())).collect::<Vec<_>>(), [(
-            "langevin.grids",
-            None
-        )]);
+        assert_eq!(
+            to_single.iter().map(|change| (&change.path[..], change.refusal())).collect::<Vec<_>>(),
+            [("langevin.grids", None)]
+        );
     }
 }
