@@ -37,6 +37,8 @@ const COMMANDS: &[(&str, &str)] = &[
         "diagnose chains --weights RUN --data X.npy --chains 8 --long-steps 40 --long-chains 2 --out OUT/chains --json",
     ),
     ("report", "report OUT/run --iterations 2 --json"),
+    ("export", "export --hub OUT/hub OUT/run --json"),
+    ("export again", "export --hub OUT/hub OUT/run --json"),
     ("no flags", "sample"),
     ("bad key", "train --config configs/smoke.json --set train.nonsense=1 --run OUT/bad --json"),
     ("no weights", "sample --weights OUT/none.pth --out OUT/y.png --json"),

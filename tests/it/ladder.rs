@@ -18,7 +18,7 @@ fn train<'a>(run: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// A trained ladder, made once for all tests.
-fn ladder() -> &'static PathBuf {
+pub fn ladder() -> &'static PathBuf {
     static RUN: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, run) = RUN.get_or_init(|| {
         let place = folder();

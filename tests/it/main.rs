@@ -6,6 +6,8 @@ mod common;
 mod contract;
 mod doctor;
 mod evaluate;
+mod export;
+mod export_in_python;
 mod faults;
 mod ladder;
 mod latent;

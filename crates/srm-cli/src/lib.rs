@@ -7,6 +7,7 @@
 mod chains;
 mod doctor;
 mod evaluate;
+mod export;
 mod flags;
 mod images;
 mod interpolate;
@@ -64,6 +65,7 @@ fn run(command: &Command, output: &Output) -> anyhow::Result<()> {
             Diagnosis::Moments(flags) => moments::run(flags, session),
             Diagnosis::Chains(flags) => chains::run(flags, session),
         }),
+        Command::Export(flags) => alone(&|session| export::run(flags, session)),
         Command::Report(flags) => alone(&|session| report::run(flags, session)),
         Command::Doctor(_) => alone(&doctor::run),
     }

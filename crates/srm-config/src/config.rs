@@ -87,6 +87,9 @@ pub enum OnWriteError {
     Stop,
 }
 
+/// What a model hub's `config.json` says besides, for other programs: `srm export` writes both.
+const OF_A_HUB: [&str; 2] = ["architectures", "model_type"];
+
 impl Config {
     /// Read a JSON file and apply overrides `a.b=JSON` in order (a bare word is a string, `null` removes the key).
     ///
@@ -111,6 +114,7 @@ impl Config {
     }
 
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Config> {
+        fields.pass_over(&OF_A_HUB);
         let about = fields.read("about", Some(String::new()), "must be a string or a list of strings", about_text);
         let data = fields.section("data", DataConfig::read);
         let energy = fields.section("energy", EnergyConfig::read);

@@ -63,6 +63,7 @@ pub(crate) struct Fields<'a> {
     path: &'a str,
     map: Option<&'a Map<String, Value>>,
     asked: Vec<&'static str>,
+    passed_over: Vec<&'static str>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -80,7 +81,7 @@ impl<'a> Fields<'a> {
             let rule = "must be an object { ... }".to_owned();
             problems.push(Problem { path: place.to_owned(), value: Some(brief(tree)), rule, hint: None });
         }
-        let mut fields = Fields { path, map, asked: Vec::new(), problems };
+        let mut fields = Fields { path, map, asked: Vec::new(), passed_over: Vec::new(), problems };
         let found = read(&mut fields);
         fields.note_unknown();
         found
@@ -94,6 +95,11 @@ impl<'a> Fields<'a> {
     /// Whether this section is no object at all, which is a problem noted already.
     pub(crate) fn is_broken(&self) -> bool {
         self.map.is_none()
+    }
+
+    /// Pass over keys that mean something to others: what they hold is not looked at.
+    pub(crate) fn pass_over(&mut self, names: &[&'static str]) {
+        self.passed_over.extend(names);
     }
 
     /// Note a problem of the section as a whole.
@@ -220,7 +226,8 @@ impl<'a> Fields<'a> {
 
     fn note_unknown(&mut self) {
         let Some(map) = self.map else { return };
-        for (name, value) in map.iter().filter(|(name, _)| !self.asked.contains(&name.as_str())) {
+        let known = |name: &str| self.asked.contains(&name) || self.passed_over.contains(&name);
+        for (name, value) in map.iter().filter(|(name, _)| !known(name)) {
             let hint = match nearest(name, &self.asked) {
                 Some(known) => format!("did you mean {}?", self.dotted(known)),
                 None => match KEYS.iter().find(|key| key.rsplit('.').next() == Some(name)) {

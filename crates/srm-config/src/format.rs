@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Canonical text of a tree, indented by two spaces, ending with a line feed.
-pub(crate) fn pretty(tree: &Value) -> String {
+pub fn pretty(tree: &Value) -> String {
     let mut out = String::new();
     write(tree, 0, &mut out);
     out.push('\n');

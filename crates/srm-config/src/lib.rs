@@ -40,6 +40,7 @@ pub use config::{CheckpointConfig, Config, DataConfig, LogConfig, OnWriteError};
 pub use error::{ConfigError, Problem};
 pub use evaluate::EvaluateConfig;
 pub use fields::{is_not_negative_f32, is_positive_f32};
+pub use format::pretty;
 pub use grids::GridConfig;
 pub use json::{JsonError, decode, parse_json};
 pub use model::{Activation, Bank, Drift, EnergyConfig, Init, LangevinConfig};

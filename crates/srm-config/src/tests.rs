@@ -41,6 +41,16 @@ fn the_defaults_are_the_published_ones() {
 }
 
 #[test]
+fn what_a_model_hub_wants_in_a_config_is_passed_over() {
+    let mut tree = small();
+    tree["model_type"] = json!("srm-short-run");
+    tree["architectures"] = json!(["ShortRunConvNet"]);
+    assert_eq!(load(&tree, &[]).expect("sound"), load(&small(), &[]).expect("sound"));
+    tree["train"]["model_type"] = json!("x"); // at the top alone
+    assert_eq!(problems(&tree, &[])[0].path, "train.model_type");
+}
+
+#[test]
 fn the_two_forms_of_the_step_agree_where_they_are_the_same_chain() {
     let tempered = load(&small(), &["langevin.gradient_scale=5e-5"]).expect("sound").langevin;
     let delta = ["langevin.gradient_scale=null", "langevin.noise_std=null", "langevin.delta_tau=1e-4"];

@@ -31,8 +31,10 @@ pub(crate) use number::{Number, float_tensor};
 const KEY: &str = "srm";
 /// What a weights file holds.
 pub struct Weights {
-    /// The net, f32; of a ladder those of all its grids.
+    /// The net, f32; of a ladder those of all its grids, of one that still grows those that have joined.
     pub net: Ladder<ConvNet>,
+    /// Grids that the file holds: more than the net's where the finest have not joined.
+    pub grids: usize,
     /// The chain that it was trained with; `None` where the file does not say, as no `.pth` does.
     pub langevin: Option<LangevinConfig>,
 }
@@ -172,12 +174,13 @@ pub(crate) fn load_bytes(path: &Path, bytes: &[u8], key: Option<&str>, device: D
             let net = ladder::read_ladder(&mut archive, &chain.nets(energy), device)?;
             // of a run that grows still, what has learned
             let joined = tree.as_ref().and_then(|tree| tree.get("joined")?.as_u64());
-            let joined = joined.map_or(net.grids(), |grids| grids as usize);
-            return Ok(Weights { net: net.first_grids(joined), langevin: Some(chain.first_grids(joined)) });
+            let grids = net.grids();
+            let joined = joined.map_or(grids, |joined| joined as usize);
+            return Ok(Weights { net: net.first_grids(joined), grids, langevin: Some(chain.first_grids(joined)) });
         }
     }
     let (energy, tensors) = net::read_net(&mut archive, key, config.as_ref())?;
-    Ok(Weights { net: ConvNet::from_tensors(&energy, &tensors, device)?.into(), langevin })
+    Ok(Weights { net: ConvNet::from_tensors(&energy, &tensors, device)?.into(), grids: 1, langevin })
 }
 
 /// Read the tensors of the one network in a file that has a tensor of the name `known`, whatever stands before that name;

@@ -34,6 +34,7 @@ mod tables;
 
 pub use chart::Chart;
 pub use error::ReportError;
+pub use facts::thousands;
 pub use figures::{Figures, Interpolation, Reconstructed};
 pub use folder::RunFiles;
 pub use pictures::Picture;

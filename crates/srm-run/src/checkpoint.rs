@@ -256,9 +256,13 @@ pub(crate) fn remove_begun(folder: &Path) -> Result<()> {
     remove_if_there(&folder.join(TEMPORARY))
 }
 
-/// Give a checkpoint its name; where the folder is then that had the name before. The two change places at once, so
-/// that the name never leads nowhere; where the file system cannot do that, one goes before the other comes.
-fn put_in_place(temporary: &Path, path: &Path) -> Result<PathBuf> {
+/// Give a folder its name; where the folder is then that had the name before, which need not be there. The two change places
+/// at once, so that the name never leads nowhere; where the file system cannot do that, one goes before the other comes, and is
+/// `.replaced-NAME` meanwhile.
+///
+/// # Errors
+/// [`RunError::Io`].
+pub fn put_in_place(temporary: &Path, path: &Path) -> Result<PathBuf> {
     if rustix::fs::renameat_with(CWD, temporary, CWD, path, RenameFlags::EXCHANGE).is_ok() {
         return Ok(temporary.to_owned());
     }

@@ -55,7 +55,7 @@ mod state;
 mod writer;
 
 pub use about::{About, Description, Resumable};
-pub use checkpoint::{Checkpoint, Damaged, DataFile, StateFile, checkpoints, newest, newest_weights};
+pub use checkpoint::{Checkpoint, Damaged, DataFile, StateFile, checkpoints, newest, newest_weights, put_in_place};
 pub use environment::Environment;
 pub use error::RunError;
 pub use lock::Lock;

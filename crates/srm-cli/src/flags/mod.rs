@@ -4,6 +4,7 @@ mod chains;
 mod compute;
 mod diagnose;
 mod evaluate;
+mod export;
 mod latent;
 mod model;
 mod moments;
@@ -17,6 +18,7 @@ pub use chains::ChainsFlags;
 pub use compute::Compute;
 pub use diagnose::{DiagnoseFlags, Diagnosis};
 pub use evaluate::EvaluateFlags;
+pub use export::ExportFlags;
 pub use latent::{InterpolateFlags, ReconstructFlags};
 pub use model::{DiagnosisFlags, GeneratorFlags, ModelFlags};
 pub use moments::MomentsFlags;
@@ -59,6 +61,8 @@ pub enum Command {
     Diagnose(DiagnoseFlags),
     /// Gather a run in one HTML file that opens without network.
     Report(ReportFlags),
+    /// Make a folder for a model hub: weights, settings, samples and a model card.
+    Export(ExportFlags),
     /// Say what was found: libtorch, CUDA, threads, data sets, configs.
     Doctor(DoctorFlags),
 }
@@ -74,6 +78,7 @@ impl Command {
             Command::Evaluate(evaluate) => evaluate.json,
             Command::Diagnose(diagnose) => diagnose.what.json(),
             Command::Report(report) => report.json,
+            Command::Export(export) => export.json,
             Command::Doctor(doctor) => doctor.json,
         }
     }

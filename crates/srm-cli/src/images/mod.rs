@@ -14,7 +14,7 @@ use srm_files::hex;
 
 use crate::session::usage;
 use places::Places;
-pub use synthetic::is_synthetic;
+pub use synthetic::{SYNTHETIC, is_synthetic};
 
 /// Refuse a config, read from `source`, whose images are not there, with the places where they are not and the command that makes
 /// them.

@@ -36,7 +36,7 @@ fn a_ladder_comes_back_whole_and_each_size_finds_its_net() {
     let ladder = ladder();
     save_weights(&path, &ladder, Some(&langevin())).unwrap();
     let read = load_weights(&path, Device::Cpu).unwrap();
-    assert_eq!((read.net.configs(), read.langevin), (langevin().nets(&energy()), Some(langevin())));
+    assert_eq!((read.net.configs(), read.grids, read.langevin), (langevin().nets(&energy()), 3, Some(langevin())));
     let names: Vec<String> = read.net.named_parameters().into_iter().map(|(name, _)| name).collect();
     assert_eq!(
         (names.len(), &*names[0], &*names[4], &*names[17]),
