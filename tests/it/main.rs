@@ -7,6 +7,7 @@ mod contract;
 mod doctor;
 mod evaluate;
 mod faults;
+mod hub;
 mod ladder;
 mod latent;
 mod limits;
