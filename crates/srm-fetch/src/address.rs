@@ -24,8 +24,8 @@ const CACHE: &str = "XDG_CACHE_HOME";
 const PICKLES: [&str; 6] = [".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"];
 const ENDING: &str = ".safetensors";
 
-/// An address of weights, `https://…/net.safetensors`, or of the folder that holds `model.safetensors`. Its text leaves a query
-/// out, which may hold a secret.
+/// An address of weights, `https://…/net.safetensors`, or of the folder that holds `model.safetensors`. Its text
+/// leaves a query out, which may hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     url: String,
@@ -46,8 +46,8 @@ impl Address {
         } else if origin(url).is_none() {
             "it names no host"
         } else if PICKLES.iter().any(|ending| address.path().to_ascii_lowercase().ends_with(ending)) {
-            "it is that of a pickle, which can run programs where it is loaded, so that srm downloads safetensors only; if you trust \
-             it, download it yourself and give its path"
+            "it is that of a pickle, which can run programs where it is loaded, so that srm downloads safetensors only; if \
+             you trust it, download it yourself and give its path"
         } else {
             return Ok(address);
         };
@@ -199,7 +199,8 @@ impl Place {
         notes["bytes"].as_u64().is_none_or(|bytes| bytes == length).then_some(notes)
     }
 
-    /// The part of the file that the server has now; parts of others are removed, and so is one that nothing tells from others.
+    /// The part of the file that the server has now; parts of others, and one that nothing tells from others, are
+    /// removed.
     fn part(&self, now: &Value) -> std::io::Result<PathBuf> {
         let name = format!("{}.part", &hex(&Sha256::digest(now.to_string()))[..16]);
         let is_told = !now["etag"].is_null() || !now["modified"].is_null();

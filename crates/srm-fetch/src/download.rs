@@ -54,7 +54,7 @@ pub struct Downloader {
     agent: Agent,
     listener: Box<dyn Listener>,
     variables: Variables,
-    pause: Duration,
+    patience: Patience,
     /// Hosts, or the proxies on the way to them.
     unreachable: RefCell<HashSet<String>>,
 }
@@ -82,7 +82,7 @@ impl Downloader {
             .proxy(None) // each request names its own
             .build()
             .new_agent();
-        Self { agent, listener, variables, pause: patience.pause, unreachable: RefCell::default() }
+        Self { agent, listener, variables, patience, unreachable: RefCell::default() }
     }
 
     /// Bring `file` into `folder` and return its path; a complete one that lies there already is kept.

@@ -87,7 +87,8 @@ pub enum FetchError {
     },
     /// A variable of the environment names no proxy.
     #[error(
-        "{variable} names no proxy ({shown}); write http://HOST:PORT, https://, socks4:// or socks5h://, special characters of a password as %XX, or unset {variable}"
+        "{variable} names no proxy ({shown}); write http://HOST:PORT, https://, socks4:// or socks5h://, special characters of \
+         a password as %XX, or unset {variable}"
     )]
     Proxy {
         /// The variable.
@@ -108,7 +109,8 @@ pub enum FetchError {
     },
     /// What was typed is no address of weights.
     #[error(
-        "{address} is no address of weights: {fault}; write https://host/path/net.safetensors, or the folder that holds model.safetensors"
+        "{address} is no address of weights: {fault}; write https://host/path/net.safetensors, or the folder that holds \
+         model.safetensors"
     )]
     Address {
         /// What was typed.

@@ -1,9 +1,11 @@
-//! Bring files from the network: by several mirrors, proxies and certificates, resumed after a cut, checked, whole or not at all.
+//! Bring files from the network: mirrors, proxies, certificates, resumed after a cut, checked, whole or not at all.
 //!
-//! - [`Downloader::fetch`] brings a [`RemoteFile`], whose checksum is known beforehand, from the first mirror that has it.
-//! - [`Source`] is what a person types for weights that lie elsewhere, `hf:owner/name`, `hf:owner/name@revision` or an address
-//!   `https://…`, and [`Source::fetch`] brings them into a cache and says where the file lies.
-//! - [`Checksum`] and [`Proxy`] are what both need; without the feature `download` this crate is these two, and compiles no TLS.
+//! - [`Downloader::fetch`] brings a [`RemoteFile`], whose checksum is known beforehand, from the first mirror that
+//!   has it.
+//! - [`Source`] is what a person types for weights that lie elsewhere, `hf:owner/name`, `hf:owner/name@revision` or
+//!   an address `https://…`, and [`Source::fetch`] brings them into a cache and says where the file lies.
+//! - [`Checksum`] and [`Proxy`] are what both need; without the feature `download` this crate is these two, and
+//!   compiles no TLS.
 //!
 //! Nothing is printed: a [`Listener`] hears what happens, gives a bar, and says when to stop.
 //!
@@ -20,17 +22,17 @@
 //!
 //! # The hub
 //!
-//! What a model hub is asked, and how its cache is laid out, is what huggingface_hub does, so that either program uses what the
-//! other has downloaded:
+//! What a model hub is asked, and how its cache is laid out, is what huggingface_hub does, so that either program
+//! uses what the other has downloaded:
 //!
-//! - files and their headers `X-Repo-Commit`, `ETag`, `X-Linked-Etag`, `X-Linked-Size`, and the errors in `X-Error-Code`:
-//!   `file_download.py` and `utils/_http.py` of <https://github.com/huggingface/huggingface_hub>;
+//! - files and their headers `X-Repo-Commit`, `ETag`, `X-Linked-Etag`, `X-Linked-Size`, and the errors in
+//!   `X-Error-Code`: `file_download.py` and `utils/_http.py` of <https://github.com/huggingface/huggingface_hub>;
 //! - the cache, `models--OWNER--NAME` with `refs`, `blobs` and `snapshots`:
 //!   <https://huggingface.co/docs/huggingface_hub/guides/manage-cache>;
 //! - `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE`, `HF_TOKEN` and `HF_TOKEN_PATH`:
 //!   <https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables>;
-//! - an ETag of 64 digits is the file's SHA-256 (<https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>), one of 40 the
-//!   SHA-1 of git's blob (<https://git-scm.com/book/en/v2/Git-Internals-Git-Objects>).
+//! - an ETag of 64 digits is the file's SHA-256 (<https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>), one of
+//!   40 the SHA-1 of git's blob (<https://git-scm.com/book/en/v2/Git-Internals-Git-Objects>).
 //!
 //! The token goes to the hub's own scheme, host and port, and nowhere else.
 

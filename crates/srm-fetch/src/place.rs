@@ -17,8 +17,8 @@ pub(crate) const NAMES: [&str; 2] = ["model.safetensors", "diffusion_pytorch_mod
 /// Between two looks at another process's lock.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Wait until no other process downloads `name`; held as long as the file is open. Where the file system knows no locks,
-/// nobody waits.
+/// Wait until no other process downloads `name`; held as long as the file is open. Where the file system knows no
+/// locks, nobody waits.
 ///
 /// # Errors
 /// The lock cannot be made, the listener asks to stop.

@@ -25,8 +25,8 @@ impl Source {
     /// The file, from the cache where it is there and still what the server has.
     ///
     /// # Errors
-    /// The server does not have it or does not give it, what arrives is no safetensors or damaged, it cannot be reached and
-    /// the cache has nothing, the cache cannot be written, the listener asks to stop.
+    /// The server does not have it or does not give it, what arrives is no safetensors or damaged, it cannot be
+    /// reached and the cache has nothing, the cache cannot be written, the listener asks to stop.
     pub fn fetch(&self, downloader: &Downloader) -> Result<PathBuf, FetchError> {
         match self {
             Source::Hub(repository) => repository.fetch(downloader),

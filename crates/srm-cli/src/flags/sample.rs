@@ -19,8 +19,8 @@ use super::ModelFlags;
      "animate":null,"nearest":null}
     (one line; with --nearest: {"data":FILE,"indices":[...],"distances":[...]})"#)]
 pub struct SampleFlags {
-    /// Weights: a .safetensors file or one of torch.save, a run folder (then its newest checkpoint), a checkpoint, a hub's folder,
-    /// hf:owner/name[@revision] or https://…, which are downloaded (safetensors alone).
+    /// Weights: a .safetensors file or one of torch.save, a run folder (then its newest checkpoint), a checkpoint,
+    /// a hub's folder, or to download hf:owner/name[@revision] or https://… (safetensors alone).
     #[arg(long, value_name = "FILE|RUN|hf:NAME|URL")]
     pub weights: PathBuf,
     /// Images to draw.

@@ -8,12 +8,12 @@ use srm_terminal::ProgressBar;
 
 use crate::session::{Failure, Output, interrupt, usage};
 
-/// The file of `hf:owner/name[@revision]` or `https://…` in the cache, downloaded where it is not there; any other path, and one
-/// that exists, as it is.
+/// The file of `hf:owner/name[@revision]` or `https://…` in the cache, downloaded where it is not there; any other
+/// path, and one that exists, as it is.
 ///
 /// # Errors
-/// Bad usage where it is no name and no address; the server does not have it or does not give it, or cannot be reached and
-/// the cache has nothing; Ctrl-C, where it is watched.
+/// Bad usage where it is no name and no address; the server does not have it or does not give it, or cannot be
+/// reached and the cache has nothing; Ctrl-C, where it is watched.
 pub fn brought(path: &Path, output: &Output) -> Result<PathBuf> {
     let source = path.to_str().filter(|_| !path.exists()).and_then(Source::parse);
     let Some(source) = source.transpose().map_err(explained)? else { return Ok(path.to_owned()) };

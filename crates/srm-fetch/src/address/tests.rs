@@ -172,3 +172,14 @@ fn no_name_of_an_address_leaves_its_folder() {
         assert_eq!(address.files()[0].name(), name, "{path}");
     }
 }
+
+#[test]
+fn a_server_that_says_nothing_is_waited_for_once() {
+    let home = tempfile::tempdir().unwrap();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (url, begun) = (format!("http://{}/x.safetensors", silent.local_addr().unwrap()), std::time::Instant::now());
+    let error = fetch(&url, home.path()).0.unwrap_err().to_string();
+    assert!(error.contains("accepted the connection but does not answer"), "{error}");
+    // 0.25 s of patience; the certificates, and a busy machine, take their time
+    assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{:?}", begun.elapsed());
+}

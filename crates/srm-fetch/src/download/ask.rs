@@ -5,7 +5,7 @@ use super::{
     failure::{Failure, classify},
 };
 use crate::{FetchError, Proxy, proxy::host};
-use std::thread;
+use std::{thread, time::Instant};
 use ureq::{
     http::{HeaderMap, StatusCode, Uri},
     typestate::WithoutBody,
@@ -73,8 +73,8 @@ impl Answer {
 }
 
 impl Downloader {
-    /// What the server says of `url`. `headers` are those of an address; `is_enough` says which answer that points on ends
-    /// the way.
+    /// What the server says of `url`. `headers` are those for an address; `is_enough` says which answer that points on
+    /// ends the way.
     pub(crate) fn ask(
         &self,
         method: Method,
@@ -91,20 +91,20 @@ impl Downloader {
         Err(Failure::NextMirror(format!("points on more than {REDIRECTS} times")))
     }
 
-    /// One address, asked again where the server is in trouble.
+    /// One address, asked again where the server is in trouble, unless it has kept silent all the time.
     fn patiently(&self, method: Method, url: &str, headers: &[(&'static str, String)]) -> Result<Answer, Failure> {
         let (proxy, first) = self.way_to(url)?;
-        let mut attempt = 1;
+        let (mut attempt, begun) = (1, Instant::now());
         loop {
             match self.once(method, url, headers, proxy.as_ref()) {
-                Err(Failure::Again(_)) if attempt < ATTEMPTS => attempt += 1,
+                Err(Failure::Again(_)) if attempt < ATTEMPTS && begun.elapsed() < self.patience.silence => attempt += 1,
                 Err(Failure::Unreachable(cause)) => {
                     self.unreachable.borrow_mut().insert(first);
                     return Err(Failure::Unreachable(cause));
                 }
                 ended => return ended,
             }
-            thread::sleep(self.pause);
+            thread::sleep(self.patience.pause);
             if self.listener.stopped() {
                 return Err(Failure::Local(FetchError::Stopped));
             }

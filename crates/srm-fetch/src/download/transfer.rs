@@ -105,7 +105,7 @@ impl Downloader {
                         return Err(Failure::NextMirror(cause));
                     }
                     self.listener.hear(&Event::Again { host, cause: &cause, arrived: length(part)? });
-                    thread::sleep(self.pause);
+                    thread::sleep(self.patience.pause);
                 }
                 Err(failure) => {
                     if matches!(failure, Failure::Unreachable(_)) {

@@ -293,7 +293,7 @@ fn two_at_once_bring_it_once() {
     let (user, body) = (User::new(), safetensors(1000, 11));
     let hub = hub_of(FILE, in_git(&body, COMMIT));
     let (home, url) = (user.home.path().to_str().unwrap(), &*hub.url);
-    let lock = super::cache::Cache::new(&user.cache().parent().unwrap(), &super::Repository::parse("me/net").unwrap());
+    let lock = super::cache::Cache::new(user.cache().parent().unwrap(), &super::Repository::parse("me/net").unwrap());
     let etag = in_git(&body, COMMIT).headers[1].1.trim_matches('"').to_owned();
     let path = lock.lock(&etag);
     fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Try what the hub refuses and what is not taken from it: each message says the cause and the remedy, and nothing is kept.
+//! Try what the hub refuses and what is not taken from it: messages say cause and remedy, and nothing is kept.
 
 use super::*;
 
