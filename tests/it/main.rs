@@ -9,6 +9,7 @@ mod evaluate;
 mod export;
 mod export_in_python;
 mod faults;
+mod hub;
 mod ladder;
 mod latent;
 mod limits;

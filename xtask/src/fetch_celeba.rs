@@ -1,11 +1,11 @@
 //! Fetch the aligned CelebA photos, or take those that the user has, and make the images that the face configs train on.
 
 use crate::{
-    checksum::Checksum,
     download::{Downloader, Patience, RemoteFile, with_mirror},
     preprocess, setup, workspace,
 };
 use anyhow::{Context, Result, anyhow, ensure};
+use srm_fetch::Checksum;
 use srm_files::{Kind, identify};
 use std::{
     fs,

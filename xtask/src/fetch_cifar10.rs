@@ -1,11 +1,11 @@
 //! Fetch CIFAR-10 in its binary version and make the images that configs/cifar10.json trains on.
 
 use crate::{
-    checksum::Checksum,
     download::{Downloader, Patience, RemoteFile, with_mirror},
     preprocess, workspace,
 };
 use anyhow::{Context, Result, anyhow, ensure};
+use srm_fetch::Checksum;
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -1,12 +1,12 @@
 //! Fetch Fashion-MNIST from a public mirror, else from the Debian package, and make the images that the demo trains on.
 
 use crate::{
-    checksum::Checksum,
     download::{Downloader, Patience, RemoteFile, with_mirror},
     preprocess, workspace,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use srm_fetch::Checksum;
 use srm_files::WholeFile;
 use std::{
     fs::{self, File},

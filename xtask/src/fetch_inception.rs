@@ -1,11 +1,11 @@
 //! Fetch the Inception weights of the FID, as pytorch-fid publishes them.
 
 use crate::{
-    checksum::Checksum,
     download::{Downloader, Patience, RemoteFile, with_mirror},
     workspace,
 };
 use anyhow::{Context, Result, anyhow, ensure};
+use srm_fetch::Checksum;
 use srm_files::write_whole;
 use std::{
     fs::{self, File},

@@ -2,9 +2,10 @@
 
 pub use srm_build::folder::{self, VERSION};
 
-use crate::{checksum::Checksum, workspace};
+use crate::workspace;
 use anyhow::{Context, Result, anyhow, bail};
 use sha2::{Digest, Sha256};
+use srm_fetch::Checksum;
 use srm_files::hex;
 use std::{
     env,

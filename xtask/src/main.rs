@@ -30,7 +30,6 @@ macro_rules! println {
 #[cfg(feature = "data")]
 mod ablate;
 mod bench;
-mod checksum;
 mod ci;
 mod compiler;
 mod demo;
@@ -50,7 +49,6 @@ mod fuzz;
 mod libtorch;
 #[cfg(feature = "data")]
 mod preprocess;
-mod proxy;
 mod setup;
 mod test;
 #[cfg(feature = "data")]

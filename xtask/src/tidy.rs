@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("srm-terminal", &[]),
     ("srm-files", &[]),
     ("srm-unify", &[]),
+    ("srm-fetch", &["srm-terminal", "srm-files", "srm-unify"]),
     ("srm-run", &["srm-config", "srm-files", "srm-unify"]),
     ("srm-data", &["srm-random", "srm-files", "srm-unify"]),
     ("srm-report", &["srm-config", "srm-terminal", "srm-files", "srm-run", "srm-data"]),
@@ -46,7 +47,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("srm", ALL),
     ("srm-cli", ALL),
     ("srm-fuzz", ALL),
-    ("xtask", &["srm-build", "srm-config", "srm-files", "srm-run", "srm-data", "srm-terminal", "srm-unify"]),
+    (
+        "xtask",
+        &["srm-build", "srm-config", "srm-files", "srm-run", "srm-data", "srm-terminal", "srm-fetch", "srm-unify"],
+    ),
 ];
 /// What stands at the top may use whatever is below.
 const ALL: &[&str] = &[
@@ -55,6 +59,7 @@ const ALL: &[&str] = &[
     "srm-config",
     "srm-terminal",
     "srm-files",
+    "srm-fetch",
     "srm-run",
     "srm-data",
     "srm-report",
@@ -145,7 +150,7 @@ fn layers(metadata: &serde_json::Value) -> Result<Vec<Fault>> {
                 );
                 faults.push(Fault {
                     place: place.clone(),
-                    rule: "build, random, config, terminal, files <- run | data | report | energy | ranks <- langevin <- train | latent | eval <- cli",
+                    rule: "build, random, config, terminal, files, fetch <- run | data | report | energy | ranks <- langevin <- train | latent | eval <- cli",
                     repair,
                 });
             }

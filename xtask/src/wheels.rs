@@ -2,9 +2,10 @@
 
 mod pip;
 
-use crate::{checksum::Checksum, libtorch::Entry, workspace::bar};
+use crate::{libtorch::Entry, workspace::bar};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
+use srm_fetch::Checksum;
 use srm_files::hex;
 use std::{
     env,

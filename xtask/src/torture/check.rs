@@ -1,8 +1,8 @@
 //! Check that what lies in a folder is whole, file by file, and that two folders hold the same.
 
-use crate::checksum::Checksum;
 use serde_json::Value;
 use srm_data::{ImageSet, read_gallery};
+use srm_fetch::Checksum;
 use srm_run::layout::{CHECKPOINTS, HISTORY, LATEST, LOCK, SUMS};
 use std::{
     collections::BTreeMap,

@@ -1,11 +1,9 @@
 //! Serve one file on 127.0.0.1, slowly enough to be killed on the way, and fetch it as every `fetch-…` does.
 
-use crate::{
-    checksum::Checksum,
-    download::{Downloader, Patience, RemoteFile},
-};
+use crate::download::{Downloader, Patience, RemoteFile};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
+use srm_fetch::Checksum;
 use srm_files::hex;
 use std::{
     io::{BufRead, BufReader, Write},

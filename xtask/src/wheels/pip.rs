@@ -1,11 +1,9 @@
 //! Run pip for one plain download: settings that a user has for other work do not break it, mirrors, proxies and certificates count.
 
 use super::{Wheel, folder_size};
-use crate::{
-    proxy::{Proxy, Variables},
-    workspace::{self, bar},
-};
+use crate::workspace::{self, bar};
 use anyhow::{Context, Result, bail, ensure};
+use srm_fetch::{Proxy, Variables};
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},

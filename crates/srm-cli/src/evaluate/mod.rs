@@ -22,7 +22,7 @@ use srm_run::{
 use crate::{
     flags::EvaluateFlags,
     images::digest,
-    model::{Choice, Model, weights},
+    model::{Choice, Model, remote, weights::checkpoints},
     session::{Failure, Machine, Session, Shown, usage, write_json},
 };
 use features::{Gathered, Judge, RealFeatures, Reference, with_bar};
@@ -50,13 +50,16 @@ pub fn run(flags: &EvaluateFlags, session: &Session) -> Result<()> {
     let threads = if machine.device.is_cuda() { flags.model.compute.threads() } else { machine.threads };
     tch::set_num_threads(threads as i32);
     session.watch_interrupts()?;
+    let brought =
+        |path: &PathBuf| srm_ranks::agree_on_file(&**session.ranks(), || remote::brought(path, session.output()));
+    let weights = flags.weights.as_ref().map(brought).transpose()?;
     let judge = Judge { net: &net, ranks: &**session.ranks() };
     let side = RealImages::open(flags, &judge, session)?;
     let guessed = guessed_count(flags, &side.reference);
     let scoring = Scoring { flags, session, choice, machine, judge, side };
     let self_check = flags.self_check.then(|| scoring.halves()).transpose()?.flatten();
     let mut results = Vec::new();
-    for candidate in srm_ranks::agree_on_files(&**session.ranks(), || candidates(flags))? {
+    for candidate in srm_ranks::agree_on_files(&**session.ranks(), || candidates(flags, weights.as_deref()))? {
         results.extend(scoring.scored(&candidate)?);
     }
     session.conclude(|| {
@@ -124,12 +127,12 @@ impl RealImages {
 }
 
 /// What is scored, one after the other: samples, a weights file, or the checkpoints of a run.
-fn candidates(flags: &EvaluateFlags) -> Result<Vec<PathBuf>> {
+fn candidates(flags: &EvaluateFlags, weights: Option<&Path>) -> Result<Vec<PathBuf>> {
     if let Some(samples) = &flags.samples {
         return Ok(vec![samples.clone()]);
     }
-    let Some(path) = &flags.weights else { return Ok(Vec::new()) };
-    weights::checkpoints(path, flags.newest)
+    let Some(path) = weights else { return Ok(Vec::new()) };
+    checkpoints(path, flags.newest)
 }
 
 /// What every score needs.

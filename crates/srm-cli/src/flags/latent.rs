@@ -16,8 +16,9 @@ use super::{GeneratorFlags, ModelFlags};
      "npy":"rows.npy","animate":null,"shape":[48,32,32,3],"smoothness":{"neighbours":[[0.05,...],...],"mean":0.05,"largest":0.11,"ends":[0.4,...]}}
     (one line; distances are root mean squares per pixel on the [-1, 1] scale)"#)]
 pub struct InterpolateFlags {
-    /// Weights: a .safetensors file or one of torch.save, a run folder (then its newest checkpoint), a checkpoint, or a hub's folder.
-    #[arg(long, value_name = "FILE|RUN")]
+    /// Weights: a .safetensors file or one of torch.save, a run folder (then its newest checkpoint), a checkpoint,
+    /// a hub's folder, or to download hf:owner/name[@revision] or https://… (safetensors alone).
+    #[arg(long, value_name = "FILE|RUN|hf:NAME|URL")]
     pub weights: PathBuf,
     #[command(flatten)]
     pub generator: GeneratorFlags,
@@ -51,8 +52,9 @@ pub struct InterpolateFlags {
      "mse":[0.004,...],"mean_mse":0.005,"best_iteration":[198,...],"curve":[0.41,...],"moved":0.52,"names":["0 of faces.npy",...]}
     (one line; errors are per observed pixel on the [-1, 1] scale)"#)]
 pub struct ReconstructFlags {
-    /// Weights: a .safetensors file or one of torch.save, a run folder (then its newest checkpoint), a checkpoint, or a hub's folder.
-    #[arg(long, value_name = "FILE|RUN")]
+    /// Weights: a .safetensors file or one of torch.save, a run folder (then its newest checkpoint), a checkpoint,
+    /// a hub's folder, or to download hf:owner/name[@revision] or https://… (safetensors alone).
+    #[arg(long, value_name = "FILE|RUN|hf:NAME|URL")]
     pub weights: PathBuf,
     #[command(flatten)]
     pub generator: GeneratorFlags,

@@ -12,14 +12,16 @@ use super::ModelFlags;
   srm sample --weights net.pth --config configs/cifar10.json --count 5000 --out samples.npy
   srm sample --weights last.ckpt --key state_dict.ema --config configs/cifar10.json --out samples.png
   srm sample --weights runs/celeba32-cpu --out faces.png --nearest data/celeba/celeba_32_center178_train.npy
+  srm sample --weights hf:owner/name@v1 --out samples.png
   srm sample --weights runs/smoke --count 16 --out samples.png --json
     {"command":"sample","weights":"runs/smoke/checkpoints/000030/weights.safetensors","count":16,"seed":1,"steps":10,"quiet_tail":0,
      "device":"cpu","threads":2,"block":8,"seconds":0.4,"out":"samples.png","shape":[16,32,32,3],"chain":null,
      "animate":null,"nearest":null}
     (one line; with --nearest: {"data":FILE,"indices":[...],"distances":[...]})"#)]
 pub struct SampleFlags {
-    /// Weights: a .safetensors file or one of torch.save, a run folder (then its newest checkpoint), a checkpoint, or a hub's folder.
-    #[arg(long, value_name = "FILE|RUN")]
+    /// Weights: a .safetensors file or one of torch.save, a run folder (then its newest checkpoint), a checkpoint,
+    /// a hub's folder, or to download hf:owner/name[@revision] or https://… (safetensors alone).
+    #[arg(long, value_name = "FILE|RUN|hf:NAME|URL")]
     pub weights: PathBuf,
     /// Images to draw.
     #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

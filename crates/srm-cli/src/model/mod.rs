@@ -1,6 +1,7 @@
 //! Open a net by one call: which file, how its chains run, where they are computed; the same at every rank.
 
 mod choice;
+pub mod remote;
 pub mod shared;
 pub mod weights;
 
@@ -52,7 +53,8 @@ impl Model {
     /// # Errors
     /// As in [`Model::open`].
     pub fn load(weights: &Path, choice: &Choice, machine: Machine, session: &Session) -> Result<Model> {
-        let file = srm_ranks::agree_on_file(&**session.ranks(), || weights::locate(weights))?;
+        let find = || weights::locate(&remote::brought(weights, session.output())?);
+        let file = srm_ranks::agree_on_file(&**session.ranks(), find)?;
         let (net, langevin) = weights::load(&file, choice, machine)?;
         session.same("weights", || Ok(sha256_of_file(&file)?))?;
         let block = session.agree(|| Ok(machine.block(choice.block, &langevin)))?;

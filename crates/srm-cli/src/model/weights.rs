@@ -135,7 +135,8 @@ pub fn locate(path: &Path) -> Result<PathBuf> {
     }
     if !path.is_dir() {
         bail!(
-            "the weights {} do not exist; give a .safetensors or .pth file, a run folder, or a folder with such a file",
+            "the weights {} do not exist; give a .safetensors or .pth file, a run folder, a folder with such a file, hf:owner/name, \
+             or an https:// address",
             path.display()
         );
     }

@@ -30,7 +30,9 @@ impl Output {
         let asked = std::env::var_os(EnvFilter::DEFAULT_ENV).filter(|asked| !asked.is_empty());
         let understood = asked.as_ref().and_then(|asked| EnvFilter::try_new(asked.to_str()?).ok());
         let misunderstood = asked.filter(|_| understood.is_none());
-        let filter = understood.unwrap_or_else(|| EnvFilter::new("info"));
+        // at its lowest level this shows requests byte by byte, with the token for a model hub
+        let silent = "ureq_proto::util=off".parse().expect("a directive");
+        let filter = understood.unwrap_or_else(|| EnvFilter::new("info")).add_directive(silent);
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_target(false)
@@ -84,6 +86,11 @@ impl Output {
             // a closed stderr must not stop a run
             let _ = writeln!(io::stderr().lock(), "{text}");
         });
+    }
+
+    /// A bar on stderr in bytes of what `name` says, up to `total` where that is known.
+    pub fn bytes(&self, name: &str, total: Option<u64>) -> ProgressBar {
+        self.bars.bar(total, Unit::BytesOf(name.to_owned()))
     }
 
     /// A bar on stderr, `unit` being what it counts; a line now and then where stderr is no terminal.

@@ -1,7 +1,7 @@
 //! Run pip against a package index of files, under settings of every kind that a user may have for other work.
 
 use super::*;
-use crate::checksum::Checksum;
+use srm_fetch::Checksum;
 use std::{env, io::Write, os::unix::fs::PermissionsExt};
 
 /// An executable that prints `words` and ends with `code`.

@@ -1,6 +1,6 @@
 //! Choose the proxy of a download by the variables that curl, pip and git know, and name it so that a fault is laid at its door.
 
-use anyhow::{Context, Result};
+use crate::FetchError;
 use std::{ffi::OsString, fmt, net::IpAddr};
 
 /// The value of a variable of the environment.
@@ -28,8 +28,8 @@ impl Proxy {
     /// `None` without one, or where `no_proxy` excepts the host.
     ///
     /// # Errors
-    /// The variable's value is no address of a proxy.
-    pub fn of(url: &str, variables: &Variables) -> Result<Option<Proxy>> {
+    /// [`FetchError::Proxy`]: the variable's value is no address of a proxy.
+    pub fn of(url: &str, variables: &Variables) -> Result<Option<Proxy>, FetchError> {
         let scheme = url.split_once("://").map_or("http", |(scheme, _)| scheme);
         let read = |name: &str| {
             [name.to_owned(), name.to_ascii_uppercase()].into_iter().find_map(|name| {
@@ -43,12 +43,10 @@ impl Proxy {
         let Some((variable, value)) = read(&format!("{scheme}_proxy")).or_else(|| read("all_proxy")) else {
             return Ok(None);
         };
-        let setting = ureq::Proxy::new(&value).ok().with_context(|| {
-            let shown = value.rsplit('@').next().unwrap_or_default();
-            format!(
-                "{variable} names no proxy ({shown}); write http://HOST:PORT, https://, socks4:// or socks5h://, special characters of a password as %XX, or unset {variable}"
-            )
-        })?;
+        let Ok(setting) = ureq::Proxy::new(&value) else {
+            let shown = value.rsplit('@').next().unwrap_or_default().to_owned();
+            return Err(FetchError::Proxy { variable, shown });
+        };
         Ok(Some(Proxy { variable, setting }))
     }
 }

@@ -1,7 +1,6 @@
 //! Say why an attempt at a mirror ended, whose fault it is, and whether another attempt is worth it.
 
-use crate::proxy::Proxy;
-use anyhow::anyhow;
+use crate::{FetchError, Proxy};
 use std::io::ErrorKind;
 use ureq::Timeout;
 
@@ -14,12 +13,12 @@ pub enum Failure {
     /// The host, or the proxy on the way to it, cannot be reached at all.
     Unreachable(String),
     /// No mirror would help: the fault lies on this machine.
-    Local(anyhow::Error),
+    Local(FetchError),
 }
 
 /// A file of the download cannot be read or written.
-pub fn local(error: std::io::Error) -> Failure {
-    Failure::Local(anyhow!(error).context("cannot write the download; check free space (df -h) and permissions"))
+pub fn local(source: std::io::Error) -> Failure {
+    Failure::Local(FetchError::Write { source })
 }
 
 /// What an error of the connection means; `proxy` is what it went through.

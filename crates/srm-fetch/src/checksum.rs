@@ -1,10 +1,15 @@
 //! Compute and compare the checksums of files.
 
-use anyhow::{Context, Result};
+use crate::FetchError;
 use md5::Md5;
 use sha2::{Digest, Sha256};
 use srm_files::hex;
-use std::{fmt, fs::File, io::Read, path::Path};
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 
 /// The checksum that a file must have, in lower-case hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +32,10 @@ impl Checksum {
     }
 
     /// The checksum of the same kind that `reader` really has.
-    pub fn of_reader(&self, reader: impl Read) -> Result<Self> {
+    ///
+    /// # Errors
+    /// What the reader returns.
+    pub fn of_reader(&self, reader: impl Read) -> io::Result<Self> {
         Ok(match self {
             Self::Md5(_) => Self::Md5(digest::<Md5>(reader)?),
             Self::Sha256(_) => Self::Sha256(digest::<Sha256>(reader)?),
@@ -35,13 +43,19 @@ impl Checksum {
     }
 
     /// The checksum of the same kind that the file at `path` really has.
-    pub fn of_file(&self, path: &Path) -> Result<Self> {
-        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        self.of_reader(file).with_context(|| format!("cannot read {}", path.display()))
+    ///
+    /// # Errors
+    /// [`FetchError::Read`].
+    pub fn of_file(&self, path: &Path) -> Result<Self, FetchError> {
+        let found = File::open(path).and_then(|file| self.of_reader(file));
+        found.map_err(|source| FetchError::Read { path: path.to_owned(), source })
     }
 
     /// Whether the file at `path` has this checksum.
-    pub fn matches(&self, path: &Path) -> Result<bool> {
+    ///
+    /// # Errors
+    /// [`FetchError::Read`].
+    pub fn matches(&self, path: &Path) -> Result<bool, FetchError> {
         Ok(self.of_file(path)? == *self)
     }
 }
@@ -55,7 +69,8 @@ impl fmt::Display for Checksum {
     }
 }
 
-fn digest<D: Digest>(mut reader: impl Read) -> Result<String> {
+/// A digest of all that `reader` gives, in hexadecimal digits.
+fn digest<D: Digest>(mut reader: impl Read) -> io::Result<String> {
     let mut hasher = D::new();
     let mut buffer = vec![0; 1 << 20];
     loop {

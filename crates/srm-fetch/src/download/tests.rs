@@ -3,11 +3,12 @@
 mod network;
 
 use super::*;
-use std::ffi::OsString;
+use crate::testing::downloader;
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
     sync::{Arc, Mutex},
+    thread,
     time::Instant,
 };
 
@@ -106,12 +107,7 @@ fn quick() -> Downloader {
 
 /// An impatient downloader under these variables and no others.
 fn quick_with(set: &[(&str, &str)]) -> Downloader {
-    let millis = Duration::from_millis;
-    let set: Vec<(String, OsString)> = set.iter().map(|&(name, value)| (name.to_owned(), value.into())).collect();
-    Downloader::with_variables(
-        Patience { connect: millis(600), silence: millis(250), pause: millis(5) },
-        Box::new(move |name| set.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())),
-    )
+    downloader(set).0
 }
 
 /// The names in a folder, to see that nothing else was left.
@@ -238,12 +234,6 @@ fn a_second_download_of_the_same_file_is_refused() {
     part.lock().unwrap();
     let error = quick().fetch(&remote(b"x", &["http://mirror.invalid/"]), folder.path()).unwrap_err().to_string();
     assert!(error.contains("another download"), "{error}");
-}
-
-#[test]
-fn web_pages_are_recognised() {
-    assert!(is_web_page(b"\n  <!DOCTYPE HTML PUBLIC>") && is_web_page(b"\xef\xbb\xbf<html lang=en>"));
-    assert!(!is_web_page(b"PK\x03\x04") && !is_web_page(b"000001.jpg 0\n") && !is_web_page(b""));
 }
 
 #[test]
