@@ -28,7 +28,7 @@
 //!
 //! # Measured
 //!
-//! Two AVX2 cores beside other work, the net of `runs/demo` (`configs/fashion32.json`, 1,900 updates), Fréchet distance by
+//! Two AVX2 cores beside other work, a net of `configs/fashion32-plain.json` (1,900 updates), Fréchet distance by
 //! `random-conv`, seed 1.
 //!
 //! `srm diagnose chains --long-steps 100000 --metropolis-scale 0.1 --metropolis-steps 10000`: of the pixels' variance after K steps

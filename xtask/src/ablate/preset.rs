@@ -36,10 +36,10 @@ impl Preset {
     /// The preset of that name.
     pub fn named(name: Name) -> Preset {
         match name {
-            // Minutes per run: half the demo's updates.
+            // Minutes per run: half its updates.
             Name::Cpu => Preset {
                 name: "cpu",
-                config: "configs/fashion32.json",
+                config: "configs/fashion32-plain.json",
                 updates: 900,
                 schedules: &[("train.learning_rate", &[(0.0, 6e-4), (0.45, 6e-4), (0.9, 3e-5), (1.0, 1e-5)])],
                 base: &[("langevin.steps", 30.0), ("train.data_noise", 0.06), ("energy.features", 16.0)],
