@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::common::{Run, folder, read_npy, root, smoke, srm, text};
+use crate::common::{Run, command, folder, read_npy, root, run, smoke, srm, text};
 
 /// Draw two images of one step with these weights, by the config of the fixtures where they are not a run's.
 fn sample(weights: &Path, more: &[&str], out: &Path) -> Run {
@@ -91,4 +91,38 @@ fn a_key_chooses_a_net_and_without_it_they_are_listed() {
     by_config(&[], "stranger.pth").done();
     assert_eq!(read_npy(&out).1, expected);
     srm(&["sample", "--key", "ema", "--out", text(&out)]).failed_with(2, &["--weights"]);
+}
+
+#[test]
+fn weights_that_come_with_srm_draw_where_nothing_is_and_a_path_of_their_name_wins() {
+    let place = folder();
+    let here = |arguments: &[&str]| run(command(arguments).current_dir(place.path()).env("HOME", place.path()));
+    let picture = || read_npy(&place.path().join("x.npy")).1;
+    let sample: &[&str] = &["sample", "--weights", "fashion32", "--count", "6", "--out", "x.npy"];
+    here(&[sample, &["--json"]].concat()).done();
+    let shipped = picture();
+    assert_eq!(shipped.len(), 6 * 32 * 32, "six images of 32 px");
+
+    here(&["interpolate", "--weights", "fashion32", "--pairs", "1", "--points", "2", "--out", "rows.png"]).done();
+    let reconstruct =
+        ["reconstruct", "--weights", "fashion32", "--images", "x.npy", "--iterations", "2", "--out", "r.png"];
+    assert_eq!(here(&[&reconstruct[..], &["--json"]].concat()).done().json()["weights"], "fashion32");
+    let evaluate = ["evaluate", "--weights", "fashion32", "--data", "x.npy", "--count", "6", "--json"];
+    let score = here(&evaluate).done().json()["results"][0].clone();
+    assert_eq!((&score["samples"], &score["update"]), (&"fashion32".into(), &serde_json::Value::Null));
+    assert_eq!(score["sha256"].as_str().map(str::len), Some(64), "{score}");
+
+    let exported = here(&["export", "--hub", "hub", "fashion32", "--json"]).done().json();
+    assert_eq!((&exported["data"], &exported["license"]), (&"Fashion-MNIST".into(), &"mit".into()), "{exported}");
+    assert_eq!(exported["sha256"], score["sha256"], "the bytes that are in srm");
+
+    let found = here(&["doctor", "--json"]).done().json()["weights"].clone();
+    assert_eq!(found[0]["name"], "fashion32", "{found}");
+    here(&["sample", "--weights", "fashion31", "--out", "x.npy"])
+        .failed_with(1, &["fashion31", "come with srm (fashion32)"]);
+
+    let config = config_of_fixtures(place.path());
+    fs::copy(fixture("plain.pth"), place.path().join("fashion32")).expect("a writable temporary folder");
+    here(&[sample, &["--steps", "1", "--config", text(&config)]].concat()).done();
+    assert_ne!(picture(), shipped, "the file of that name wins");
 }

@@ -14,6 +14,7 @@ use tch::{Cuda, utils};
 
 use crate::{
     images::{self, places},
+    model::shipped::{SHIPPED, Shipped},
     session::{Session, environment, libtorch, shown},
 };
 
@@ -27,6 +28,8 @@ struct Report {
     cpu: Cpu,
     /// The MPI library that was built in.
     mpi: Option<String>,
+    /// What comes with the program.
+    weights: &'static [Shipped],
     data: Vec<Set>,
     configs: Vec<ConfigFound>,
 }
@@ -97,6 +100,7 @@ pub fn run(session: &Session) -> Result<()> {
         cuda,
         cpu: find_cpu(),
         mpi: srm_ranks::library(),
+        weights: SHIPPED,
         data: find_sets(),
         configs: find_configs(),
     };
@@ -233,6 +237,9 @@ fn text(report: &Report) -> String {
             "           as root, in a container alone: mpirun --allow-run-as-root, or Open MPI refuses to start"
                 .to_owned(),
         );
+    }
+    for Shipped { name, draws, made_by, .. } in report.weights {
+        lines.push(format!("weights    {name}: {draws} ({made_by})"));
     }
     if report.data.is_empty() {
         lines.push("data       none under data/; cargo xtask fetch-fashion-mnist or fetch-celeba gets some".to_owned());

@@ -79,7 +79,7 @@ pub use ladder::{Ladder, grid_prefix};
 pub use precision::Precision;
 pub use pth::is_torch_script;
 pub use weights::{
-    Description, Weights, load_weights, load_weights_at, load_weights_into, read_state_dict, read_tensors,
+    Description, Weights, load_bytes, load_weights, load_weights_at, load_weights_into, read_state_dict, read_tensors,
     save_weights, write_weights,
 };
 

@@ -152,8 +152,11 @@ pub fn load_weights_at(path: &Path, key: Option<&str>, device: Device) -> Result
     load_bytes(path, &read(path)?, key, device)
 }
 
-/// The net in the bytes of the file `path`.
-pub(crate) fn load_bytes(path: &Path, bytes: &[u8], key: Option<&str>, device: Device) -> Result<Weights> {
+/// [`load_weights_at`] of bytes that are at hand; errors name them `path`.
+///
+/// # Errors
+/// As there, but for [`EnergyError::Io`].
+pub fn load_bytes(path: &Path, bytes: &[u8], key: Option<&str>, device: Device) -> Result<Weights> {
     let mut archive = Archive::open(path, bytes)?;
     let unreadable = |reason| EnergyError::Metadata { path: path.to_owned(), reason };
     let tree = archive.metadata.as_deref().map(sections).transpose().map_err(unreadable)?;

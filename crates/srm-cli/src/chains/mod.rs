@@ -11,12 +11,11 @@ mod training;
 use std::time::Instant;
 
 use anyhow::Result;
-use srm_data::sha256_of_file;
 use srm_eval::Variant;
 
 use crate::{
     flags::ChainsFlags,
-    model::{Choice, Model},
+    model::{Choice, Model, weights},
     session::{Failure, Session, usage, write_json},
 };
 use bench::Bench;
@@ -40,7 +39,7 @@ pub fn run(flags: &ChainsFlags, session: &Session) -> Result<()> {
     let file = out.join(FILE);
     session.prepare([&*file])?;
     let model = Model::open(&flags.weights, &choice, &flags.common.model.compute, session)?;
-    let sha256 = sha256_of_file(&model.file)?;
+    let sha256 = weights::sha256(&model.file)?;
     let mut bench = Bench::new(flags, session, &model)?;
     session.watch_interrupts()?;
     let _guard = tch::no_grad_guard();

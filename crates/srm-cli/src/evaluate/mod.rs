@@ -11,7 +11,6 @@ use anyhow::{Context, Result};
 use ndarray::Array4;
 use serde_json::Value;
 use srm_config::parse_json;
-use srm_data::sha256_of_file;
 use srm_eval::{FeatureNetwork, SPLITS, inception_score};
 use srm_random::{Key, Purpose, permutation};
 use srm_run::{
@@ -22,7 +21,10 @@ use srm_run::{
 use crate::{
     flags::EvaluateFlags,
     images::digest,
-    model::{Choice, Model, remote, weights::checkpoints},
+    model::{
+        Choice, Model, remote,
+        weights::{self, checkpoints},
+    },
     session::{Failure, Machine, Session, Shown, usage, write_json},
 };
 use features::{Gathered, Judge, RealFeatures, Reference, with_bar};
@@ -174,7 +176,7 @@ impl<'a> Scoring<'a> {
             Some(model) => self.drawn(model)?,
         };
         let count = samples.dim().0;
-        let sha256 = model.as_ref().map_or_else(|| Ok(digest(&samples)), |model| sha256_of_file(&model.file))?;
+        let sha256 = model.as_ref().map_or_else(|| Ok(digest(&samples)), |model| weights::sha256(&model.file))?;
         if model.is_none() {
             session.same("samples", || Ok(sha256.clone()))?;
         }

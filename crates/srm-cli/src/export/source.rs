@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use srm_config::Config;
 use srm_data::Manifest;
-use srm_energy::{Trainable, load_weights_at, read_tensors, save_weights};
+use srm_energy::{Trainable, read_tensors, save_weights};
 use srm_files::write_whole;
 use srm_run::{
     Checkpoint, Run,
@@ -20,7 +20,7 @@ use super::{MODEL, data_set::DataSet, scores::Scores};
 use crate::{
     flags::ExportFlags,
     images::places::Places,
-    model::{Choice, Model},
+    model::{Choice, Model, shipped, weights},
     session::failure,
 };
 
@@ -57,7 +57,8 @@ impl Source {
     /// # Errors
     /// It cannot be read; a ladder whose finest grid has not joined.
     pub fn of(flags: &ExportFlags, choice: &Choice, model: &Model) -> Result<Source> {
-        let checkpoint = Checkpoint::of_weights(&model.file)?;
+        let shipped = shipped::named(&model.file);
+        let checkpoint = if shipped.is_some() { None } else { Checkpoint::of_weights(&model.file)? };
         let run_config = checkpoint.as_ref().and_then(Checkpoint::config);
         let run = run_config.as_ref().and_then(|config| config.parent()).map(Run::open).transpose()?;
         let mut warnings = Vec::new();
@@ -65,8 +66,15 @@ impl Source {
         let is_ours = |config: &PathBuf| model.file.ends_with(MODEL) && Config::load(config, &[]).is_ok();
         let beside = || Some(model.file.with_file_name(CONFIG)).filter(is_ours);
         let place = flags.config.clone().or(run_config).or_else(beside);
-        let settings = settings(choice, place.as_deref(), model, &mut warnings);
-        let (data, images) = training_images(settings.as_ref(), place.as_deref());
+        let shipped = shipped.filter(|_| flags.config.is_none());
+        let settings = match shipped {
+            Some(shipped) => Some(shipped.config()?),
+            None => settings(choice, place.as_deref(), model, &mut warnings),
+        };
+        let (data, images) = match (&settings, shipped) {
+            (Some(config), Some(_)) => (DataSet::of(&config.data.images, None), config.data.count),
+            _ => training_images(settings.as_ref(), place.as_deref()),
+        };
         let scores = run.as_ref().and_then(|run| scores(run, &model.file, &mut warnings));
         Ok(Source {
             name: run.as_ref().map_or_else(|| name_of(&model.file), Run::name),
@@ -120,7 +128,7 @@ impl Source {
 /// The bytes of a file that holds just this net under our names, with this chain; `None` of any other.
 fn as_they_are(flags: &ExportFlags, model: &Model) -> Result<Option<Vec<u8>>> {
     let file = &model.file;
-    let weights = load_weights_at(file, flags.key.as_deref(), Device::Cpu).context("cannot load the weights")?;
+    let weights = weights::read(file, flags.key.as_deref(), Device::Cpu)?;
     if weights.grids > weights.net.grids() {
         bail!(
             "{} is of a ladder that still grows: its grids up to {} px have joined, the finest have learned nothing \
@@ -130,6 +138,9 @@ fn as_they_are(flags: &ExportFlags, model: &Model) -> Result<Option<Vec<u8>>> {
         );
     }
     let own = weights.langevin.as_ref() == Some(&model.langevin) && weights.net.configs() == model.net.configs();
+    if let Some(shipped) = shipped::named(file) {
+        return Ok(own.then(|| shipped.bytes.to_vec()));
+    }
     let mut names: Vec<String> = model.net.named_parameters().into_iter().map(|(name, _)| name).collect();
     names.sort();
     if !own || read_tensors(file)?.into_iter().map(|(name, _)| name).ne(names) {

@@ -24,7 +24,7 @@ use super::DiagnosisFlags;
      "long":null,"metropolis":{"steps":20,"acceptance":0.1, ...},"left_out":["training: ..."],"files":["f.svg", ...],"seconds":2.1}
     (one line, and the same in OUT/chains.json)"#)]
 pub struct ChainsFlags {
-    /// Weights: a .safetensors file or one of torch.save, hf:owner/name[@revision], https://…, or a run folder (then its
+    /// Weights: a .safetensors file or one of torch.save, fashion32 (it comes with srm), hf:owner/name[@revision], https://…, or a run folder (then its
     /// newest checkpoint, and gap and gradient over training).
     #[arg(long, value_name = "FILE|RUN|hf:NAME|URL")]
     pub weights: PathBuf,

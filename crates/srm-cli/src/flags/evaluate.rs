@@ -26,7 +26,7 @@ use super::ModelFlags;
      with --reconstruct: {"images":FILE,"count":32,"iterations":200,"mean_mse":0.004,"worst_mse":0.012,"moved":0.7} per pixel
      on the [-1, 1] scale)"#)]
 pub struct EvaluateFlags {
-    /// Weights whose samples are scored: a .safetensors file or one of torch.save, hf:owner/name[@revision], https://…, or a
+    /// Weights whose samples are scored: a .safetensors file or one of torch.save, fashion32 (it comes with srm), hf:owner/name[@revision], https://…, or a
     /// run folder (then each of its checkpoints).
     #[arg(long, value_name = "FILE|RUN|hf:NAME|URL", required_unless_present_any = ["samples", "self_check", "save_stats"], conflicts_with = "samples")]
     pub weights: Option<PathBuf>,

@@ -17,7 +17,7 @@ use super::{GeneratorFlags, ModelFlags};
     (one line; distances are root mean squares per pixel on the [-1, 1] scale)"#)]
 pub struct InterpolateFlags {
     /// Weights: a .safetensors file or one of torch.save, a run folder (then its newest checkpoint), a checkpoint,
-    /// a hub's folder, or to download hf:owner/name[@revision] or https://… (safetensors alone).
+    /// a hub's folder, what comes with srm (fashion32), or to download hf:owner/name[@revision] or https://… (safetensors alone).
     #[arg(long, value_name = "FILE|RUN|hf:NAME|URL")]
     pub weights: PathBuf,
     #[command(flatten)]
@@ -53,7 +53,7 @@ pub struct InterpolateFlags {
     (one line; errors are per observed pixel on the [-1, 1] scale)"#)]
 pub struct ReconstructFlags {
     /// Weights: a .safetensors file or one of torch.save, a run folder (then its newest checkpoint), a checkpoint,
-    /// a hub's folder, or to download hf:owner/name[@revision] or https://… (safetensors alone).
+    /// a hub's folder, what comes with srm (fashion32), or to download hf:owner/name[@revision] or https://… (safetensors alone).
     #[arg(long, value_name = "FILE|RUN|hf:NAME|URL")]
     pub weights: PathBuf,
     #[command(flatten)]

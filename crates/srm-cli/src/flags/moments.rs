@@ -24,7 +24,7 @@ use super::DiagnosisFlags;
      "warnings":[],"seconds":9.5,"out":"moments"}
     (one line)"#)]
 pub struct MomentsFlags {
-    /// Weights: a .safetensors file or one of torch.save, hf:owner/name[@revision], https://…, or a run folder (then each of
+    /// Weights: a .safetensors file or one of torch.save, fashion32 (it comes with srm), hf:owner/name[@revision], https://…, or a run folder (then each of
     /// its checkpoints; with --frozen the newest).
     #[arg(long, value_name = "FILE|RUN|hf:NAME|URL", required_unless_present = "toy", conflicts_with = "toy")]
     pub weights: Option<PathBuf>,

@@ -20,7 +20,7 @@ use super::ModelFlags;
     (one line; with --nearest: {"data":FILE,"indices":[...],"distances":[...]})"#)]
 pub struct SampleFlags {
     /// Weights: a .safetensors file or one of torch.save, a run folder (then its newest checkpoint), a checkpoint,
-    /// a hub's folder, or to download hf:owner/name[@revision] or https://… (safetensors alone).
+    /// a hub's folder, what comes with srm (fashion32), or to download hf:owner/name[@revision] or https://… (safetensors alone).
     #[arg(long, value_name = "FILE|RUN|hf:NAME|URL")]
     pub weights: PathBuf,
     /// Images to draw.

@@ -3,13 +3,14 @@
 mod choice;
 pub mod remote;
 pub mod shared;
+pub mod shipped;
 pub mod weights;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use srm_config::{Init, LangevinConfig};
-use srm_data::{ImageSet, sha256_of_file};
+use srm_data::ImageSet;
 use srm_energy::{ConvNet, Ladder, Replicate};
 use srm_langevin::{Sampler, Spread};
 use srm_latent::{ChainNoise, ShortRun, ShortRunOptions};
@@ -26,7 +27,7 @@ pub type Net = Ladder<ConvNet>;
 
 /// A net with the settings of its short run, on a machine.
 pub struct Model {
-    /// The weights file.
+    /// The weights file, or the name of weights that come with the program.
     pub file: PathBuf,
     pub net: Net,
     pub langevin: LangevinConfig,
@@ -56,7 +57,7 @@ impl Model {
         let find = || weights::locate(&remote::brought(weights, session.output())?);
         let file = srm_ranks::agree_on_file(&**session.ranks(), find)?;
         let (net, langevin) = weights::load(&file, choice, machine)?;
-        session.same("weights", || Ok(sha256_of_file(&file)?))?;
+        session.same("weights", || weights::sha256(&file))?;
         let block = session.agree(|| Ok(machine.block(choice.block, &langevin)))?;
         Ok(Model { file, net, langevin, machine, block, quiet_tail: choice.quiet_tail })
     }

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
 use srm_config::{EnergyConfig, Init, LangevinConfig};
-use srm_energy::{ConvNet, Trainable, load_weights_at};
+use srm_data::sha256_of_file;
+use srm_energy::{ConvNet, Trainable, Weights, load_bytes, load_weights_at};
+use srm_files::hex;
 use srm_run::{
     Checkpoint,
     layout::{BEST, CHECKPOINTS, LATEST, WEIGHTS},
@@ -12,7 +15,7 @@ use srm_run::{
 };
 use tch::Device;
 
-use super::{Net, choice::Choice};
+use super::{Net, choice::Choice, shipped};
 use crate::session::Machine;
 
 /// Load a weights file with the Langevin settings to run it by. A config, where given, sets them and must describe the same net;
@@ -42,7 +45,7 @@ pub fn load(file: &Path, choice: &Choice, machine: Machine) -> Result<(Net, Lang
 }
 
 fn load_as_trained(file: &Path, choice: &Choice, device: Device) -> Result<(Net, LangevinConfig)> {
-    let weights = load_weights_at(file, choice.key.as_deref(), device).context("cannot load the weights")?;
+    let weights = read(file, choice.key.as_deref(), device)?;
     let Some(config) = &choice.config else {
         let Some(langevin) = weights.langevin else {
             bail!(
@@ -76,6 +79,29 @@ fn load_as_trained(file: &Path, choice: &Choice, device: Device) -> Result<(Net,
         _ => weights.net,
     };
     Ok((net, config.langevin.clone()))
+}
+
+/// The net in weights that [`locate`] has found.
+///
+/// # Errors
+/// The file cannot be read, is damaged, or holds several nets and no key chooses.
+pub fn read(file: &Path, key: Option<&str>, device: Device) -> Result<Weights> {
+    let weights = match shipped::named(file) {
+        Some(shipped) => load_bytes(file, shipped.bytes, key, device),
+        None => load_weights_at(file, key, device),
+    };
+    weights.context("cannot load the weights")
+}
+
+/// SHA-256 of weights that [`locate`] has found.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn sha256(file: &Path) -> Result<String> {
+    match shipped::named(file) {
+        Some(shipped) => Ok(hex(&Sha256::digest(shipped.bytes))),
+        None => Ok(sha256_of_file(file)?),
+    }
 }
 
 /// The nets of a ladder, coarse to fine, or the only net.
@@ -123,7 +149,7 @@ const HUB: [&str; 3] = ["model.safetensors", "diffusion_pytorch_model.safetensor
 /// Endings that weights files have.
 const ENDINGS: [&str; 5] = ["safetensors", "pth", "pt", "ckpt", "bin"];
 
-/// The weights file of a path. Of a file: itself, or what run folders' `latest` points to. Of a folder: a checkpoint's, the
+/// The weights file of a path, or the name of weights that come with the program. Of a file: itself, or what run folders' `latest` points to. Of a folder: a checkpoint's, the
 /// newest checkpoint's of a run folder or of its folder `checkpoints`, that of a model hub's folder, or the only one in it. Of
 /// a checkpoint of ours the averaged weights where it has some.
 ///
@@ -133,11 +159,15 @@ pub fn locate(path: &Path) -> Result<PathBuf> {
     if path.is_file() {
         return Ok(pointed_at(path).unwrap_or_else(|| path.to_owned()));
     }
+    if shipped::named(path).is_some() {
+        return Ok(path.to_owned());
+    }
     if !path.is_dir() {
         bail!(
             "the weights {} do not exist; give a .safetensors or .pth file, a run folder, a folder with such a file, hf:owner/name, \
-             or an https:// address",
-            path.display()
+             an https:// address, or the name of weights that come with srm ({})",
+            path.display(),
+            shipped::names()
         );
     }
     if path.join(WEIGHTS).is_file() {
