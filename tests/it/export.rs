@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    common::{command, folder, read_npy, root, smoke, srm, text},
+    common::{command, folder, read_npy, root, run as run_in, smoke, srm, text},
     ladder::ladder,
 };
 
@@ -196,6 +196,10 @@ fn what_lies_in_the_folder_is_not_lost() {
         (names(&hub), read(hub.join("README.md"))),
         (vec!["LICENSE".to_owned(), "README.md".to_owned()], b"mine".to_vec())
     );
+    let run = run.canonicalize().expect("the smoke run wrote it");
+    let here = ["export", "--hub", ".", text(&run), "--overwrite"];
+    run_in(command(&here).current_dir(&hub)).failed_with(2, &["you are in it", "name it from there"]);
+    let run = &run;
     srm(&export(&hub, run, &["--overwrite"])).done();
     assert_eq!((names(&hub).len(), read(hub.join("LICENSE"))), (5, b"mine".to_vec()));
     assert!(card(&hub).0.contains("# smoke"));

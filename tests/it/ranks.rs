@@ -80,7 +80,7 @@ fn two_and_four_ranks_give_the_bits_of_one_on_garments() {
         assert!(std::env::var_os("SRM_NEEDS_FASHION").is_none(), "`cargo xtask fetch-fashion-mnist` has not run");
         return;
     }
-    let settings = ["train", "--config", "configs/fashion32.json", "--set", "train.updates=50"];
+    let settings = ["train", "--config", "configs/fashion32-plain.json", "--set", "train.updates=50"];
     let smaller = ["--set", "energy.features=4", "--set", "langevin.steps=10", "--set", "langevin.block=4"];
     same_for_any_number_of_ranks(&[&settings[..], &smaller].concat(), 50);
 }

@@ -121,6 +121,16 @@ fn weights_that_come_with_srm_draw_where_nothing_is_and_a_path_of_their_name_win
     here(&["sample", "--weights", "fashion31", "--out", "x.npy"])
         .failed_with(1, &["fashion31", "come with srm (fashion32)"]);
 
+    // a folder of that name without weights hides nothing
+    let before = picture();
+    let into = ["sample", "--weights", "fashion32", "--count", "6", "--out", "fashion32/x.npy"];
+    here(&into).done();
+    here(&into).done();
+    assert_eq!(read_npy(&place.path().join("fashion32/x.npy")).1, before);
+    here(&["diagnose", "moments", "--weights", "fashion32", "--data", "x.npy", "--out", "m"])
+        .failed_with(1, &["holds a ladder of 3 grids"]);
+    fs::remove_dir_all(place.path().join("fashion32")).expect("it was written");
+
     let config = config_of_fixtures(place.path());
     fs::copy(fixture("plain.pth"), place.path().join("fashion32")).expect("a writable temporary folder");
     here(&[sample, &["--steps", "1", "--config", text(&config)]].concat()).done();

@@ -53,7 +53,7 @@ impl Proxy {
 
 /// The host of an address, with its port and without a password.
 pub fn host(url: &str) -> &str {
-    let authority = url.split("://").nth(1).unwrap_or(url).split('/').next().unwrap_or(url);
+    let authority = url.split("://").nth(1).unwrap_or(url).split(['/', '?', '#']).next().unwrap_or(url);
     authority.rsplit('@').next().unwrap_or(authority)
 }
 
@@ -130,6 +130,15 @@ mod tests {
             let value: &'static str = format!("{scheme}://127.0.0.1").leak();
             let set: &'static [_] = vec![("ALL_PROXY", value)].leak();
             assert_eq!(chosen(site, set), Some(format!("the proxy {scheme}://127.0.0.1:1080 of ALL_PROXY")));
+        }
+    }
+
+    #[test]
+    fn a_host_is_shown_without_what_may_be_secret() {
+        for url in
+            ["https://me:secret@site.org:81/a?key=1", "https://site.org:81?key=1", "site.org:81#x", "site.org:81/b"]
+        {
+            assert_eq!(host(url), "site.org:81", "{url}");
         }
     }
 

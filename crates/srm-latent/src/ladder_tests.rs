@@ -169,6 +169,20 @@ fn with_a_start_on_each_grid_a_ladder_finds_images_that_are_not_its_own() {
 }
 
 #[test]
+fn a_part_without_images_is_reconstructed_to_nothing() {
+    let net = ladder(Activation::LeakyRelu(0.2), Kind::Float);
+    let run = generator(&net, ChainNoise::Fixed(1), 1);
+    let none = Tensor::zeros([0, 1, 16, 16], (Kind::Float, Device::Cpu));
+    for (latent, code) in [(Latent::Free, vec![0, 1, 4, 4]), (Latent::Grids, vec![0, 16 + 64 + 256])] {
+        for method in [Method::Adam, Method::Residual] {
+            let options = ReconstructOptions { latent, ..ReconstructOptions::new(method, 3, 1) };
+            let found = run.reconstruct(&none, None, &options, &mut |_| true).unwrap();
+            assert_eq!((found.x.size(), found.z.size()), (vec![0, 1, 16, 16], code.clone()));
+        }
+    }
+}
+
+#[test]
 fn a_ladder_interpolates_and_finds_its_own_images_again() {
     let net = ladder(Activation::Silu, Kind::Float);
     let run = generator(&net, ChainNoise::Fixed(1), 1);

@@ -7,7 +7,7 @@ use ndarray::Array4;
 use serde::Serialize;
 use srm_data::{ImageSet, nearest, write_grid};
 use srm_langevin::{Chains, Sampler};
-use srm_latent::{ChainNoise, Method, ReconstructOptions};
+use srm_latent::{ChainNoise, Latent, Method, ReconstructOptions};
 use srm_ranks::Ranks;
 use srm_train::to_tensor;
 
@@ -131,7 +131,9 @@ pub fn reconstructed<'a>(
     let images = gallery(path, size, channels, count)?;
     let target = to_tensor(&images.images)?.f_to_device(model.machine.device)?;
     let run = model.generator(ChainNoise::Fixed(1), 1);
-    let options = ReconstructOptions::new(Method::best_for(run.has_curvature()), ITERATIONS, 1);
+    // a ladder's z alone holds outlines
+    let method = Method::best_for(run.has_curvature());
+    let options = ReconstructOptions { latent: Latent::Grids, ..ReconstructOptions::new(method, ITERATIONS, 1) };
     let _guard = tch::no_grad_guard();
     let found = with_bar(session, (ITERATIONS, "iterations"), |seen| {
         let mut heard = |progress: &srm_latent::Progress| seen(progress.iteration);

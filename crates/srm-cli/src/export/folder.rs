@@ -4,6 +4,7 @@
 //! leaves is put right by the next one into the same folder.
 
 use std::{
+    env,
     fs::{self, File, TryLockError},
     io::ErrorKind,
     path::{Path, PathBuf, absolute},
@@ -37,6 +38,10 @@ impl Folder {
         let Some(name) = path.file_name() else {
             return Err(usage(format!("--hub {shown}: name a folder below this one")));
         };
+        if env::current_dir().is_ok_and(|here| here.starts_with(&path)) {
+            let what = "you are in it, and it is exchanged as a whole";
+            return Err(usage(format!("--hub {shown}: {what}; go to another folder and name it from there")));
+        }
         if is_run(&path) || path.join(STATE).is_file() {
             let what = "it is the folder of a run, whose settings would be lost";
             return Err(usage(format!("--hub {shown}: {what}; name a folder of its own")));

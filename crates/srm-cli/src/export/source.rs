@@ -80,8 +80,10 @@ impl Source {
             name: run.as_ref().map_or_else(|| name_of(&model.file), Run::name),
             is_run: run.is_some(),
             update: checkpoint
-                .and_then(|checkpoint| checkpoint.update().or_else(|| Some(checkpoint.state().ok()?.state.update))),
-            averaged: run.is_some() && model.file.ends_with(EMA),
+                .and_then(|checkpoint| checkpoint.update().or_else(|| Some(checkpoint.state().ok()?.state.update)))
+                .or_else(|| Some(shipped?.update)),
+            averaged: run.is_some() && model.file.ends_with(EMA)
+                || shipped.and(settings.as_ref()).is_some_and(|config| config.train.ema.is_some()),
             settings,
             data,
             images,

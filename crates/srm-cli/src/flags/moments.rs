@@ -9,9 +9,9 @@ use super::DiagnosisFlags;
 
 #[derive(Debug, Args)]
 #[command(after_help = r#"Examples:
-  srm diagnose moments --weights runs/fashion32 --data data/fashion-mnist/fashion_mnist_32_train.npy --out moments
+  srm diagnose moments --weights runs/fashion32-plain --data data/fashion-mnist/fashion_mnist_32_train.npy --out moments
     (a run folder: every checkpoint; moments.json and moments.svg)
-  srm diagnose moments --frozen --weights runs/fashion32 --data data/fashion-mnist/fashion_mnist_32_train.npy --out moments
+  srm diagnose moments --frozen --weights runs/fashion32-plain --data data/fashion-mnist/fashion_mnist_32_train.npy --out moments
     (frozen.json, frozen.svg, frozen_start.png, frozen_end.png, frozen_carried.png)
   srm diagnose moments --toy --out moments
     (figure1.json, figure1.svg)
@@ -24,7 +24,7 @@ use super::DiagnosisFlags;
      "warnings":[],"seconds":9.5,"out":"moments"}
     (one line)"#)]
 pub struct MomentsFlags {
-    /// Weights: a .safetensors file or one of torch.save, fashion32 (it comes with srm), hf:owner/name[@revision], https://…, or a run folder (then each of
+    /// Weights: a .safetensors file or one of torch.save, hf:owner/name[@revision], https://…, or a run folder (then each of
     /// its checkpoints; with --frozen the newest).
     #[arg(long, value_name = "FILE|RUN|hf:NAME|URL", required_unless_present = "toy", conflicts_with = "toy")]
     pub weights: Option<PathBuf>,

@@ -14,7 +14,7 @@ use super::Compute;
   srm report runs/demo --json
     {"command":"report","run":"runs/demo","out":"runs/demo/report.html","bytes":512034,
      "sections":["samples","curves","progress","chains","interpolation","reconstruction","scores","settings","machine",
-     "history","again"],"weights":"runs/demo/checkpoints/001900/weights.safetensors","iterations":100,"seconds":14.2,
+     "history","again"],"weights":"runs/demo/checkpoints/002300/ema.safetensors","iterations":100,"seconds":14.2,
      "notes":[]}
     (one line; "notes" says what is damaged or missing in the run folder)
 The page needs no network: pictures and charts are inside, and it asks for nothing. It shows images of the data set."#)]

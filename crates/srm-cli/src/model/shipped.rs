@@ -13,6 +13,8 @@ pub struct Shipped {
     pub draws: &'static str,
     /// Config, commit, what they reach.
     pub made_by: &'static str,
+    /// The update that they are of.
+    pub update: u64,
     /// The config that trained them.
     #[serde(skip)]
     config: &'static str,
@@ -37,13 +39,15 @@ pub const SHIPPED: &[Shipped] = &[Shipped {
     draws: "garments, 32 px, gray",
     made_by: "configs/fashion32.json of b23afff, 2,300 updates of seed 1: Fréchet distance by random-conv 0.049 from \
               2,000 test images (1,000 samples)",
+    update: 2300,
     config: include_str!("../../../../configs/fashion32.json"),
     bytes: include_bytes!("../../weights/fashion32.safetensors"),
 }];
 
-/// The weights of a name; none where there is a file or folder of that name, which wins.
+/// The weights of a name; none where there is a file of that name, which wins, as weights in a folder of that name do
+/// ([`super::weights::locate`]).
 pub fn named(path: &Path) -> Option<&'static Shipped> {
-    SHIPPED.iter().find(|shipped| path.as_os_str() == shipped.name && !path.exists())
+    SHIPPED.iter().find(|shipped| path.as_os_str() == shipped.name && !path.is_file())
 }
 
 /// The names, for messages.

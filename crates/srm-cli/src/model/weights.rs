@@ -159,10 +159,11 @@ pub fn locate(path: &Path) -> Result<PathBuf> {
     if path.is_file() {
         return Ok(pointed_at(path).unwrap_or_else(|| path.to_owned()));
     }
-    if shipped::named(path).is_some() {
-        return Ok(path.to_owned());
-    }
+    let is_shipped = shipped::named(path).is_some();
     if !path.is_dir() {
+        if is_shipped {
+            return Ok(path.to_owned());
+        }
         bail!(
             "the weights {} do not exist; give a .safetensors or .pth file, a run folder, a folder with such a file, hf:owner/name, \
              an https:// address, or the name of weights that come with srm ({})",
@@ -181,6 +182,7 @@ pub fn locate(path: &Path) -> Result<PathBuf> {
     }
     match &weights_files(&checkpoint_folder(path))?[..] {
         [file] => Ok(file.clone()),
+        [] if is_shipped => Ok(path.to_owned()),
         [] => bail!(
             "{} holds no checkpoint and no weights file; give a run folder of `srm train` that has written one, or a \
              .safetensors or .pth file",

@@ -60,6 +60,7 @@ impl<'a> Experiment<'a> {
     /// As for every command that takes --weights; images of another shape.
     pub fn subject(&self, path: &Path) -> Result<Subject> {
         let model = Model::load(path, &self.choice, self.machine, self.session)?;
+        let net = model.only_net("diagnose moments")?;
         model.require(&self.images)?;
         let trained = checkpoint(&model.file)?;
         let given = self.choice.config.as_ref();
@@ -80,7 +81,7 @@ impl<'a> Experiment<'a> {
             data_noise_from,
             flip: self.flags.flip || run.is_some_and(|run| run.data.flip),
         };
-        let sampler = model.sampler_of(model.only_net("diagnose moments")?);
+        let sampler = model.sampler_of(net);
         Ok(Subject { sampler, model, about })
     }
 

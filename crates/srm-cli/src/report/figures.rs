@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result};
 use ndarray::Array4;
-use srm_config::Config;
+use srm_config::{Config, EnergyConfig};
 use srm_data::ImageSet;
-use srm_latent::{ChainNoise, Method, ReconstructOptions, ShortRun, rhos};
+use srm_latent::{ChainNoise, Latent, Method, ReconstructOptions, ShortRun, rhos};
 use srm_report::{Figures, Interpolation, Picture, Reconstructed, RunFiles};
 use srm_terminal::ProgressBar;
 use srm_train::{to_bytes, to_tensor};
@@ -74,12 +74,17 @@ pub fn make(
 }
 
 /// Rows and iterations that two cores draw in well under a minute. A step of a chain costs about n² size²; what is dearer
-/// than the demo's gets less, by arithmetic and not by the clock, so that a report can be made again.
+/// than the demo was as a plain chain gets less, by arithmetic and not by the clock, so that a report can be made again.
 fn plan(config: Option<&Config>) -> (usize, usize) {
     const DEMO: f64 = 30.0 * 16.0 * 16.0 * 32.0 * 32.0; // K n² size²
     let cost = config.map_or(0.0, |config| {
         let square = |side: usize| (side * side) as f64;
-        config.langevin.steps as f64 * square(config.energy.features) * square(config.energy.size)
+        let step = |net: &EnergyConfig| square(net.features) * square(net.size);
+        let nets = config.langevin.nets(&config.energy);
+        match &config.langevin.grids[..] {
+            [] => config.langevin.steps as f64 * step(&nets[0]),
+            grids => grids.iter().zip(&nets).map(|(grid, net)| grid.steps as f64 * step(net)).sum(),
+        }
     });
     let share = DEMO / cost.max(DEMO);
     let of = |most: usize, least: usize| ((most as f64 * share).round() as usize).max(least);
@@ -116,6 +121,7 @@ fn reconstruction(
     let target = to_tensor(&images)?.f_to_device(model.machine.device)?;
     let options = ReconstructOptions {
         snapshots: shares(&SHOWN, iterations),
+        latent: Latent::Grids, // a ladder's z alone holds outlines
         ..ReconstructOptions::new(Method::best_for(run.has_curvature()), iterations, SEED)
     };
     let found = run.reconstruct(&target, None, &options, &mut |_| {

@@ -30,9 +30,11 @@ impl Output {
         let asked = std::env::var_os(EnvFilter::DEFAULT_ENV).filter(|asked| !asked.is_empty());
         let understood = asked.as_ref().and_then(|asked| EnvFilter::try_new(asked.to_str()?).ok());
         let misunderstood = asked.filter(|_| understood.is_none());
-        // at its lowest level this shows requests byte by byte, with the token for a model hub
-        let silent = "ureq_proto::util=off".parse().expect("a directive");
-        let filter = understood.unwrap_or_else(|| EnvFilter::new("info")).add_directive(silent);
+        let mut filter = understood.unwrap_or_else(|| EnvFilter::new("info"));
+        // at their lower levels these show addresses with their keys, and requests with the token for a model hub
+        for silent in ["ureq=info", "ureq_proto=info", "ureq_proto::util=off"] {
+            filter = filter.add_directive(silent.parse().expect("a directive"));
+        }
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_target(false)

@@ -31,7 +31,7 @@ fn server(path: &'static str, reply: Reply) -> (Server, Arc<Mutex<Reply>>) {
 fn a_file_is_brought_once_and_again_when_it_has_changed() {
     for (old, new) in [(Some("\"one\""), Some("\"two\"")), (Some("W/\"one\""), Some("W/\"two\"")), (None, None)] {
         let home = tempfile::tempdir().unwrap();
-        let (body, other) = (safetensors(1000, 1), safetensors(2000, 2));
+        let (body, other) = (safetensors(1000, 1), safetensors(1000, 2)); // of one length
         let with = |body: &[u8], etag: Option<&str>| match etag {
             Some(etag) => Reply::file(body).with("ETag", etag),
             None => Reply::file(body),
@@ -42,7 +42,9 @@ fn a_file_is_brought_once_and_again_when_it_has_changed() {
         assert!(path.starts_with(home.path().join(".cache/srm/weights")) && path.ends_with("net.safetensors"));
         assert_eq!(server.lines(), ["GET /a/net.safetensors"; 2]);
         assert_eq!(fetch(&url, home.path()).0.unwrap(), path);
-        assert_eq!(server.lines(), ["GET /a/net.safetensors"], "one question");
+        // where nothing tells one content from another it is brought each time
+        let questions = if old.is_some() { 1 } else { 2 };
+        assert_eq!(server.lines(), vec!["GET /a/net.safetensors"; questions]);
         *reply.lock().unwrap() = with(&other, new);
         assert_eq!(fs::read(fetch(&url, home.path()).0.unwrap()).unwrap(), other);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 3, "file, source.json and lock");

@@ -51,7 +51,9 @@ impl Settings {
         let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.to_owned());
         let endpoint = endpoint.trim_end_matches('/').to_owned();
         if origin(&endpoint).is_none() || endpoint.contains(['@', '?', '#']) {
-            return Err(FetchError::Endpoint { value: endpoint, default: ENDPOINT });
+            // a name, a password or a key may stand in it
+            let shown = endpoint.rsplit('@').next().unwrap_or_default().split(['?', '#']).next().unwrap_or_default();
+            return Err(FetchError::Endpoint { value: shown.to_owned(), default: ENDPOINT });
         }
         let home = match path("HF_HOME") {
             Some(home) => home,

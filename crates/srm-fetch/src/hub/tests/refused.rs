@@ -117,6 +117,8 @@ fn nothing_here_and_nobody_to_ask_says_so() {
     let away = message(&nobody(), &[]);
     assert!(away.starts_with("hf:me/net is not in the cache /") && away.contains("refuses the connection"), "{away}");
     assert!(away.contains("check the network"), "{away}");
+    let secret = message("https://me:secret@hub.org?key=secret", &[]);
+    assert!(secret.starts_with("HF_ENDPOINT=hub.org is no address") && !secret.contains("secret"), "{secret}");
     assert!(message("hub.org", &[]).starts_with("HF_ENDPOINT=hub.org is no address of a hub"));
     let spaced = message("http://x", &[("HF_TOKEN", "hf_sec ret")]);
     assert!(spaced.starts_with("HF_TOKEN holds characters") && !spaced.contains("ret;"), "{spaced}");
