@@ -98,16 +98,16 @@ fn weights_that_come_with_srm_draw_where_nothing_is_and_a_path_of_their_name_win
     let place = folder();
     let here = |arguments: &[&str]| run(command(arguments).current_dir(place.path()).env("HOME", place.path()));
     let picture = || read_npy(&place.path().join("x.npy")).1;
-    let sample: &[&str] = &["sample", "--weights", "fashion32", "--count", "6", "--out", "x.npy"];
+    let sample: &[&str] = &["sample", "--weights", "fashion32", "--count", "20", "--out", "x.npy"];
     here(&[sample, &["--json"]].concat()).done();
     let shipped = picture();
-    assert_eq!(shipped.len(), 6 * 32 * 32, "six images of 32 px");
+    assert_eq!(shipped.len(), 20 * 32 * 32, "twenty images of 32 px");
 
     here(&["interpolate", "--weights", "fashion32", "--pairs", "1", "--points", "2", "--out", "rows.png"]).done();
     let reconstruct =
         ["reconstruct", "--weights", "fashion32", "--images", "x.npy", "--iterations", "2", "--out", "r.png"];
     assert_eq!(here(&[&reconstruct[..], &["--json"]].concat()).done().json()["weights"], "fashion32");
-    let evaluate = ["evaluate", "--weights", "fashion32", "--data", "x.npy", "--count", "6", "--json"];
+    let evaluate = ["evaluate", "--weights", "fashion32", "--data", "x.npy", "--count", "20", "--json"];
     let score = here(&evaluate).done().json()["results"][0].clone();
     assert_eq!((&score["samples"], &score["update"]), (&"fashion32".into(), &serde_json::Value::Null));
     assert_eq!(score["sha256"].as_str().map(str::len), Some(64), "{score}");
@@ -123,11 +123,11 @@ fn weights_that_come_with_srm_draw_where_nothing_is_and_a_path_of_their_name_win
 
     // a folder of that name without weights hides nothing
     let before = picture();
-    let into = ["sample", "--weights", "fashion32", "--count", "6", "--out", "fashion32/x.npy"];
+    let into = ["sample", "--weights", "fashion32", "--count", "20", "--out", "fashion32/x.npy"];
     here(&into).done();
     here(&into).done();
     assert_eq!(read_npy(&place.path().join("fashion32/x.npy")).1, before);
-    here(&["diagnose", "moments", "--weights", "fashion32", "--data", "x.npy", "--out", "m"])
+    here(&["diagnose", "moments", "--weights", "fashion32", "--data", "x.npy", "--count", "20", "--out", "m"])
         .failed_with(1, &["holds a ladder of 3 grids"]);
     fs::remove_dir_all(place.path().join("fashion32")).expect("it was written");
 
