@@ -139,9 +139,7 @@ impl Address {
             "modified": answer.header("last-modified"),
             "bytes": answer.number("content-length"),
         });
-        // without either, files of one length cannot be told apart
-        let is_told = !now["etag"].is_null() || !now["modified"].is_null();
-        let is_same = |known: &Value| answer.status.as_u16() == 304 || is_told && *known == now;
+        let is_same = |known: &Value| answer.status.as_u16() == 304 || is_told(&now) && *known == now;
         if place.known().is_some_and(|known| is_same(&known)) {
             return Ok(place.file());
         }
@@ -171,6 +169,11 @@ impl fmt::Display for Address {
         let host = self.authority().rsplit('@').next().unwrap_or_default();
         write!(out, "{}://{host}{}", scheme.to_ascii_lowercase(), self.path())
     }
+}
+
+/// Whether what the server says of a file tells it from others of its length.
+fn is_told(now: &Value) -> bool {
+    !now["etag"].is_null() || !now["modified"].is_null()
 }
 
 /// Where the file of an address lies: a folder for each address.
@@ -205,11 +208,10 @@ impl Place {
     /// removed.
     fn part(&self, now: &Value) -> std::io::Result<PathBuf> {
         let name = format!("{}.part", &hex(&Sha256::digest(now.to_string()))[..16]);
-        let is_told = !now["etag"].is_null() || !now["modified"].is_null();
         for entry in fs::read_dir(&self.folder)?.flatten() {
             let other = entry.file_name();
             let is_part = other.as_encoded_bytes().ends_with(b".part") && !other.as_encoded_bytes().starts_with(b".");
-            if is_part && !(is_told && *other == *name) {
+            if is_part && !(is_told(now) && *other == *name) {
                 fs::remove_file(entry.path())?;
             }
         }

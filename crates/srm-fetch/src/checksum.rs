@@ -37,8 +37,8 @@ impl Checksum {
     /// What the reader returns.
     pub fn of_reader(&self, reader: impl Read) -> io::Result<Self> {
         Ok(match self {
-            Self::Md5(_) => Self::Md5(digest::<Md5>(reader)?),
-            Self::Sha256(_) => Self::Sha256(digest::<Sha256>(reader)?),
+            Self::Md5(_) => Self::Md5(digest(Md5::new(), reader)?),
+            Self::Sha256(_) => Self::Sha256(digest(Sha256::new(), reader)?),
         })
     }
 
@@ -69,9 +69,8 @@ impl fmt::Display for Checksum {
     }
 }
 
-/// A digest of all that `reader` gives, in hexadecimal digits.
-fn digest<D: Digest>(mut reader: impl Read) -> io::Result<String> {
-    let mut hasher = D::new();
+/// The digest of what `hasher` has had already and of all that `reader` gives, in hexadecimal digits.
+pub(crate) fn digest<D: Digest>(mut hasher: D, mut reader: impl Read) -> io::Result<String> {
     let mut buffer = vec![0; 1 << 20];
     loop {
         match reader.read(&mut buffer)? {

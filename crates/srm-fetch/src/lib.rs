@@ -70,6 +70,8 @@ pub use hub::Repository;
 #[cfg(feature = "download")]
 pub use listener::{Event, Listener};
 #[cfg(feature = "download")]
+pub use place::NAMES;
+#[cfg(feature = "download")]
 pub use source::Source;
 
 /// A number of bytes with its unit: `7 B`, `30 kB`, `531 MB`, `1.44 GB`.

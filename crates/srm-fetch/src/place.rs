@@ -14,7 +14,7 @@ use std::{
 };
 
 /// Names of weights in a repository or a folder, the best first (huggingface_hub and diffusers, `constants.py`).
-pub(crate) const NAMES: [&str; 2] = ["model.safetensors", "diffusion_pytorch_model.safetensors"];
+pub const NAMES: [&str; 2] = ["model.safetensors", "diffusion_pytorch_model.safetensors"];
 /// Between two looks at another process's lock.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -90,7 +90,10 @@ pub(crate) fn require_safetensors(asked: &str, path: &Path) -> Result<(), FetchE
         Some(Kind::LfsPointer) => "its owner has not put the file itself there; ask for it",
         _ => "ask its owner for a .safetensors file, or give the path of one",
     };
-    let what = found.map_or("a file of an unknown kind".to_owned(), Kind::what);
+    let what = match found {
+        Some(Kind::Safetensors) => "a part of a safetensors file".to_owned(),
+        found => found.map_or("a file of an unknown kind".to_owned(), Kind::what),
+    };
     Err(FetchError::NotSafetensors { asked: asked.to_owned(), what, remedy })
 }
 

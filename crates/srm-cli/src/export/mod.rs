@@ -49,9 +49,8 @@ const OWNER: &str = "OWNER";
 /// Bad usage, weights that cannot be used, chains that blow up, a folder that cannot be written.
 pub fn run(flags: &ExportFlags, session: &Session) -> Result<()> {
     let begun = Instant::now();
-    let choice = Choice { key: flags.key.clone(), ..Choice::default() };
     let config = flags.config.as_deref().map(|path| Config::load(path, &[])).transpose()?;
-    let choice = Choice { config, ..choice };
+    let choice = Choice { key: flags.key.clone(), config, ..Choice::default() };
     if let Some(name) = flags.name.as_deref().filter(|name| !is_name(name)) {
         return Err(usage(format!(
             "--name {name}: a hub's repository is OWNER/NAME, each of letters, digits, -, _ and . (me/fashion32)"

@@ -1,7 +1,10 @@
 //! Write the lines of PyTorch that load an exported net and draw from it, at most twelve.
 
+use std::ops::Range;
+
 use srm_config::{Activation, Drift, EnergyConfig, Init, LangevinConfig, Schedule};
 use srm_energy::{grid_prefix, layer_shapes};
+use srm_langevin::Dynamics;
 
 /// Images that the lines draw.
 const IMAGES: usize = 64;
@@ -54,13 +57,11 @@ fn ladder(nets: &[EnergyConfig], langevin: &LangevinConfig, start: &str, step: &
         true => ("size, n, steps", format!("nn.{}", activation(nets[0].activation))),
         false => ("size, n, steps, phi", "phi".to_owned()),
     };
-    let mut first = 0;
-    let grid = |(net, steps): (&EnergyConfig, usize)| {
-        first += steps;
+    let grid = |(net, Range { start: first, end }): (&EnergyConfig, Range<usize>)| {
         let own = if is_one { String::new() } else { format!(", nn.{}", activation(net.activation)) };
-        format!("({}, {:?}, range({}, {first}){own})", net.size, widths(net), first - steps)
+        format!("({}, {:?}, range({first}, {end}){own})", net.size, widths(net))
     };
-    let grids: Vec<String> = nets.iter().zip(langevin.grids.iter().map(|grid| grid.steps)).map(grid).collect();
+    let grids: Vec<String> = nets.iter().zip(Dynamics::from(langevin).grids()).map(grid).collect();
     let (channels, prefix) = (nets[0].channels, grid_prefix(0).replace('0', "{size}"));
     format!(
         "weights = safetensors.torch.load_file(\"model.safetensors\")\n\

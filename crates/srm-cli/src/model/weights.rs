@@ -144,8 +144,8 @@ pub fn checkpoints(path: &Path, newest: bool) -> Result<Vec<PathBuf>> {
     }
 }
 
-/// Weights as a folder of a model hub has them (huggingface_hub and diffusers, `constants.py`).
-const HUB: [&str; 3] = ["model.safetensors", "diffusion_pytorch_model.safetensors", "pytorch_model.bin"];
+/// Weights that a folder of a model hub may have besides [`srm_fetch::NAMES`] (huggingface_hub, `constants.py`).
+const PICKLE: &str = "pytorch_model.bin";
 /// Endings that weights files have.
 const ENDINGS: [&str; 5] = ["safetensors", "pth", "pt", "ckpt", "bin"];
 
@@ -177,7 +177,9 @@ pub fn locate(path: &Path) -> Result<PathBuf> {
     if let Some(checkpoint) = newest_weights(path)? {
         return Ok(checkpoint.weights());
     }
-    if let Some(file) = HUB.iter().map(|name| path.join(name)).find(|file| file.is_file()) {
+    if let Some(file) =
+        srm_fetch::NAMES.into_iter().chain([PICKLE]).map(|name| path.join(name)).find(|file| file.is_file())
+    {
         return Ok(file);
     }
     match &weights_files(&checkpoint_folder(path))?[..] {

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use ndarray::Array4;
 use srm_config::{Config, EnergyConfig};
 use srm_data::ImageSet;
+use srm_langevin::Dynamics;
 use srm_latent::{ChainNoise, Latent, Method, ReconstructOptions, ShortRun, rhos};
 use srm_report::{Figures, Interpolation, Picture, Reconstructed, RunFiles};
 use srm_terminal::ProgressBar;
@@ -81,10 +82,8 @@ fn plan(config: Option<&Config>) -> (usize, usize) {
         let square = |side: usize| (side * side) as f64;
         let step = |net: &EnergyConfig| square(net.features) * square(net.size);
         let nets = config.langevin.nets(&config.energy);
-        match &config.langevin.grids[..] {
-            [] => config.langevin.steps as f64 * step(&nets[0]),
-            grids => grids.iter().zip(&nets).map(|(grid, net)| grid.steps as f64 * step(net)).sum(),
-        }
+        let steps = Dynamics::from(&config.langevin).grids();
+        nets.iter().zip(steps).map(|(net, steps)| steps.len() as f64 * step(net)).sum()
     });
     let share = DEMO / cost.max(DEMO);
     let of = |most: usize, least: usize| ((most as f64 * share).round() as usize).max(least);

@@ -4,9 +4,8 @@ use super::{
     Downloader,
     failure::{Failure, classify, local},
 };
-use crate::{Checksum, Event, FetchError, Proxy, proxy::host, size};
+use crate::{Checksum, Event, FetchError, Proxy, checksum::digest, proxy::host, size};
 use sha1::{Digest, Sha1};
-use srm_files::hex;
 use srm_terminal::ProgressBar;
 use std::{
     fs::File,
@@ -69,15 +68,8 @@ impl Expected {
 }
 
 /// Git's name of a file's content, from its beginning.
-fn git_blob(mut file: &File) -> io::Result<String> {
-    let mut hasher = Sha1::new_with_prefix(format!("blob {}\0", file.metadata()?.len()));
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hasher.finalize())),
-            count => hasher.update(&buffer[..count]),
-        }
-    }
+fn git_blob(file: &File) -> io::Result<String> {
+    digest(Sha1::new_with_prefix(format!("blob {}\0", file.metadata()?.len())), file)
 }
 
 impl Downloader {
