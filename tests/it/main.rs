@@ -6,6 +6,7 @@ mod common;
 mod contract;
 mod doctor;
 mod evaluate;
+mod explore;
 mod export;
 mod export_in_python;
 mod faults;

@@ -7,6 +7,7 @@
 mod chains;
 mod doctor;
 mod evaluate;
+mod explore;
 mod export;
 mod flags;
 mod images;
@@ -66,6 +67,7 @@ fn run(command: &Command, output: &Output) -> anyhow::Result<()> {
             Diagnosis::Chains(flags) => chains::run(flags, session),
         }),
         Command::Export(flags) => alone(&|session| export::run(flags, session)),
+        Command::Explore(flags) => alone(&|session| explore::run(flags, session)),
         Command::Report(flags) => alone(&|session| report::run(flags, session)),
         Command::Doctor(_) => alone(&doctor::run),
     }

@@ -7,7 +7,9 @@ use ndarray::Array4;
 use serde::Serialize;
 use srm_data::{ImageSet, nearest, write_grid, write_npy, write_pngs};
 use srm_langevin::{Chains, Observer, Path as States};
+use srm_latent::ChainNoise;
 use srm_terminal::ProgressBar;
+use srm_train::to_bytes;
 use tch::Tensor;
 
 use crate::{
@@ -42,11 +44,11 @@ pub fn run(flags: &SampleFlags, session: &Session) -> Result<()> {
         set = flags.nearest.as_deref().map(|path| open_like(path, &model)).transpose()?;
         Ok(())
     })?;
-    let count = flags.count as usize;
+    let count = if flags.code.is_empty() { flags.count as usize } else { flags.code.len() };
     model.check_chains(count, "--count")?;
 
     let _guard = tch::no_grad_guard();
-    let drawn = draw(flags, &model, session)?;
+    let drawn = if flags.code.is_empty() { draw(flags, &model, session)? } else { of_codes(flags, &model)? };
     session.conclude(|| {
         if let Some(path) = &flags.chain {
             write_rows(path, &drawn.strip, count.min(STRIP_ROWS))?;
@@ -202,6 +204,17 @@ fn draw(flags: &SampleFlags, model: &Model, session: &Session) -> Result<Synthes
     let frames = recorders.iter().filter_map(|recorder| recorder.frames.as_ref());
     let frames = shared::states(ranks, frames, own, count.min(MOVING), shape)?;
     Ok(Synthesis { samples, seconds, strip, frames })
+}
+
+/// Draw the codes of --code; every rank draws them all, they are few.
+fn of_codes(flags: &SampleFlags, model: &Model) -> Result<Synthesis> {
+    let run = model.generator(ChainNoise::Fixed(flags.seed), 1);
+    let image = model.net.image();
+    let z = flags.code.iter().map(|code| code.start(&run, flags.seed, &image)).collect::<Result<Vec<_>>>()?;
+    let ids: Vec<u64> = flags.code.iter().map(|code| code.noise).collect();
+    let begun = Instant::now();
+    let samples = to_bytes(&run.generate(&Tensor::f_cat(&z, 0)?, &ids)?)?;
+    Ok(Synthesis { samples, seconds: begun.elapsed().as_secs_f64(), strip: vec![], frames: vec![] })
 }
 
 /// Write the samples in the form of --out, below each its nearest image of the set where there is one.

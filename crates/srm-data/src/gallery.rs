@@ -48,6 +48,49 @@ pub fn read_gallery(path: &Path, size: usize, channels: usize, count: usize) -> 
     reader.done()
 }
 
+/// A square of a picture, in its own pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// First column.
+    pub left: usize,
+    /// First row.
+    pub top: usize,
+    /// Width and height.
+    pub side: usize,
+}
+
+/// A picture that was cut and resized.
+pub struct CutPicture {
+    /// u8 `[1, size, size, channels]`.
+    pub pixels: Array4<u8>,
+    /// Of the whole picture.
+    pub width: usize,
+    /// Of the whole picture.
+    pub height: usize,
+}
+
+/// Decode a picture's bytes and bring a square of it, or the largest in its middle, to a size, as [`read_gallery`] does.
+///
+/// # Errors
+/// The reason: it is none, damaged, larger than what is read; the square does not lie in it.
+pub fn cut_picture(bytes: &[u8], cut: Option<Cut>, size: usize, channels: usize) -> Result<CutPicture, String> {
+    let whole = Picture::decode(bytes, Background::White)?.with_channels(channels);
+    let (width, height) = (whole.width, whole.height);
+    let picture = match cut {
+        None => whole,
+        Some(cut) => whole.cut(cut).ok_or_else(|| {
+            let Cut { left, top, side } = cut;
+            format!("a square of {side} px at ({left}, {top}) does not lie in {width}×{height}")
+        })?,
+    };
+    let pixels = match (picture.width, picture.height) == (size, size) {
+        true => picture.pixels,
+        false => Scaler::new(Crop::Square, Filter::default(), size, channels).run(&picture)?.to_vec(),
+    };
+    let pixels = Array4::from_shape_vec((1, size, size, channels), pixels).map_err(|error| error.to_string())?;
+    Ok(CutPicture { pixels, width, height })
+}
+
 fn from_npy(path: &Path, size: usize, channels: usize, count: usize) -> Result<Gallery, DataError> {
     let set = ImageSet::open(path)?;
     if set.channels() != channels {
@@ -145,6 +188,19 @@ mod tests {
             assert!(text.contains(expected) && !text.contains("--skip-bad"), "{text}");
         }
         assert!(!read(folder.path()).err().unwrap().contains("--skip-bad"));
+    }
+
+    #[test]
+    fn a_square_of_a_picture_is_cut_where_it_lies_in_it() {
+        let bytes = [b"P5\n3 2\n255\n", &[1, 2, 3, 4, 5, 6][..]].concat();
+        let cut = |left, top, side| cut_picture(&bytes, Some(Cut { left, top, side }), side, 1);
+        let found = cut(1, 0, 2).unwrap();
+        assert_eq!((found.pixels.as_slice(), found.width, found.height), (Some(&[2, 3, 5, 6][..]), 3, 2));
+        assert_eq!(cut_picture(&bytes, None, 2, 3).unwrap().pixels.dim(), (1, 2, 2, 3));
+        for (left, top, side) in [(2, 0, 2), (0, 1, 2), (0, 0, 0), (usize::MAX, 0, 1), (0, 0, usize::MAX)] {
+            assert!(cut(left, top, side).err().unwrap().contains("does not lie in 3×2"));
+        }
+        assert!(cut_picture(b"PK\x03\x04", None, 2, 1).err().unwrap().contains("zip"));
     }
 
     #[test]

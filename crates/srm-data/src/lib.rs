@@ -3,7 +3,7 @@
 //! - [`ImageSet`] reads u8 `.npy` `[n, h, w, c]` straight from the disk's pages; [`Batcher`] chooses the images of an
 //!   update, and [`fill_batch`] turns them into planar numbers in [-1, 1].
 //! - [`preprocess()`] makes such a set of a folder or archive of pictures, CIFAR-10 or IDX files.
-//! - [`read_gallery`] reads a few pictures of any form and size.
+//! - [`read_gallery`] reads a few pictures of any form and size, [`cut_picture`] a square of one.
 //! - [`write_grid`], [`write_npy`] and [`write_pngs`] write what [`to_u8`] gives back; [`npy()`] any array.
 //! - [`nearest`] finds the training image that a sample is closest to.
 //! - [`synthetic`] makes images that need no download.
@@ -37,9 +37,9 @@ pub mod synthetic;
 
 pub use batcher::{Batcher, Pick, fill_batch};
 pub use error::DataError;
-pub use gallery::{Gallery, read_gallery};
+pub use gallery::{Cut, CutPicture, Gallery, cut_picture, read_gallery};
 pub use image_set::ImageSet;
-pub use nearest::{Neighbour, nearest};
+pub use nearest::{Neighbour, nearest, nearest_few};
 pub use npy::{NpyNumber, npy};
 pub use picture::{grid, to_u8, write_grid, write_npy, write_pngs};
 pub use preprocess::{

@@ -31,6 +31,34 @@ pub fn nearest(set: &ImageSet, samples: &ArrayView4<'_, u8>) -> Result<Vec<Neigh
     Ok(samples.par_iter().map(|sample| nearest_to(set, sample, w * c)).collect())
 }
 
+/// The `count` images of the set nearest to one sample or to its mirror image, nearest first.
+///
+/// # Shapes
+/// `sample`: u8 `[h, w, c]`, as the set's images.
+///
+/// # Errors
+/// [`DataError::SampleShape`] where the shapes differ.
+pub fn nearest_few(set: &ImageSet, sample: &ArrayView3<'_, u8>, count: usize) -> Result<Vec<Neighbour>, DataError> {
+    let (expected, (h, w, c)) = (set.shape(), sample.dim());
+    if [h, w, c] != expected {
+        return Err(DataError::SampleShape { expected, got: [h, w, c] });
+    }
+    let plain: Vec<u8> = sample.iter().copied().collect();
+    let mirror: Vec<u8> = sample.slice(ndarray::s![.., ..;-1, ..]).iter().copied().collect();
+    let both = |index: usize| {
+        let to = |pixels: &[u8]| squared_below(set.image(index), pixels, w * c, u64::MAX).unwrap_or(u64::MAX);
+        let (one, other) = (to(&plain), to(&mirror));
+        (one.min(other), index, other < one)
+    };
+    let mut all: Vec<(u64, usize, bool)> = (0..set.len()).into_par_iter().map(both).collect();
+    all.sort_unstable();
+    let neighbour = |(sum, index, mirrored): (u64, usize, bool)| {
+        let distance = (sum as f64 / plain.len() as f64).sqrt();
+        Neighbour { index, mirrored, distance }
+    };
+    Ok(all.into_iter().take(count).map(neighbour).collect())
+}
+
 fn nearest_to(set: &ImageSet, sample: &ArrayView3<'_, u8>, row: usize) -> Neighbour {
     let plain: Vec<u8> = sample.iter().copied().collect();
     let mirror: Vec<u8> = sample.slice(ndarray::s![.., ..;-1, ..]).iter().copied().collect();
@@ -76,6 +104,10 @@ mod tests {
         assert!(found.iter().enumerate().all(|(i, one)| (one.index, one.mirrored, one.distance) == (i, false, 0.0)));
         let found = nearest(&set, &images.slice(s![.., .., ..;-1, ..])).unwrap();
         assert!(found.iter().enumerate().all(|(i, one)| (one.index, one.mirrored, one.distance) == (i, true, 0.0)));
+
+        let few = nearest_few(&set, &images.slice(s![3, .., ..;-1, ..]), 3).unwrap();
+        assert_eq!((few.len(), few[0].index, few[0].mirrored, few[0].distance), (3, 3, true, 0.0));
+        assert!(few[1].distance <= few[2].distance);
 
         let brighter = images.mapv(|level| level.min(200) + 10);
         let shifted = nearest(&set, &brighter.slice(s![4..5, .., .., ..])).unwrap();

@@ -100,6 +100,30 @@ impl<E: Curved + Replicate> ShortRun<E> {
         self.join(&done, starts[0])
     }
 
+    /// [`ShortRun::generate`], each block of chains seen by an observer of its own, `observe(first row of the block)`. Observers
+    /// see full blocks, padding included.
+    ///
+    /// # Shapes
+    /// As in [`ShortRun::generate`].
+    ///
+    /// # Errors
+    /// As in [`ShortRun::generate`].
+    pub fn watched<O: langevin::Observer>(
+        &self,
+        z: &Tensor,
+        ids: &[u64],
+        observe: impl Fn(usize) -> O + Send + Sync + 'static,
+    ) -> Result<Tensor> {
+        let (dynamics, noise, noise_ids) = (self.dynamics.clone(), self.options.noise, ids.to_vec());
+        let rows: Vec<u64> = (0..ids.len() as u64).collect();
+        let done = self.full_blocks(&[z], &rows, &[], move |energy, starts, block| {
+            let ids = block.ids.iter().map(|&row| noise_ids[row as usize]).collect();
+            let mut observer = observe(block.ids[0] as usize);
+            Ok(finished(short_run(energy, &dynamics, &starts[0], &mut *source(noise, ids), &mut observer)?))
+        })?;
+        self.join(&done, z)
+    }
+
     /// The states x_k of the chains at every `every`-th step: z first, M(z, u) last.
     ///
     /// # Shapes

@@ -44,9 +44,46 @@ impl<E: Curved + Replicate> ShortRun<E> {
     /// # Errors
     /// As there.
     pub fn mix(&self, z1: &Tensor, z2: &Tensor, rho: f64) -> Result<Tensor> {
-        let Some(mean) = self.dynamics().start.mean() else { return mix(z1, z2, rho) };
-        let mean = Tensor::f_from_slice(mean)?.f_to_kind(z1.kind())?.f_to_device(z1.device())?.f_reshape([-1, 1, 1])?;
+        let Some(mean) = self.mean_like(z1)? else { return mix(z1, z2, rho) };
         Ok(mix(&z1.f_sub(&mean)?, &z2.f_sub(&mean)?, rho)?.f_add(&mean)?)
+    }
+
+    /// The mean of p_0, to go with codes like `z`, where it is not 0.
+    fn mean_like(&self, z: &Tensor) -> Result<Option<Tensor>> {
+        let mean = |mean| Tensor::f_from_slice(mean)?.f_to_kind(z.kind())?.f_to_device(z.device())?.f_reshape([-1, 1, 1]);
+        Ok(self.dynamics().start.mean().map(mean).transpose()?)
+    }
+
+    /// Σ w z / √(Σ w²) about the mean of p_0, which keeps its law as [`ShortRun::mix`] does: a code alone stays as it is.
+    ///
+    /// # Shapes
+    /// Each code, and the result: the same.
+    ///
+    /// # Errors
+    /// [`crate::LatentError::Torch`] where the shapes differ.
+    pub fn blend(&self, parts: &[(f64, Tensor)]) -> Result<Tensor> {
+        if let [(weight, z)] = parts
+            && *weight > 0.0
+        {
+            return Ok(z.shallow_clone());
+        }
+        let Some((_, first)) = parts.first() else {
+            return Err(crate::LatentError::Shape { what: "the codes", expected: vec![1], got: vec![0] });
+        };
+        let mean = self.mean_like(first)?;
+        let length = parts.iter().map(|(weight, _)| weight * weight).sum::<f64>().sqrt();
+        let mut sum = first.f_zeros_like()?;
+        for (weight, z) in parts {
+            let centred = match &mean {
+                Some(mean) => z.f_sub(mean)?,
+                None => z.shallow_clone(),
+            };
+            sum = sum.f_add(&centred.f_mul_scalar(weight / length)?)?;
+        }
+        Ok(match mean {
+            Some(mean) => sum.f_add(&mean)?,
+            None => sum,
+        })
     }
 
     /// The images on the way from `z1` to `z2`. All points of a row share one noise u: that of id `noise_id`.

@@ -116,12 +116,16 @@ impl ReconstructOptions {
 }
 
 /// How far a reconstruction is.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Progress {
     /// Iterations done.
     pub iteration: usize,
     /// Mean over the images of the best error so far.
     pub mse: f64,
+    /// The best error so far of each start, image by image.
+    pub errors: Vec<f64>,
+    /// M(z) at those, `[n · starts, …]`.
+    pub x: Tensor,
 }
 
 /// What came out; the best of all iterations and starts for each image.
@@ -244,7 +248,9 @@ impl<E: Curved + Replicate> ShortRun<E> {
             search.see(iteration, &errors, &z, &x, options)?;
             let mse =
                 search.best.chunks(starts).map(|all| all.iter().copied().fold(f64::INFINITY, f64::min)).sum::<f64>();
-            let go_on = seen(&Progress { iteration, mse: mse / n as f64 });
+            let (errors_so_far, x_so_far) = (search.best.clone(), search.best_x.shallow_clone());
+            let progress = Progress { iteration, mse: mse / n as f64, errors: errors_so_far, x: x_so_far };
+            let go_on = seen(&progress);
             if iteration == options.iterations || search.finish_images(starts, options.target_mse) || !go_on {
                 break;
             }

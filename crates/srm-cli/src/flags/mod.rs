@@ -4,6 +4,7 @@ mod chains;
 mod compute;
 mod diagnose;
 mod evaluate;
+mod explore;
 mod export;
 mod latent;
 mod model;
@@ -18,6 +19,7 @@ pub use chains::ChainsFlags;
 pub use compute::Compute;
 pub use diagnose::{DiagnoseFlags, Diagnosis};
 pub use evaluate::EvaluateFlags;
+pub use explore::ExploreFlags;
 pub use export::ExportFlags;
 pub use latent::{InterpolateFlags, ReconstructFlags};
 pub use model::{DiagnosisFlags, GeneratorFlags, ModelFlags};
@@ -59,6 +61,8 @@ pub enum Command {
     Evaluate(EvaluateFlags),
     /// Look inside: moment matching and chain diagnostics, as numbers and charts.
     Diagnose(DiagnoseFlags),
+    /// Serve a page to look in: watch a run, walk through the latent space, bring a picture.
+    Explore(ExploreFlags),
     /// Gather a run in one HTML file that opens without network.
     Report(ReportFlags),
     /// Make a folder for a model hub: weights, settings, samples and a model card.
@@ -77,6 +81,7 @@ impl Command {
             Command::Reconstruct(reconstruct) => reconstruct.also.json,
             Command::Evaluate(evaluate) => evaluate.json,
             Command::Diagnose(diagnose) => diagnose.what.json(),
+            Command::Explore(explore) => explore.json,
             Command::Report(report) => report.json,
             Command::Export(export) => export.json,
             Command::Doctor(doctor) => doctor.json,

@@ -13,6 +13,9 @@ pub struct ModelFlags {
     /// Of a weights file with several nets the one under this name, as the error lists them: ema, state_dict.ebm.
     #[arg(long, value_name = "NAME", requires = "weights")]
     pub key: Option<String>,
+    /// Of a run folder the checkpoint of this update [default: the newest].
+    #[arg(long, value_name = "T", requires = "weights")]
+    pub update: Option<u64>,
     /// Langevin steps K [default: as trained].
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     pub steps: Option<u32>,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::ModelFlags;
+use crate::model::Code;
 
 #[derive(Debug, Args)]
 #[command(after_help = r#"Examples:
@@ -13,6 +14,7 @@ use super::ModelFlags;
   srm sample --weights last.ckpt --key state_dict.ema --config configs/cifar10.json --out samples.png
   srm sample --weights runs/celeba32-cpu --out faces.png --nearest data/celeba/celeba_32_center178_train.npy
   srm sample --weights hf:owner/name@v1 --out samples.png
+  srm sample --weights runs/fashion32 --update 1200 --code 7 --code 0.8@7+0.6@9 --code 9 --out way.png
   srm sample --weights runs/smoke --count 16 --out samples.png --json
     {"command":"sample","weights":"runs/smoke/checkpoints/000030/weights.safetensors","count":16,"seed":1,"steps":10,"quiet_tail":0,
      "device":"cpu","threads":2,"block":8,"seconds":0.4,"out":"samples.png","shape":[16,32,32,3],"chain":null,
@@ -29,6 +31,10 @@ pub struct SampleFlags {
     /// Seed of the noise: image i of a seed is the same whatever --count is.
     #[arg(long, default_value_t = 1, value_name = "S")]
     pub seed: u64,
+    /// Draw this code instead, once for each --code: an image of --seed (7), of another seed (2:7), or a mix by weights, z being
+    /// Σ w z / √(Σ w²): 0.6@3+0.8@2:9, with the noise of the first image or of the one behind a slash (0.6@3+0.8@9/5).
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["count", "chain", "animate"])]
+    pub code: Vec<Code>,
     /// X.png: a grid; X.npy: u8 [n, h, w, c]; anything else: a folder of PNG files.
     #[arg(long, value_name = "X.png|X.npy|DIR")]
     pub out: PathBuf,

@@ -10,6 +10,8 @@ use crate::flags::ModelFlags;
 pub struct Choice {
     /// Of a file with several nets the one under this name.
     pub key: Option<String>,
+    /// Of a run folder the checkpoint of this update; `None`: the newest.
+    pub update: Option<u64>,
     /// Where the Langevin settings come from instead of the file; it must describe the same net.
     pub config: Option<Config>,
     /// Langevin steps K; `None`: as trained.
@@ -28,6 +30,7 @@ impl Choice {
     pub fn of(flags: &ModelFlags) -> Result<Choice> {
         Ok(Choice {
             key: flags.key.clone(),
+            update: flags.update,
             config: flags.config.as_deref().map(|path| Config::load(path, &[])).transpose()?,
             steps: flags.steps.map(|steps| steps as usize),
             quiet_tail: flags.quiet_tail as usize,

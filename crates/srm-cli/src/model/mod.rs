@@ -1,6 +1,7 @@
 //! Open a net by one call: which file, how its chains run, where they are computed; the same at every rank.
 
 mod choice;
+mod code;
 pub mod remote;
 pub mod shared;
 pub mod shipped;
@@ -21,6 +22,7 @@ use crate::{
 };
 
 pub use choice::Choice;
+pub use code::Code;
 
 /// The nets of srm's files: the paper's ConvNet, or a ladder of them.
 pub type Net = Ladder<ConvNet>;
@@ -54,7 +56,7 @@ impl Model {
     /// # Errors
     /// As in [`Model::open`].
     pub fn load(weights: &Path, choice: &Choice, machine: Machine, session: &Session) -> Result<Model> {
-        let find = || weights::locate(&remote::brought(weights, session.output())?);
+        let find = || weights::locate_at(&remote::brought(weights, session.output())?, choice.update);
         let file = srm_ranks::agree_on_file(&**session.ranks(), find)?;
         let (net, langevin) = weights::load(&file, choice, machine)?;
         session.same("weights", || weights::sha256(&file))?;

@@ -197,6 +197,26 @@ pub fn locate(path: &Path) -> Result<PathBuf> {
     }
 }
 
+/// [`locate`], of a run folder the checkpoint of an update where one is asked for.
+///
+/// # Errors
+/// As there; there is no run folder, or no checkpoint of that update: those there are.
+pub fn locate_at(path: &Path, update: Option<u64>) -> Result<PathBuf> {
+    let Some(update) = update else { return locate(path) };
+    let found = match path.is_dir() {
+        true => srm_run::checkpoints(&checkpoint_folder(path))?,
+        false => Vec::new(),
+    };
+    if let Some((_, checkpoint)) = found.iter().find(|(own, _)| *own == update) {
+        return Ok(checkpoint.weights());
+    }
+    let there: Vec<_> = found.iter().map(|(own, _)| own.to_string()).collect();
+    match there.is_empty() {
+        true => bail!("--update {update}: {} is no run folder with checkpoints", path.display()),
+        false => bail!("{} has no checkpoint of update {update}; it has those of {}", path.display(), there.join(", ")),
+    }
+}
+
 /// Where the checkpoints of a run folder lie; of any other folder, itself.
 fn checkpoint_folder(path: &Path) -> PathBuf {
     let inside = path.join(CHECKPOINTS);

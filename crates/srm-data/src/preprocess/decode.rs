@@ -1,7 +1,7 @@
 //! Decode one image file into 8 bits, grey or RGB, upright, without alpha.
 
 use crate::{
-    DataError,
+    Cut, DataError,
     preprocess::header::{check_promise, check_webp, png_exif, whole_jpeg},
 };
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, metadata::Orientation};
@@ -96,6 +96,17 @@ impl Picture {
             colour => (3, colour.into_rgb8().into_raw()),
         };
         Self { width, height, channels, pixels }
+    }
+
+    /// A square of it; none where it does not lie inside.
+    pub(crate) fn cut(&self, Cut { left, top, side }: Cut) -> Option<Self> {
+        let inside = |first: usize, length: usize| first.checked_add(side).is_some_and(|end| end <= length);
+        if side == 0 || !inside(left, self.width) || !inside(top, self.height) {
+            return None;
+        }
+        let row = |y: usize| &self.pixels[(y * self.width + left) * self.channels..][..side * self.channels];
+        let pixels = (top..top + side).flat_map(row).copied().collect();
+        Some(Self { width: side, height: side, channels: self.channels, pixels })
     }
 
     /// With 1 or 3 channels. Grey of a colour is 0.299 R + 0.587 G + 0.114 B, as Pillow's `convert("L")` (ITU-R 601).

@@ -1,0 +1,92 @@
+//! Run `srm explore`: serve the page, and compute what it asks for, one thing after the other, until Ctrl-C.
+
+mod commands;
+mod frames;
+mod studio;
+
+use std::{io, net::SocketAddr, path::Path, process, time::Duration};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use serde_json::json;
+use srm_explore::{Page, Source};
+use srm_run::Run;
+
+use crate::{
+    flags::ExploreFlags,
+    model::{Choice, Model, remote},
+    session::{Machine, Session, interrupt, usage},
+};
+use studio::Studio;
+
+/// Between two looks whether somebody asked to stop.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Serve the page until Ctrl-C.
+///
+/// # Errors
+/// Weights that cannot be used, a port that is taken.
+pub fn run(flags: &ExploreFlags, session: &Session) -> Result<()> {
+    let machine = flags.compute.open()?;
+    tch::set_num_threads(1); // the workers do the work
+    let sources = flags.what.iter().map(|what| source(what, machine, session)).collect::<Result<Vec<_>>>()?;
+    interrupt::watch_saying(session.output().clone(), "stopping")?;
+    let facts = json!({
+        "device": machine.device_name(), "threads": machine.threads, "version": env!("CARGO_PKG_VERSION"),
+    });
+    let page = Page::open(SocketAddr::new(flags.bind, flags.port), sources.clone(), flags.pictures.clone(), facts)
+        .map_err(|error| unreachable(flags, error))?;
+    if !flags.bind.is_loopback() {
+        tracing::warn!("--bind {}: whoever has the URL and reaches this machine can look", flags.bind);
+    }
+    session.output().result(&Report { command: "explore", url: page.url() }, &said(&page))?;
+    if flags.open {
+        open(page.url());
+    }
+    let mut studio = Studio::new(sources, machine, session);
+    while !interrupt::asked() {
+        if let Some(job) = page.next(PATIENCE) {
+            studio.work(job);
+        }
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    command: &'static str,
+    url: &'a str,
+}
+
+fn said(page: &Page) -> String {
+    format!("page  {}\nIt opens by this URL alone. Ctrl-C ends it.", page.url())
+}
+
+/// A run that is read from its folder, or weights that are opened now, so that an error comes before the page.
+fn source(what: &Path, machine: Machine, session: &Session) -> Result<Source> {
+    let name = what.display().to_string();
+    if what.is_dir() && Run::open(what).is_ok() {
+        return Ok(Source { name, run: Some(what.to_owned()), net: None });
+    }
+    let here = remote::brought(what, session.output())?;
+    let model = Model::load(&here, &Choice::default(), machine, session)?;
+    Ok(Source { name, run: None, net: Some(studio::described(&model)) })
+}
+
+fn unreachable(flags: &ExploreFlags, error: io::Error) -> anyhow::Error {
+    let ExploreFlags { bind, port, .. } = flags;
+    match error.kind() {
+        io::ErrorKind::AddrInUse => usage(format!("port {port} is in use; take --port {}, or --port 0 for any", port.wrapping_add(1))),
+        io::ErrorKind::AddrNotAvailable => usage(format!("--bind {bind}: this machine has no such address")),
+        _ => anyhow::Error::new(error).context(format!("cannot listen at {bind}, port {port}")),
+    }
+}
+
+/// Ask the desktop for a browser; a machine without one says so.
+fn open(url: &str) {
+    let quiet = process::Stdio::null;
+    let started = process::Command::new("xdg-open").arg(url).stdout(quiet()).stderr(quiet()).spawn();
+    if let Err(error) = started.context("xdg-open") {
+        tracing::warn!("--open: no browser could be started ({error:#}); open the URL by hand");
+    }
+}

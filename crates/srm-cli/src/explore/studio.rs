@@ -1,0 +1,222 @@
+//! Compute what the page asks for: one job at a time, given up when nobody waits for it any more.
+
+use std::{path::PathBuf, time::Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use ndarray::{Array4, Axis};
+use serde_json::json;
+use srm_config::{Config, LangevinConfig};
+use srm_data::{ImageSet, nearest_few};
+use srm_energy::Energy;
+use srm_explore::{Ask, Draw, Job, Neighbours, Reconstruct, Reply, Source, States, Target, answer64};
+use srm_langevin::Stop;
+use srm_latent::{ChainNoise, Latent, Method, Progress, ReconstructOptions, ShortRun, ShortRunOptions};
+use srm_run::Run;
+use srm_train::{to_bytes, to_tensor};
+use tch::{Kind, Tensor};
+
+use super::{
+    commands,
+    frames::{Frame, Frames, numbers},
+};
+use crate::{
+    images,
+    model::{Choice, Code, Model, Net, remote, weights},
+    session::{Failure, Machine, Session, failure, interrupt},
+};
+
+/// Nets that are kept open: a page moves to and fro between checkpoints.
+const OPEN: usize = 24;
+/// A chain may go on to so many times K.
+const BEYOND: usize = 10;
+/// Iterates of a reconstruction that the page sees at most.
+const SHOWN: usize = 200;
+
+/// Whoever has the nets.
+pub struct Studio<'a> {
+    sources: Vec<Source>,
+    machine: Machine,
+    session: &'a Session,
+    /// The nets that were asked for last, the newest at the end.
+    open: Vec<(PathBuf, Model)>,
+}
+
+/// What the page needs to know of a net.
+pub fn described(model: &Model) -> srm_explore::Net {
+    srm_explore::Net::new(model.net.config(), &model.langevin)
+}
+
+impl<'a> Studio<'a> {
+    /// A studio for these sources.
+    pub fn new(sources: Vec<Source>, machine: Machine, session: &'a Session) -> Studio<'a> {
+        Studio { sources, machine, session, open: Vec::new() }
+    }
+
+    /// Do a job. What goes wrong is told to who asked, not to the terminal.
+    pub fn work(&mut self, job: Job) {
+        let _guard = tch::no_grad_guard();
+        let Job { ask, reply } = job;
+        let done = match &ask {
+            Ask::Draw(asked) => self.draw(asked, &reply),
+            Ask::Neighbours(asked) => self.neighbours(asked, &reply),
+            Ask::Reconstruct(asked, target) => self.reconstruct(asked, target, &reply),
+        };
+        match done {
+            Err(error) if !failure::is_stop(&*error) => reply.fail(&failure::text(&error)),
+            _ => {}
+        }
+    }
+
+    /// The net of a source, at a checkpoint or the newest.
+    fn model(&mut self, source: usize, update: Option<u64>) -> Result<&Model> {
+        let what = PathBuf::from(&self.sources[source].name);
+        let here = remote::brought(&what, self.session.output())?;
+        let file = weights::locate_at(&here, update)?;
+        match self.open.iter().position(|(path, _)| *path == file) {
+            Some(place) => {
+                let kept = self.open.remove(place);
+                self.open.push(kept);
+            }
+            None => {
+                let model = Model::load(&file, &Choice::default(), self.machine, self.session)?;
+                if self.open.len() == OPEN {
+                    self.open.remove(0);
+                }
+                self.open.push((file, model));
+            }
+        }
+        Ok(&self.open[self.open.len() - 1].1)
+    }
+
+    fn draw(&mut self, asked: &Draw, reply: &Reply) -> Result<()> {
+        let name = self.sources[asked.source].name.clone();
+        let model = self.model(asked.source, asked.update)?;
+        let (begun, trained) = (Instant::now(), model.langevin.steps);
+        let steps = asked.steps.unwrap_or(trained);
+        if steps > BEYOND * trained {
+            bail!("{steps} steps; the page shows up to {BEYOND} K, {}", BEYOND * trained);
+        }
+        let langevin = model.langevin.with_steps(steps).with_context(|| format!("{steps} steps end before the finest grid"))?;
+        let run = generator(model, &langevin, asked.noise.then(|| asked.codes[0].seed()), reply);
+        let (z, ids) = starts(&run, model, &asked.codes)?;
+        let wanted = match &asked.states {
+            States::End(_) => Vec::new(),
+            States::At(steps) => steps.clone(),
+        };
+        let frames = Frames::new(wanted, (ids.len(), model.block), reply.clone());
+        let x = run.watched(&z, &ids, move |first| frames.block(first))?;
+        let f = numbers(&model.net.finest().f(&x)?)?;
+        reply.send(&Frame::new(steps, &to_bytes(&x)?, f));
+        let command = commands::sample(&name, asked, trained);
+        reply.send(&json!({ "done": true, "seconds": begun.elapsed().as_secs_f64(), "command": command }));
+        Ok(())
+    }
+
+    fn neighbours(&mut self, asked: &Neighbours, reply: &Reply) -> Result<()> {
+        let images = self.training_images(asked.source)?;
+        let model = self.model(asked.source, asked.update)?;
+        model.require(&images)?;
+        let run = generator(model, &model.langevin, Some(asked.code.seed()), reply);
+        let (z, ids) = starts(&run, model, std::slice::from_ref(&asked.code))?;
+        let sample = to_bytes(&run.generate(&z, &ids)?)?;
+        let [h, w, c] = images.shape();
+        let told = |one: srm_data::Neighbour| {
+            let pixels = Array4::from_shape_vec((1, h, w, c), images.image(one.index).to_vec())?;
+            let pixels = if one.mirrored { pixels.slice_move(ndarray::s![.., .., ..;-1, ..]) } else { pixels };
+            Ok(json!({
+                "index": one.index, "distance": one.distance, "size": h, "channels": c, "pixels": answer64(&pixels),
+            }))
+        };
+        let found = nearest_few(&images, &sample.index_axis(Axis(0), 0), asked.count)?;
+        let found = found.into_iter().map(told).collect::<Result<Vec<_>>>()?;
+        reply.send(&json!({ "images": found }));
+        Ok(())
+    }
+
+    /// The images that a run was trained on.
+    fn training_images(&self, source: usize) -> Result<ImageSet> {
+        let Some(folder) = &self.sources[source].run else {
+            bail!("the training images are not here: weights alone do not say which they were");
+        };
+        let config: Config = Run::open(folder)?.config()?.context("this run has no config.json")??;
+        if images::is_synthetic(&config) {
+            return images::open(&config);
+        }
+        let found = images::places::Places::of(&folder.join("config.json")).find(&config.data.images);
+        ImageSet::open(&found).with_context(|| format!("the training images are not here: {}", found.display()))
+    }
+
+    fn reconstruct(&mut self, asked: &Reconstruct, target: &Target, reply: &Reply) -> Result<()> {
+        let name = self.sources[asked.source].name.clone();
+        let latent = latent(&asked.latent)?;
+        let model = self.model(asked.source, asked.update)?;
+        let (begun, [_, h, w]) = (Instant::now(), model.net.image());
+        let run = generator(model, &model.langevin, Some(asked.seed), reply);
+        let images = to_tensor(&target.pixels)?.f_to_device(model.machine.device)?;
+        let mask = target.mask.as_ref().map(|(_, white)| mask(white, h, w, &images)).transpose()?;
+        let method = Method::best_for(run.has_curvature());
+        let options = ReconstructOptions {
+            latent,
+            starts: asked.starts,
+            target_mse: asked.observed_noise.map(|sigma| sigma * sigma),
+            ..ReconstructOptions::new(method, asked.iterations, asked.seed)
+        };
+        let every = asked.iterations.div_ceil(SHOWN);
+        let mut seen = |progress: &Progress| {
+            if progress.iteration.is_multiple_of(every) {
+                let best = (0..progress.errors.len()).min_by(|&a, &b| progress.errors[a].total_cmp(&progress.errors[b]));
+                let shown = progress.x.f_narrow(0, best.unwrap_or(0) as i64, 1).map_err(anyhow::Error::from);
+                if let Ok(pixels) = shown.and_then(|x| to_bytes(&x)) {
+                    let (size, channels) = (pixels.dim().1, pixels.dim().3);
+                    reply.send(&json!({
+                        "iteration": progress.iteration, "mse": progress.mse, "size": size, "channels": channels,
+                        "pixels": answer64(&pixels),
+                    }));
+                }
+            }
+            !reply.is_over() && !interrupt::asked()
+        };
+        let found = run.reconstruct(&images, mask.as_ref(), &options, &mut seen)?;
+        if interrupt::asked() {
+            return Err(Failure::Abandoned("srm explore is stopping".to_owned()).into());
+        }
+        let pixels = to_bytes(&found.x)?;
+        let (best, mse) = (found.iteration[0], found.mse[0]);
+        let (size, channels) = (pixels.dim().1, pixels.dim().3);
+        let seconds = begun.elapsed().as_secs_f64();
+        reply.send(&json!({
+            "iteration": best, "mse": mse, "size": size, "channels": channels, "pixels": answer64(&pixels),
+        }));
+        let command = commands::reconstruct(&name, asked, target);
+        reply.send(&json!({ "done": true, "seconds": seconds, "best_iteration": best, "mse": mse, "command": command }));
+        Ok(())
+    }
+}
+
+/// The generator of a job, without noise or with that of a seed; it ends when nobody waits for it any more.
+fn generator(model: &Model, langevin: &LangevinConfig, seed: Option<u64>, reply: &Reply) -> ShortRun<Net> {
+    let noise = seed.map_or(ChainNoise::Off, ChainNoise::Fixed);
+    let mut run = ShortRun::new(&model.net, langevin, ShortRunOptions { noise, spread: model.spread(), keep_every: 1 });
+    let reply = reply.clone();
+    run.stop_when(Stop::when(move || reply.is_over() || interrupt::asked()));
+    run
+}
+
+/// z of codes, `[n, …]`, and their noise ids.
+fn starts(run: &ShortRun<Net>, model: &Model, codes: &[srm_explore::Code]) -> Result<(Tensor, Vec<u64>)> {
+    let image = model.net.image();
+    let z = codes.iter().map(|code| Code::from(code).start(run, code.seed(), &image)).collect::<Result<Vec<_>>>()?;
+    Ok((Tensor::f_cat(&z, 0)?, codes.iter().map(srm_explore::Code::noise).collect()))
+}
+
+/// 1 where white, like the images.
+fn mask(white: &[u8], h: i64, w: i64, images: &Tensor) -> Result<Tensor> {
+    let observed: Vec<f32> = white.iter().map(|&byte| f32::from(byte >= 128)).collect();
+    let mask = Tensor::f_from_slice(&observed)?.f_reshape([1, 1, h, w])?.f_to_kind(Kind::Float)?;
+    Ok(mask.f_to_device(images.device())?.f_expand_as(images)?.f_contiguous()?)
+}
+
+fn latent(name: &str) -> Result<Latent> {
+    let known = [Latent::Free, Latent::Support, Latent::Grids];
+    known.into_iter().find(|latent| latent.name() == name).ok_or_else(|| anyhow!("latent is free, support or grids, not {name}"))
+}

@@ -1,0 +1,196 @@
+//! Who is let in, and what a request may be: each refusal by a request of its own, as it comes over the wire.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    thread,
+    time::{Duration, Instant},
+};
+
+use srm_explore::{Ask, Net, Page, Source};
+use tempfile::TempDir;
+
+/// A page, and what its URL says.
+struct Served {
+    page: Page,
+    address: String,
+    token: String,
+    place: TempDir,
+}
+
+fn serve() -> Served {
+    let place = tempfile::tempdir().unwrap();
+    let net = Net {
+        size: 8,
+        channels: 1,
+        features: 4,
+        activation: serde_json::json!({ "leaky_relu": 0.2 }),
+        steps: 10,
+        grids: vec![],
+    };
+    let weights = Source { name: "weights".to_owned(), run: None, net: Some(net) };
+    let run = Source { name: "run".to_owned(), run: Some(place.path().join("run")), net: None };
+    let facts = serde_json::json!({ "device": "cpu" });
+    let pictures = place.path().join("pictures");
+    let page = Page::open("127.0.0.1:0".parse().unwrap(), vec![weights, run], pictures, facts).unwrap();
+    let (address, token) = page.url().strip_prefix("http://").unwrap().split_once("/?token=").unwrap();
+    let (address, token) = (address.to_owned(), token.to_owned());
+    Served { page, address, token, place }
+}
+
+impl Served {
+    /// The whole answer to a request, whose headers end where `body` begins.
+    fn ask(&self, head: &str, body: &[u8]) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let head = head.replace("HOST", &self.address).replace('\n', "\r\n");
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let _ = stream.write_all(format!("{head}\r\n{length}Connection: close\r\n\r\n").as_bytes());
+        let _ = stream.write_all(body); // a server that refuses may not read to the end
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    fn status(&self, head: &str, body: &[u8]) -> u16 {
+        self.ask(head, body).split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+    }
+
+    /// The cookie that the token is exchanged for.
+    fn cookie(&self) -> String {
+        let answer = self.ask(&format!("GET /?token={} HTTP/1.1\nHost: HOST", self.token), b"");
+        assert!(answer.starts_with("HTTP/1.1 303") && answer.contains("HttpOnly; SameSite=Strict"), "{answer}");
+        let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+        cookie.split(';').next().unwrap().to_owned()
+    }
+
+    /// A POST as the page makes it.
+    fn post(&self, path: &str, kind: &str) -> String {
+        let cookie = self.cookie();
+        format!("POST {path} HTTP/1.1\nHost: HOST\nOrigin: http://HOST\nCookie: {cookie}\nContent-Type: {kind}")
+    }
+}
+
+#[test]
+fn the_token_opens_the_page_and_nothing_else_does() {
+    let served = serve();
+    let cookie = served.cookie();
+    let page = served.ask(&format!("GET / HTTP/1.1\nHost: HOST\nCookie: {cookie}"), b"");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("<html"), "{page}");
+    for header in ["content-security-policy: default-src 'none'", "x-content-type-options: nosniff", "cache-control: no-store"] {
+        assert!(page.contains(header), "{header}: {page}");
+    }
+    assert!(!page.contains(&served.token), "the page does not hand the token on");
+    for (head, expected) in [
+        ("GET / HTTP/1.1\nHost: HOST".to_owned(), 401),
+        ("GET /?token=0000 HTTP/1.1\nHost: HOST".to_owned(), 401),
+        (format!("GET /api/sources?token={} HTTP/1.1\nHost: HOST", served.token), 401),
+        (format!("GET /api/sources HTTP/1.1\nHost: HOST\nCookie: {cookie}x"), 401),
+        (format!("GET /api/sources HTTP/1.1\nHost: HOST\nCookie: other=1; {cookie}"), 200),
+        (format!("GET /api/sources HTTP/1.1\nHost: evil.example\nCookie: {cookie}"), 421),
+        (format!("GET /api/sources HTTP/1.1\nHost: HOST\nOrigin: http://evil.example\nCookie: {cookie}"), 403),
+        (format!("GET /assets/../../Cargo.toml HTTP/1.1\nHost: HOST\nCookie: {cookie}"), 404),
+        (format!("GET /assets/..%2f..%2fCargo.toml HTTP/1.1\nHost: HOST\nCookie: {cookie}"), 404),
+        (format!("GET /api/runs/..%2f..%2fetc HTTP/1.1\nHost: HOST\nCookie: {cookie}"), 400),
+        (format!("GET /api/runs/99 HTTP/1.1\nHost: HOST\nCookie: {cookie}"), 404),
+        (format!("GET /api/runs/0 HTTP/1.1\nHost: HOST\nCookie: {cookie}"), 404),
+    ] {
+        assert_eq!(served.status(&head, b""), expected, "{head}");
+    }
+}
+
+#[test]
+fn what_changes_something_is_a_post_of_the_page_itself() {
+    let served = serve();
+    let (cookie, body) = (served.cookie(), br#"{"source":0}"#);
+    for path in ["/api/draw", "/api/reconstruct", "/api/neighbours", "/api/pictures?source=0", "/api/masks?source=0"] {
+        assert_eq!(served.status(&format!("GET {path} HTTP/1.1\nHost: HOST\nCookie: {cookie}"), b""), 405, "{path}");
+        for origin in ["", "\nOrigin: http://evil.example", "\nOrigin: null", "\nOrigin: http://HOST\nSec-Fetch-Site: cross-site"] {
+            let head = format!("POST {path} HTTP/1.1\nHost: HOST{origin}\nCookie: {cookie}\nContent-Type: application/json");
+            assert_eq!(served.status(&head, body), 403, "{path} {origin}");
+        }
+    }
+    let draw = served.post("/api/draw", "text/plain");
+    assert_eq!(served.status(&draw, body), 415);
+    assert_eq!(served.status(&served.post("/api/draw", "application/json"), b"{"), 400);
+    assert_eq!(served.status(&served.post("/api/draw", "application/json"), body), 422);
+    assert!(served.page.next(Duration::from_millis(1)).is_none(), "nothing of this became work");
+}
+
+#[test]
+fn bodies_have_bounds_and_pictures_are_pictures() {
+    let served = serve();
+    let bring = served.post("/api/pictures?source=0", "application/octet-stream");
+    assert_eq!(served.status(&bring, &vec![0; 40 << 20]), 413);
+    let huge = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xea\x60\0\0\xea\x60\x08\x02\0\0\0\0\0\0\0";
+    for (bytes, word) in [(&huge[..], "60000"), (b"PK\x03\x04zip", "zip"), (b"hello", "no PNG"), (b"", "empty")] {
+        let answer = served.ask(&bring, bytes);
+        assert!(answer.starts_with("HTTP/1.1 422") && answer.contains(word), "{word}: {answer}");
+    }
+    let grey = [b"P5\n8 8\n255\n", &[7; 64][..]].concat();
+    let answer = served.ask(&bring, &grey);
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("picture-"), "{answer}");
+    let saved = std::fs::read_dir(served.place.path().join("pictures")).unwrap().count();
+    assert_eq!(saved, 1);
+    let paint = served.post("/api/masks?source=0", "application/octet-stream");
+    assert_eq!(served.status(&paint, &[255; 64]), 200);
+    for wrong in [&[255; 63][..], &[1; 64], &[0; 64]] {
+        assert_eq!(served.status(&paint, wrong), 422);
+    }
+    let away = served.post("/api/pictures?source=0&left=7&top=0&side=8", "application/octet-stream");
+    assert!(served.ask(&away, &grey).contains("does not lie in"));
+}
+
+#[test]
+fn work_is_streamed_line_by_line_and_dropped_with_its_reader() {
+    let served = serve();
+    let ask = served.post("/api/draw", "application/json");
+    let body = br#"{"source":0,"update":null,"codes":[{"seed":1,"image":2}],"steps":null,"noise":true,"states":[0]}"#;
+    let (answer, draw) = thread::scope(|scope| {
+        let reader = scope.spawn(|| served.ask(&ask, body));
+        let job = served.page.next(Duration::from_secs(10)).unwrap();
+        job.reply.send(&serde_json::json!({ "k": 0 }));
+        job.reply.send(&serde_json::json!({ "done": true }));
+        let Ask::Draw(draw) = job.ask else { panic!("another job") };
+        drop(job.reply);
+        (reader.join().unwrap(), draw)
+    });
+    assert!(answer.contains("{\"k\":0}\n") && answer.contains("{\"done\":true}\n"), "{answer}");
+    assert_eq!((draw.codes[0].seed(), draw.codes[0].noise()), (1, 2));
+
+    let mut gone = TcpStream::connect(&served.address).unwrap();
+    let head = ask.replace("HOST", &served.address).replace('\n', "\r\n");
+    gone.write_all(format!("{head}\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes()).unwrap();
+    gone.write_all(body).unwrap();
+    let job = served.page.next(Duration::from_secs(10)).unwrap();
+    job.reply.send(&serde_json::json!({ "k": 0 }));
+    drop(gone);
+    let begun = Instant::now();
+    while !job.reply.is_over() && begun.elapsed() < Duration::from_secs(10) {
+        job.reply.send(&serde_json::json!({ "k": 1 }));
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(job.reply.is_over(), "who is gone needs no more");
+}
+
+#[test]
+fn a_slow_client_keeps_nobody_waiting_and_noise_ends_nothing() {
+    let served = serve();
+    let cookie = served.cookie();
+    let mut slow = TcpStream::connect(&served.address).unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
+    let begun = Instant::now();
+    let fine = format!("GET /api/sources HTTP/1.1\nHost: HOST\nCookie: {cookie}");
+    assert_eq!(served.status(&fine, b""), 200);
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    // bytes that follow from a counter: a failure can be repeated
+    for seed in 0u64..500 {
+        let byte = |i: u64| (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left((i % 64) as u32) ^ i.wrapping_mul(167)) as u8;
+        let noise: Vec<u8> = (0..seed % 200).map(byte).collect();
+        let mut stream = TcpStream::connect(&served.address).unwrap();
+        let head: &[u8] = if seed % 2 == 0 { b"POST /api/draw HTTP/1.1\r\nHost: " } else { b"" };
+        let _ = stream.write_all(&[head, &noise].concat());
+    }
+    assert_eq!(served.status(&fine, b""), 200);
+    assert!(slow.write_all(b"st").is_ok(), "the slow one is still welcome");
+}
