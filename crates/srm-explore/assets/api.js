@@ -104,7 +104,7 @@ async function stream(path, body, { signal, each }) {
         signal?.throwIfAborted();
         each(said);
     }
-    throw new Failure('The work ended before it was done.', 0);
+    throw new Failure('The work ended before it was done.', 200);
 }
 
 function bytes(text) {

@@ -20,10 +20,12 @@ const LOOK_MS = 10_000; // how often to look for new checkpoints
 
 const at = (id) => document.getElementById(id);
 const state = new State([...VIEWS.keys()]);
+const bare = location.hash === '';
 let sources = [];
 let mounted = null;
 let filled = ''; // what the fields offer: an open list is not filled again without need
 let lost = false;
+let drawn = null; // the checkpoint that the view draws from
 
 function say(words) {
     at('status').textContent = words;
@@ -35,13 +37,23 @@ function fail(error) {
     if (error && !(error instanceof Failure)) console.error(error);
 }
 
+let wake = new AbortController();
+/** What went wrong in a view; where nobody answered, look at once whether srm explore is still there. */
+function failed(error) {
+    fail(error);
+    if (error?.status === 0) wake.abort();
+}
+
 /** The source of the URL: by name, since numbers change with the command line. */
 const chosen = () => sources.find(({ name }) => name === state.text('source')) ?? sources[0];
 
-/** The checkpoint of the URL; null is the newest. */
+/**
+ * The checkpoint that a view draws from, by number even where it is the newest: all that a view shows is then of one
+ * net, and its commands stay true, though training goes on beside it. Null: a weights file, which has but one.
+ */
 function update(source) {
     const wanted = state.integer('update', -1);
-    return source.updates.includes(wanted) ? wanted : null;
+    return source.updates.includes(wanted) ? wanted : source.newest;
 }
 
 const sourceField = select({
@@ -96,24 +108,27 @@ function leave() {
     mounted = null;
 }
 
-function fillFields(source) {
-    const offer = JSON.stringify([state.view, update(source), source, sources.map(({ name }) => name)]);
+/** `number`: the checkpoint that the view draws from. */
+function fillFields(source, number) {
+    const offer = JSON.stringify([state.view, number, source, sources.map(({ name }) => name)]);
     if (offer === filled) return;
     filled = offer;
     sourceField.fill(
         sources.map(({ name }) => [name, name]),
         source.name,
     );
-    const newest = source.newest === null ? 'none yet' : `newest (${source.newest})`;
-    const older = source.updates.map((number) => [String(number), String(number)]).reverse();
-    updateField.fill([['', newest], ...older], String(update(source) ?? ''));
-    updateField.node.hidden = !VIEWS.get(state.view).checkpoint || source.updates.length === 0;
+    const older = source.updates.filter((at) => at !== source.newest).reverse();
+    const offered = [['', `newest (${source.newest})`], ...older.map((at) => [String(at), String(at)])];
+    updateField.fill(offered, number === source.newest ? '' : String(number));
+    updateField.node.hidden = !VIEWS.get(state.view).checkpoint || source.newest === null || !source.updates.length;
 }
 
 /** Draw the view of the URL anew. */
 function show() {
     leave();
     const source = chosen();
+    // a weights file has no log: the first look is at what it draws
+    if (bare && location.hash === '' && source.kind !== 'run' && state.view === 'run') state.go('training', []);
     const root = at('view');
     for (const tab of tabs) {
         const on = tab.id === `tab-${state.view}`;
@@ -123,11 +138,17 @@ function show() {
     root.setAttribute('aria-labelledby', `tab-${state.view}`);
     fail(null);
     say('');
-    fillFields(source);
+    const number = update(source);
+    if (state.text('update') && state.text('update') !== String(number ?? '')) {
+        say(`There is no checkpoint of update ${state.text('update')} any more: this is update ${number}.`);
+        state.set({ update: null });
+    }
+    fillFields(source, number);
     document.title = `${VIEWS.get(state.view).title} · ${source.name} · srm explore`;
     root.replaceChildren();
     root.className = `view ${state.view}`;
-    mounted = VIEWS.get(state.view).mount(root, { source, sources, state, update: update(source), say, fail, go });
+    mounted = VIEWS.get(state.view).mount(root, { source, sources, state, update: number, say, fail: failed, go });
+    drawn = number;
 }
 
 /** Whether a source can draw now and could not before, or is another: then its view begins anew. */
@@ -150,21 +171,22 @@ async function watch() {
                 at('machine').textContent = `srm ${told.version} · ${told.device}, ${told.threads} threads`;
                 const now = chosen();
                 if (!now) say('There is nothing to show.');
-                else if (changed(old, now)) show();
+                else if (lost || changed(old, now)) show();
                 else {
-                    if (old.newest !== now.newest) say(`${now.name}: new checkpoint of update ${now.newest}.`);
-                    fillFields(now);
+                    if (old.newest !== now.newest)
+                        say(`${now.name}: there is a checkpoint of update ${now.newest} now.`);
+                    fillFields(now, drawn);
                     mounted?.renew?.(now);
                 }
-                if (lost) fail(null);
                 lost = false;
             } catch (error) {
                 fail(error);
                 lost = true;
-                wait = RETRY_MS;
+                if (error.status === 0) wait = RETRY_MS;
             }
         }
-        await pause(wait);
+        wake = new AbortController();
+        await pause(wait, wake.signal);
     }
 }
 addEventListener('hashchange', () => {

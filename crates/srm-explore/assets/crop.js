@@ -2,7 +2,7 @@
 
 import { canvas, el, number } from './widgets.js';
 
-const WIDE = 340; // of the preview
+const WIDE = 320; // of the preview
 const EDGE = 12; // pixels around a corner in which a drag resizes
 
 /** A preview with a square; `changed(square)` hears of {left, top, side} in pixels of the picture once a move ends. */

@@ -172,22 +172,18 @@ export function mount(root, page) {
         state.set({ iterations });
         begin();
     });
+    const target = el(
+        'figure',
+        {},
+        el('figcaption', {}, 'Target; paint what is to be filled in'),
+        canvasOf.view,
+        canvasOf.tools,
+        hidden,
+    );
+    const result = el('figure', {}, el('figcaption', {}, 'Its reconstruction'), now, scrub.node, stage);
     const bench = el(
         'div',
         {},
-        el(
-            'div',
-            { class: 'bench' },
-            el(
-                'figure',
-                {},
-                el('figcaption', {}, 'Target; paint what is to be filled in'),
-                canvasOf.view,
-                canvasOf.tools,
-                hidden,
-            ),
-            el('figure', {}, el('figcaption', {}, 'Its reconstruction'), now, scrub.node, stage),
-        ),
         el(
             'div',
             { class: 'controls' },
@@ -202,7 +198,7 @@ export function mount(root, page) {
         command.node,
         curve.node,
     );
-    root.append(drop, cropper.node, bench);
+    root.append(drop, el('div', { class: 'bench' }, cropper.node, target, result), bench);
 
     /** A file from wherever it came. */
     async function take(chosen) {
@@ -254,7 +250,7 @@ export function mount(root, page) {
     }
 
     function tell() {
-        bench.hidden = !picture;
+        for (const part of [target, result, bench]) part.hidden = !picture;
         const count = canvasOf.hidden;
         const all = source.size ** 2;
         hidden.textContent = count ? `${count} of ${all} pixels are to be filled in.` : 'Nothing is hidden.';

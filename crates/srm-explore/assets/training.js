@@ -224,7 +224,8 @@ export function mount(root, page) {
                 await drawInto(frames, body(update), {
                     signal,
                     each({ k: step }) {
-                        if (step <= k() || frames.all.length === 1) use(frames, update);
+                        // what was shown stays until its successor is there
+                        if (step >= k() || shown === frames || !shown.all.length) use(frames, update);
                     },
                 });
                 cache.set(key(update), frames);

@@ -11,7 +11,7 @@ use srm_energy::Energy;
 use srm_explore::{Ask, Draw, Job, Neighbours, Reconstruct, Reply, Source, States, Target, answer64};
 use srm_langevin::Stop;
 use srm_latent::{ChainNoise, Latent, Method, Progress, ReconstructOptions, ShortRun, ShortRunOptions};
-use srm_run::Run;
+use srm_run::{Run, layout::CONFIG};
 use srm_train::{to_bytes, to_tensor};
 use tch::{Kind, Tensor};
 
@@ -20,7 +20,7 @@ use super::{
     frames::{Frame, Frames, numbers},
 };
 use crate::{
-    images,
+    images::{self, places::Places},
     model::{Choice, Code, Model, Net, remote, weights},
     session::{Failure, Machine, Session, failure, interrupt},
 };
@@ -142,8 +142,10 @@ impl<'a> Studio<'a> {
         if images::is_synthetic(&config) {
             return images::open(&config);
         }
-        let found = images::places::Places::of(&folder.join("config.json")).find(&config.data.images);
-        ImageSet::open(&found).with_context(|| format!("the training images are not here: {}", found.display()))
+        let images = &config.data.images;
+        let found = Places::of(&folder.join(CONFIG)).find(images);
+        let (found, _) = found.with_context(|| format!("the training images are not here: {}", images.display()))?;
+        Ok(ImageSet::open(&found)?)
     }
 
     fn reconstruct(&mut self, asked: &Reconstruct, target: &Target, reply: &Reply) -> Result<()> {
