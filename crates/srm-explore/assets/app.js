@@ -119,6 +119,8 @@ function fillFields(source, number) {
     );
     const older = source.updates.filter((at) => at !== source.newest).reverse();
     const offered = [['', `newest (${source.newest})`], ...older.map((at) => [String(at), String(at)])];
+    const gone = number !== source.newest && !older.includes(number);
+    if (gone) offered.push([String(number), `${number}, no longer there`]);
     updateField.fill(offered, number === source.newest ? '' : String(number));
     updateField.node.hidden = !VIEWS.get(state.view).checkpoint || source.newest === null || !source.updates.length;
 }

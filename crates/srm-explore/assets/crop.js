@@ -26,8 +26,9 @@ export function crop(changed) {
     const node = el(
         'div',
         { class: 'cropper' },
+        el('p', { class: 'quiet' }, 'Your file; the square is used'),
         view,
-        el('div', { class: 'controls narrow' }, fields.left.node, fields.top.node, fields.side.node),
+        el('div', { class: 'controls' }, fields.left.node, fields.top.node, fields.side.node),
         el(
             'p',
             { class: 'quiet' },

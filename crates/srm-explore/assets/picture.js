@@ -26,7 +26,7 @@ const LATENTS = [
 // as the server has them
 const MOST_ITERATIONS = 10_000;
 const MOST_STARTS = 16;
-const KEPT = 'srm explore picture ';
+const KEPT = 'srm explore picture';
 
 /** Noise levels of the slider: fine where it matters. */
 const noiseOf = (place) => Number((0.01 * 100 ** (place / 100)).toPrecision(2));
@@ -224,7 +224,7 @@ export function mount(root, page) {
         state.set({ picture });
         try {
             const pixels = Array.from(told.pixels);
-            sessionStorage.setItem(KEPT + picture, JSON.stringify({ ...told, pixels }));
+            sessionStorage.setItem(KEPT, JSON.stringify({ ...told, pixels }));
         } catch {
             /* no room: a reload then asks the server */
         }
@@ -234,11 +234,9 @@ export function mount(root, page) {
 
     /** The picture of the URL: from this tab's store, else from the server. */
     function bringBack(name) {
-        const kept = sessionStorage.getItem(KEPT + name);
-        if (kept) {
-            const told = JSON.parse(kept);
-            if (told.size === source.size && told.channels === source.channels)
-                return use({ ...told, pixels: Uint8Array.from(told.pixels) });
+        const told = JSON.parse(sessionStorage.getItem(KEPT) ?? '{}');
+        if (told.picture === name && told.size === source.size && told.channels === source.channels) {
+            return use({ ...told, pixels: Uint8Array.from(told.pixels) });
         }
         return sending.run(
             async (signal) => use(await getPicture(name, source.id, signal)),

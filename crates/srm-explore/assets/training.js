@@ -283,13 +283,14 @@ export function mount(root, page) {
 
     const commands = new Map(); // of earlier steps, which have commands of their own
     /** A command ends where it shows: at an earlier step it has fewer steps, and is asked for when it is wanted. */
-    function tellCommand({ k: step }) {
+    function tellCommand({ k: step, size }) {
         if (!shown.done) return command.set(null);
         if (step === steps.at(-1)) return command.set(shown.done.command);
         const asked = { ...body(stamp), steps: step, states: 'end' };
         const name = JSON.stringify(asked);
         if (commands.has(name)) return command.set(commands.get(name));
-        if (step === 0) return command.set(null); // no command ends before the first step
+        // no command ends before the first step, or on a coarser grid
+        if (step === 0 || size < source.size) return command.set(null);
         return command.ask(`… --steps ${step}, made when it is copied`, async () => {
             const { command: said } = await draw(asked, { each() {} });
             commands.set(name, said);

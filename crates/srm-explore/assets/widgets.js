@@ -25,7 +25,7 @@ const labelled = (text, input, ...more) => {
 /** A slider with its value in words; `show` makes the words. */
 export function slider({ label, min = 0, max, step = 1, value, show = String, input }) {
     const range = el('input', { type: 'range', min, max, step });
-    const output = el('output', {});
+    const output = el('output', { 'aria-live': 'off' }); // the slider says its words itself
     const node = labelled(label, range, output);
     output.setAttribute('for', range.id);
     const tell = () => {

@@ -72,14 +72,13 @@ impl Feed {
         Feed { folder: folder.to_owned(), logs, updates: updates(folder), state: state(folder) }
     }
 
-    /// Pass over what the page has: so many lines of metrics and of history, and all scores of now.
-    pub fn skip(&mut self, lines: usize, events: usize) -> Vec<(&'static str, Value)> {
-        let had = [lines, events, usize::MAX];
+    /// Pass over what the page has: so many lines of metrics, of history and of scores, or all of now.
+    pub fn skip(&mut self, had: [Option<usize>; 3]) -> Vec<(&'static str, Value)> {
         let mut new = Vec::new();
         for ((name, log), had) in self.logs.iter_mut().zip(had) {
             match log.look() {
-                Ok(Look::Lines(found)) if had == usize::MAX || found.len() >= had => {
-                    new.extend(found.into_iter().skip(had).map(|line| (*name, line)));
+                Ok(Look::Lines(found)) if had.is_none_or(|had| found.len() >= had) => {
+                    new.extend(found.into_iter().skip(had.unwrap_or(usize::MAX)).map(|line| (*name, line)));
                 }
                 _ => return vec![("reset", Value::Null)],
             }
@@ -182,14 +181,14 @@ mod tests {
         let path = folder.path().join(METRICS);
         fs::write(&path, "{\"update\":1}\n{\"update\":2}\n{\"upd").unwrap();
         let mut feed = Feed::new(folder.path());
-        assert_eq!(feed.skip(1, 0), [("line", json!({ "update": 2 }))]);
+        assert_eq!(feed.skip([Some(1), None, None]), [("line", json!({ "update": 2 }))]);
         assert!(feed.look().is_empty());
         let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
         writeln!(file, "ate\":3}}").unwrap();
         assert_eq!(feed.look(), [("line", json!({ "update": 3 }))]);
         fs::write(&path, "{\"update\":1}\n").unwrap();
         assert_eq!(names(&feed.look()), ["reset"]);
-        assert_eq!(feed.skip(5, 0), [("reset", Value::Null)], "the page has lines that are gone");
+        assert_eq!(feed.skip([Some(5), None, None]), [("reset", Value::Null)], "the page has lines that are gone");
     }
 
     #[test]

@@ -27,6 +27,8 @@ struct Kept {
     file: PathBuf,
     /// u8 `[1, h, w, c]`; of a mask `[1, h, w, 1]`.
     pixels: Arc<Array4<u8>>,
+    /// Of the picture that was brought.
+    original: Original,
 }
 
 /// What the page is told of a picture.
@@ -40,7 +42,7 @@ pub struct Brought {
     original: Original,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize)]
 struct Original {
     width: usize,
     height: usize,
@@ -65,10 +67,17 @@ impl Pictures {
     /// They are no picture, or too large a one; the folder cannot be written to.
     pub fn bring(&self, bytes: &[u8], cut: Option<Cut>, (size, channels): (usize, usize)) -> Result<Brought, String> {
         let found = cut_picture(bytes, cut, size, channels).map_err(|reason| format!("this picture cannot be used: {reason}"))?;
-        let (picture, file) = self.keep("picture", found.pixels.clone())?;
-        let pixels = answer64(&found.pixels);
         let original = Original { width: found.width, height: found.height };
-        Ok(Brought { picture, size, channels, pixels, file: file.display().to_string(), original })
+        let (name, kept) = self.keep("picture", found.pixels, original)?;
+        Ok(kept.told(name))
+    }
+
+    /// A picture that was brought before.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn again(&self, name: &str) -> Result<Brought, String> {
+        Ok(self.find(name)?.told(name.to_owned()))
     }
 
     /// Keep a mask, 255 where observed and 0 elsewhere, `[size, size]`.
@@ -83,8 +92,8 @@ impl Pictures {
             return Err("the mask observes no pixel; leave some of the picture".to_owned());
         }
         let pixels = Array4::from_shape_vec((1, size, size, 1), bytes.to_vec()).expect("its length was checked");
-        let (mask, file) = self.keep("mask", pixels)?;
-        Ok(Painted { mask, file: file.display().to_string() })
+        let (mask, kept) = self.keep("mask", pixels, Original { width: size, height: size })?;
+        Ok(Painted { mask, file: kept.file.display().to_string() })
     }
 
     /// A picture of this server, with a mask.
@@ -92,7 +101,7 @@ impl Pictures {
     /// # Errors
     /// There is none of that name.
     pub fn target(&self, picture: &str, mask: Option<&str>) -> Result<Target, String> {
-        let Kept { file, pixels } = self.find(picture)?;
+        let Kept { file, pixels, .. } = self.find(picture)?;
         let mask = mask.map(|name| self.find(name)).transpose()?;
         let mask = mask.map(|mask| (mask.file, mask.pixels.iter().copied().collect()));
         Ok(Target { file, pixels: (*pixels).clone(), mask })
@@ -104,7 +113,7 @@ impl Pictures {
     }
 
     /// Save pixels under a name that follows from them.
-    fn keep(&self, what: &str, pixels: Array4<u8>) -> Result<(String, PathBuf), String> {
+    fn keep(&self, what: &str, pixels: Array4<u8>, original: Original) -> Result<(String, Kept), String> {
         let mut digest = Sha256::new();
         digest.update(format!("{:?}", pixels.shape()));
         digest.update(pixels.as_slice().unwrap_or_default());
@@ -113,9 +122,17 @@ impl Pictures {
         let written = private(&self.folder).map_err(|error| error.to_string());
         let written = written.and_then(|()| write_grid(&file, &pixels.view(), 1, 0).map_err(|error| error.to_string()));
         written.map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
-        let kept = Kept { file: file.clone(), pixels: Arc::new(pixels) };
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), kept);
-        Ok((name, file))
+        let kept = Kept { file, pixels: Arc::new(pixels), original };
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), kept.clone());
+        Ok((name, kept))
+    }
+}
+
+impl Kept {
+    fn told(&self, picture: String) -> Brought {
+        let (_, size, _, channels) = self.pixels.dim();
+        let (pixels, file) = (answer64(&self.pixels), self.file.display().to_string());
+        Brought { picture, size, channels, pixels, file, original: self.original }
     }
 }
 

@@ -67,6 +67,7 @@ pub fn routes(house: Arc<House>) -> Router {
         .route("/api/neighbours", post(neighbours))
         .route("/api/reconstruct", post(reconstruct))
         .route("/api/pictures", post(bring))
+        .route("/api/pictures/{name}", get(again))
         .route("/api/masks", post(paint))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is no such address") })
         .layer(DefaultBodyLimit::max(MOST_JSON))
@@ -120,6 +121,8 @@ struct Had {
     lines: usize,
     #[serde(default)]
     events: usize,
+    /// Those of a page that does not say are all of now.
+    scores: Option<usize>,
 }
 
 async fn follow(State(house): Shared, Path(id): Path<usize>, Query(had): Query<Had>) -> Response {
@@ -131,7 +134,7 @@ async fn follow(State(house): Shared, Path(id): Path<usize>, Query(had): Query<H
     tokio::spawn(async move {
         let begin = move || {
             let mut feed = live::Feed::new(&folder);
-            let new = feed.skip(had.lines, had.events);
+            let new = feed.skip([Some(had.lines), Some(had.events), had.scores]);
             (feed, new)
         };
         let (mut feed, mut new) = aside(begin).await;
@@ -207,6 +210,14 @@ async fn bring(State(house): Shared, Query(place): Query<Place>, body: Body) -> 
         _ => None,
     };
     saved(house, place.source, body, MOST_BYTES, move |house, bytes, shape| house.pictures.bring(bytes, cut, shape)).await
+}
+
+/// The name is looked up among those that were given, and is part of no path.
+async fn again(State(house): Shared, Path(name): Path<String>) -> Response {
+    match house.pictures.again(&name) {
+        Ok(picture) => Json(picture).into_response(),
+        Err(text) => problem(StatusCode::NOT_FOUND, text),
+    }
 }
 
 async fn paint(State(house): Shared, Query(place): Query<Place>, body: Body) -> Response {
