@@ -77,11 +77,16 @@ fn pixels(line: &Value) -> Vec<u8> {
 
 /// What a command of the page makes, as an array, run as it stands but for the place of --out.
 fn made(command: &Value, out: &Path) -> Vec<u8> {
-    let line = command.as_str().expect("a command").replace("x.png", text(out)).replace("r.png", text(&out.with_extension("png")));
+    let line = command
+        .as_str()
+        .expect("a command")
+        .replace("x.png", text(out))
+        .replace("r.png", text(&out.with_extension("png")));
     let words: Vec<String> = line.split_whitespace().skip(1).map(|word| word.trim_matches('\'').to_owned()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let is_sample = words[0] == "sample";
-    srm(&[&words[..], if is_sample { &[] } else { &["--npy", text(out)] }].concat()).done();
+    let array = ["--npy", text(out)];
+    let more: &[&str] = if words[0] == "sample" { &[] } else { &array };
+    srm(&[&words[..], more].concat()).done();
     read_npy(out).1
 }
 
@@ -91,14 +96,24 @@ fn what_is_shown_is_what_the_command_makes_bit_for_bit() {
     let run = text(&smoke().0);
     let served = Served::new(&[run, "fashion32"], &place.path().join("pictures"));
     let sources = served.get("/api/sources");
-    assert_eq!((sources["sources"][0]["kind"].as_str(), sources["sources"][1]["kind"].as_str()), (Some("run"), Some("weights")));
+    assert_eq!(
+        (sources["sources"][0]["kind"].as_str(), sources["sources"][1]["kind"].as_str()),
+        (Some("run"), Some("weights"))
+    );
     let update = sources["sources"][0]["newest"].as_u64().expect("a checkpoint");
-    let images = |seed: u64, ids: &[u64]| ids.iter().map(|&id| json!({ "seed": seed, "image": id })).collect::<Vec<_>>();
+    let images =
+        |seed: u64, ids: &[u64]| ids.iter().map(|&id| json!({ "seed": seed, "image": id })).collect::<Vec<_>>();
     let out = place.path().join("x.npy");
     for (source, update, codes, steps, noise) in [
         (0, json!(update), images(3, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]), json!(null), true),
         (0, json!(null), images(3, &[4, 2]), json!(25), true),
-        (1, json!(null), vec![json!({ "mix": [[0.3, 2, 1], [0.8, 2, 9], [0.1, 5, 4]], "noise_image": 9 })], json!(null), true),
+        (
+            1,
+            json!(null),
+            vec![json!({ "mix": [[0.3, 2, 1], [0.8, 2, 9], [0.1, 5, 4]], "noise_image": 9 })],
+            json!(null),
+            true,
+        ),
         (1, json!(null), images(1, &[0]), json!(null), false),
     ] {
         let asked = json!({
@@ -110,9 +125,15 @@ fn what_is_shown_is_what_the_command_makes_bit_for_bit() {
         assert_eq!(last["f"].as_array().map(Vec::len), Some(codes.len()));
         assert!(pixels(last) == made(&done["command"], &out), "{}", done["command"]);
     }
-    let refused = served.lines("/api/neighbours", &json!({ "source": 1, "update": null, "code": { "seed": 1, "image": 0 }, "count": 2 }));
+    let refused = served.lines(
+        "/api/neighbours",
+        &json!({ "source": 1, "update": null, "code": { "seed": 1, "image": 0 }, "count": 2 }),
+    );
     assert!(refused[0]["error"].as_str().expect("an error").contains("training images are not here"), "{refused:?}");
-    let near = served.lines("/api/neighbours", &json!({ "source": 0, "update": null, "code": { "seed": 1, "image": 0 }, "count": 2 }));
+    let near = served.lines(
+        "/api/neighbours",
+        &json!({ "source": 0, "update": null, "code": { "seed": 1, "image": 0 }, "count": 2 }),
+    );
     assert_eq!(near[0]["images"].as_array().map(Vec::len), Some(2), "{near:?}");
 }
 

@@ -148,7 +148,7 @@ fn a_config_elsewhere_finds_its_images_from_any_folder_and_so_does_its_run() {
 #[test]
 fn the_default_config_is_found_from_a_folder_inside_the_repository() {
     let said = run(command(&["train", "--dry-run"]).current_dir(root().join("crates/srm-cli/src"))).done();
-    assert!(said.stderr.contains("configs/celeba32-cpu.json"), "{}", said.stderr);
+    assert!(said.stderr.contains("configs/grids32-cpu.json"), "{}", said.stderr);
 }
 
 #[test]

@@ -77,11 +77,11 @@ fn a_dry_run_prints_the_resolved_config_and_writes_nothing() {
 #[test]
 fn without_a_config_it_takes_the_one_for_this_machine_and_says_so() {
     let run = srm(&["train", "--dry-run"]).done();
-    assert!(run.stderr.contains("no --config: taking configs/celeba32-cpu.json"), "{}", run.stderr);
+    assert!(run.stderr.contains("no --config: taking configs/grids32-cpu.json"), "{}", run.stderr);
     let config = srm_config::Config::from_json(&run.stdout, &[]).expect("stdout is a config");
     assert_eq!((config.energy.size, config.energy.channels), (32, 3));
     let run = srm(&["train", "--set", "data.images=data/none/celeba_32_center178_train.npy"]);
-    run.failed_with(1, &["taking configs/celeba32-cpu.json", "`cargo xtask fetch-celeba`"]);
+    run.failed_with(1, &["taking configs/grids32-cpu.json", "`cargo xtask fetch-celeba`"]);
 }
 
 #[test]

@@ -40,7 +40,8 @@ pub fn run(args: Args) -> Result<()> {
     let total = times.iter().map(|(_, time)| *time).sum();
     println!("\nGarments out of noise, the first 64 samples of seed 1:  {samples}");
     println!("The way from noise to image, step by step:              {chain}");
-    println!("The run (config, metrics, checkpoints):                 {RUN}\n");
+    println!("The run (config, metrics, checkpoints):                 {RUN}");
+    println!("A page to look in:                                      cargo run -p srm-cli -- explore {RUN}\n");
     for (name, time) in &times {
         println!("  {name:<12} {:>12}", workspace::duration(*time));
     }

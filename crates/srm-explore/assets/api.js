@@ -154,8 +154,8 @@ export function sendMask(source, mask, signal) {
  * Follow a run over one connection; `hear(name, data)` takes each message. Ends where the stream does.
  * (An EventSource would not tell a lost access from a stop, and would ask for the same first line again.)
  */
-export async function follow(id, { lines: count, events }, hear, signal) {
-    const answer = await ask(`/api/runs/${id}/live?lines=${count}&events=${events}`, { signal });
+export async function follow(id, { lines: count, events, scores }, hear, signal) {
+    const answer = await ask(`/api/runs/${id}/live?lines=${count}&events=${events}&scores=${scores}`, { signal });
     let name = 'message';
     let data = [];
     for await (const line of lines(answer)) {

@@ -128,7 +128,7 @@ export function mount(root, page) {
                 if (place >= MOST_LIVE) return;
                 await follow(
                     id,
-                    { lines: run.known.lines, events: run.known.events.length },
+                    { lines: run.known.lines, events: run.known.events.length, scores: run.known.scores.length },
                     (kind, data) => hear(run, kind, data),
                     signal,
                 );

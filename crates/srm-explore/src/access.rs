@@ -91,7 +91,10 @@ impl Access {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         let host = text(header::HOST).unwrap_or_default();
         if !self.is_ours(host) {
-            return Some((StatusCode::MISDIRECTED_REQUEST, "this Host is not the page's; open the URL that srm explore printed"));
+            return Some((
+                StatusCode::MISDIRECTED_REQUEST,
+                "this Host is not the page's; open the URL that srm explore printed",
+            ));
         }
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let site = text(HeaderName::from_static("sec-fetch-site"));
@@ -100,7 +103,8 @@ impl Access {
             Some(origin) => origin.strip_prefix("http://") == Some(host),
             None => reads,
         };
-        (!own_origin || (!reads && !own_site)).then_some((StatusCode::FORBIDDEN, "another site's page may not ask this"))
+        (!own_origin || (!reads && !own_site))
+            .then_some((StatusCode::FORBIDDEN, "another site's page may not ask this"))
     }
 }
 
@@ -124,7 +128,10 @@ async fn enter(access: &Access, request: Request, next: Next) -> Response {
         return ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response();
     }
     if !access.has_pass(request.headers()) {
-        return problem(StatusCode::UNAUTHORIZED, "open the URL that srm explore printed: it carries the token that lets in");
+        return problem(
+            StatusCode::UNAUTHORIZED,
+            "open the URL that srm explore printed: it carries the token that lets in",
+        );
     }
     next.run(request).await
 }
@@ -152,7 +159,15 @@ mod tests {
         for host in ["127.0.0.1:8765", "localhost:8765", "LOCALHOST:8765", "[::1]:8765"] {
             assert!(here.is_ours(host), "{host}");
         }
-        for host in ["", "127.0.0.1", "127.0.0.1:80", "evil.example:8765", "localhost.evil.example:8765", "10.0.0.1:8765", "a b"] {
+        for host in [
+            "",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "evil.example:8765",
+            "localhost.evil.example:8765",
+            "10.0.0.1:8765",
+            "a b",
+        ] {
             assert!(!here.is_ours(host), "{host}");
         }
         let open = Access::new("0.0.0.0:8765".parse().unwrap()).unwrap();

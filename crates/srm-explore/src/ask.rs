@@ -29,7 +29,7 @@ pub enum Ask {
     /// The training images nearest to a sample.
     Neighbours(Neighbours),
     /// The code of a picture, iterate by iterate.
-    Reconstruct(Reconstruct, Target),
+    Reconstruct(Reconstruct, Box<Target>),
 }
 
 /// A picture that was brought, and what of it is observed.

@@ -63,7 +63,12 @@ impl Page {
     ///
     /// # Errors
     /// The address is taken or not ours.
-    pub fn open(address: SocketAddr, sources: Vec<Source>, pictures: PathBuf, facts: serde_json::Value) -> io::Result<Page> {
+    pub fn open(
+        address: SocketAddr,
+        sources: Vec<Source>,
+        pictures: PathBuf,
+        facts: serde_json::Value,
+    ) -> io::Result<Page> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let access = Arc::new(Access::new(listener.local_addr()?)?);

@@ -36,7 +36,9 @@ impl Log {
     fn look(&mut self) -> io::Result<Look> {
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.read == 0 => return Ok(Look::Lines(Vec::new())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.read == 0 => {
+                return Ok(Look::Lines(Vec::new()));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Look::Replaced),
             Err(error) => return Err(error),
         };

@@ -66,7 +66,8 @@ impl Pictures {
     /// # Errors
     /// They are no picture, or too large a one; the folder cannot be written to.
     pub fn bring(&self, bytes: &[u8], cut: Option<Cut>, (size, channels): (usize, usize)) -> Result<Brought, String> {
-        let found = cut_picture(bytes, cut, size, channels).map_err(|reason| format!("this picture cannot be used: {reason}"))?;
+        let found = cut_picture(bytes, cut, size, channels)
+            .map_err(|reason| format!("this picture cannot be used: {reason}"))?;
         let original = Original { width: found.width, height: found.height };
         let (name, kept) = self.keep("picture", found.pixels, original)?;
         Ok(kept.told(name))

@@ -91,7 +91,9 @@ impl House {
         let (reply, reader) = Reply::new();
         match self.jobs.try_send(Job { ask, reply }) {
             Ok(()) => lines(reader).await,
-            Err(TrySendError::Full(_)) => problem(StatusCode::SERVICE_UNAVAILABLE, "too much is waiting; ask again in a moment"),
+            Err(TrySendError::Full(_)) => {
+                problem(StatusCode::SERVICE_UNAVAILABLE, "too much is waiting; ask again in a moment")
+            }
             Err(TrySendError::Disconnected(_)) => problem(StatusCode::SERVICE_UNAVAILABLE, "srm explore is stopping"),
         }
     }
@@ -179,7 +181,7 @@ async fn reconstruct(State(house): Shared, asked: Result<Json<Reconstruct>, Json
         Err(problem) => return *problem,
     };
     match house.pictures.target(&asked.picture, asked.mask.as_deref()) {
-        Ok(target) => house.work(Ask::Reconstruct(asked, target)).await,
+        Ok(target) => house.work(Ask::Reconstruct(asked, Box::new(target))).await,
         Err(text) => problem(StatusCode::NOT_FOUND, text),
     }
 }
@@ -209,7 +211,8 @@ async fn bring(State(house): Shared, Query(place): Query<Place>, body: Body) -> 
         (Some(left), Some(top), Some(side)) => Some(Cut { left, top, side }),
         _ => None,
     };
-    saved(house, place.source, body, MOST_BYTES, move |house, bytes, shape| house.pictures.bring(bytes, cut, shape)).await
+    saved(house, place.source, body, MOST_BYTES, move |house, bytes, shape| house.pictures.bring(bytes, cut, shape))
+        .await
 }
 
 /// The name is looked up among those that were given, and is part of no path.

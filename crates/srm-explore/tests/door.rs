@@ -38,18 +38,22 @@ fn serve() -> Served {
     Served { page, address, token, place }
 }
 
+/// The whole answer to a request, whose headers end where `body` begins.
+fn ask(address: &str, head: &str, body: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let head = head.replace("HOST", address).replace('\n', "\r\n");
+    let length = if head.starts_with("GET") { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let _ = stream.write_all(format!("{head}\r\n{length}Connection: close\r\n\r\n").as_bytes());
+    let _ = stream.write_all(body); // a server that refuses may not read to the end
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
 impl Served {
-    /// The whole answer to a request, whose headers end where `body` begins.
     fn ask(&self, head: &str, body: &[u8]) -> String {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let head = head.replace("HOST", &self.address).replace('\n', "\r\n");
-        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-        let _ = stream.write_all(format!("{head}\r\n{length}Connection: close\r\n\r\n").as_bytes());
-        let _ = stream.write_all(body); // a server that refuses may not read to the end
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        String::from_utf8_lossy(&answer).into_owned()
+        ask(&self.address, head, body)
     }
 
     fn status(&self, head: &str, body: &[u8]) -> u16 {
@@ -77,7 +81,9 @@ fn the_token_opens_the_page_and_nothing_else_does() {
     let cookie = served.cookie();
     let page = served.ask(&format!("GET / HTTP/1.1\nHost: HOST\nCookie: {cookie}"), b"");
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("<html"), "{page}");
-    for header in ["content-security-policy: default-src 'none'", "x-content-type-options: nosniff", "cache-control: no-store"] {
+    for header in
+        ["content-security-policy: default-src 'none'", "x-content-type-options: nosniff", "cache-control: no-store"]
+    {
         assert!(page.contains(header), "{header}: {page}");
     }
     assert!(!page.contains(&served.token), "the page does not hand the token on");
@@ -105,8 +111,11 @@ fn what_changes_something_is_a_post_of_the_page_itself() {
     let (cookie, body) = (served.cookie(), br#"{"source":0}"#);
     for path in ["/api/draw", "/api/reconstruct", "/api/neighbours", "/api/pictures?source=0", "/api/masks?source=0"] {
         assert_eq!(served.status(&format!("GET {path} HTTP/1.1\nHost: HOST\nCookie: {cookie}"), b""), 405, "{path}");
-        for origin in ["", "\nOrigin: http://evil.example", "\nOrigin: null", "\nOrigin: http://HOST\nSec-Fetch-Site: cross-site"] {
-            let head = format!("POST {path} HTTP/1.1\nHost: HOST{origin}\nCookie: {cookie}\nContent-Type: application/json");
+        for origin in
+            ["", "\nOrigin: http://evil.example", "\nOrigin: null", "\nOrigin: http://HOST\nSec-Fetch-Site: cross-site"]
+        {
+            let head =
+                format!("POST {path} HTTP/1.1\nHost: HOST{origin}\nCookie: {cookie}\nContent-Type: application/json");
             assert_eq!(served.status(&head, body), 403, "{path} {origin}");
         }
     }
@@ -117,12 +126,27 @@ fn what_changes_something_is_a_post_of_the_page_itself() {
     assert!(served.page.next(Duration::from_millis(1)).is_none(), "nothing of this became work");
 }
 
+/// A chunk of a PNG: length, kind, data, and the CRC of PNG's specification.
+fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let body = [kind, data].concat();
+    let shifted = |crc: u32| if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 };
+    let crc = !body.iter().fold(u32::MAX, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |crc, _| shifted(crc)));
+    [&(data.len() as u32).to_be_bytes()[..], &body, &crc.to_be_bytes()].concat()
+}
+
 #[test]
 fn bodies_have_bounds_and_pictures_are_pictures() {
     let served = serve();
     let bring = served.post("/api/pictures?source=0", "application/octet-stream");
     assert_eq!(served.status(&bring, &vec![0; 40 << 20]), 413);
-    let huge = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xea\x60\0\0\xea\x60\x08\x02\0\0\0\0\0\0\0";
+    let header = [&60_000u32.to_be_bytes()[..], &60_000u32.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
+    let huge = [
+        b"\x89PNG\r\n\x1a\n".to_vec(),
+        chunk(b"IHDR", &header),
+        chunk(b"IDAT", b"x\x9c\x03\0\0\0\0\x01"),
+        chunk(b"IEND", b""),
+    ]
+    .concat();
     for (bytes, word) in [(&huge[..], "60000"), (b"PK\x03\x04zip", "zip"), (b"hello", "no PNG"), (b"", "empty")] {
         let answer = served.ask(&bring, bytes);
         assert!(answer.starts_with("HTTP/1.1 422") && answer.contains(word), "{word}: {answer}");
@@ -144,10 +168,11 @@ fn bodies_have_bounds_and_pictures_are_pictures() {
 #[test]
 fn work_is_streamed_line_by_line_and_dropped_with_its_reader() {
     let served = serve();
-    let ask = served.post("/api/draw", "application/json");
+    let head = served.post("/api/draw", "application/json");
     let body = br#"{"source":0,"update":null,"codes":[{"seed":1,"image":2}],"steps":null,"noise":true,"states":[0]}"#;
     let (answer, draw) = thread::scope(|scope| {
-        let reader = scope.spawn(|| served.ask(&ask, body));
+        let (address, head) = (&served.address, &head);
+        let reader = scope.spawn(move || ask(address, head, body));
         let job = served.page.next(Duration::from_secs(10)).unwrap();
         job.reply.send(&serde_json::json!({ "k": 0 }));
         job.reply.send(&serde_json::json!({ "done": true }));
@@ -159,7 +184,7 @@ fn work_is_streamed_line_by_line_and_dropped_with_its_reader() {
     assert_eq!((draw.codes[0].seed(), draw.codes[0].noise()), (1, 2));
 
     let mut gone = TcpStream::connect(&served.address).unwrap();
-    let head = ask.replace("HOST", &served.address).replace('\n', "\r\n");
+    let head = head.replace("HOST", &served.address).replace('\n', "\r\n");
     gone.write_all(format!("{head}\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes()).unwrap();
     gone.write_all(body).unwrap();
     let job = served.page.next(Duration::from_secs(10)).unwrap();
@@ -185,7 +210,9 @@ fn a_slow_client_keeps_nobody_waiting_and_noise_ends_nothing() {
     assert!(begun.elapsed() < Duration::from_secs(2));
     // bytes that follow from a counter: a failure can be repeated
     for seed in 0u64..500 {
-        let byte = |i: u64| (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left((i % 64) as u32) ^ i.wrapping_mul(167)) as u8;
+        let byte = |i: u64| {
+            (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left((i % 64) as u32) ^ i.wrapping_mul(167)) as u8
+        };
         let noise: Vec<u8> = (0..seed % 200).map(byte).collect();
         let mut stream = TcpStream::connect(&served.address).unwrap();
         let head: &[u8] = if seed % 2 == 0 { b"POST /api/draw HTTP/1.1\r\nHost: " } else { b"" };

@@ -50,7 +50,8 @@ impl<E: Curved + Replicate> ShortRun<E> {
 
     /// The mean of p_0, to go with codes like `z`, where it is not 0.
     fn mean_like(&self, z: &Tensor) -> Result<Option<Tensor>> {
-        let mean = |mean| Tensor::f_from_slice(mean)?.f_to_kind(z.kind())?.f_to_device(z.device())?.f_reshape([-1, 1, 1]);
+        let mean =
+            |mean| Tensor::f_from_slice(mean)?.f_to_kind(z.kind())?.f_to_device(z.device())?.f_reshape([-1, 1, 1]);
         Ok(self.dynamics().start.mean().map(mean).transpose()?)
     }
 

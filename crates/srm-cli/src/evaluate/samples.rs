@@ -113,6 +113,7 @@ pub struct Reconstructed<'a> {
     pub count: usize,
     iterations: usize,
     method: &'static str,
+    latent: &'static str,
     pub mean_mse: f64,
     worst_mse: f64,
     pub moved: f64,
@@ -131,9 +132,10 @@ pub fn reconstructed<'a>(
     let images = gallery(path, size, channels, count)?;
     let target = to_tensor(&images.images)?.f_to_device(model.machine.device)?;
     let run = model.generator(ChainNoise::Fixed(1), 1);
-    // a ladder's z alone holds outlines
     let method = Method::best_for(run.has_curvature());
-    let options = ReconstructOptions { latent: Latent::Grids, ..ReconstructOptions::new(method, ITERATIONS, 1) };
+    // a ladder's z alone holds outlines
+    let latent = if model.net.grids() > 1 { Latent::Grids } else { Latent::Free };
+    let options = ReconstructOptions { latent, ..ReconstructOptions::new(method, ITERATIONS, 1) };
     let _guard = tch::no_grad_guard();
     let found = with_bar(session, (ITERATIONS, "iterations"), |seen| {
         let mut heard = |progress: &srm_latent::Progress| seen(progress.iteration);
@@ -147,6 +149,7 @@ pub fn reconstructed<'a>(
         count: found.mse.len(),
         iterations: ITERATIONS,
         method: options.method.name(),
+        latent: options.latent.name(),
         mean_mse,
         worst_mse,
         moved: found.mean_displacement(),

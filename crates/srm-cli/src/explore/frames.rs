@@ -31,14 +31,17 @@ impl Frame {
     }
 }
 
+/// Images of a block, and f of each; by the block's first row.
+type Blocks = BTreeMap<usize, (Array4<u8>, Vec<f32>)>;
+
 /// Gathers the blocks of each state.
 pub struct Frames {
     wanted: Vec<usize>,
     count: usize,
     block: usize,
     reply: Reply,
-    /// Of each step the blocks that have come, by their first row.
-    here: Mutex<BTreeMap<usize, BTreeMap<usize, (Array4<u8>, Vec<f32>)>>>,
+    /// Of each step the blocks that have come.
+    here: Mutex<BTreeMap<usize, Blocks>>,
 }
 
 impl Frames {

@@ -76,7 +76,9 @@ fn source(what: &Path, machine: Machine, session: &Session) -> Result<Source> {
 fn unreachable(flags: &ExploreFlags, error: io::Error) -> anyhow::Error {
     let ExploreFlags { bind, port, .. } = flags;
     match error.kind() {
-        io::ErrorKind::AddrInUse => usage(format!("port {port} is in use; take --port {}, or --port 0 for any", port.wrapping_add(1))),
+        io::ErrorKind::AddrInUse => {
+            usage(format!("port {port} is in use; take --port {}, or --port 0 for any", port.wrapping_add(1)))
+        }
         io::ErrorKind::AddrNotAvailable => usage(format!("--bind {bind}: this machine has no such address")),
         _ => anyhow::Error::new(error).context(format!("cannot listen at {bind}, port {port}")),
     }

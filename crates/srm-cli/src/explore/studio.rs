@@ -96,7 +96,8 @@ impl<'a> Studio<'a> {
         if steps > BEYOND * trained {
             bail!("{steps} steps; the page shows up to {BEYOND} K, {}", BEYOND * trained);
         }
-        let langevin = model.langevin.with_steps(steps).with_context(|| format!("{steps} steps end before the finest grid"))?;
+        let langevin =
+            model.langevin.with_steps(steps).with_context(|| format!("{steps} steps end before the finest grid"))?;
         let run = generator(model, &langevin, asked.noise.then(|| asked.codes[0].seed()), reply);
         let (z, ids) = starts(&run, model, &asked.codes)?;
         let wanted = match &asked.states {
@@ -166,9 +167,10 @@ impl<'a> Studio<'a> {
         let every = asked.iterations.div_ceil(SHOWN);
         let mut seen = |progress: &Progress| {
             if progress.iteration.is_multiple_of(every) {
-                let best = (0..progress.errors.len()).min_by(|&a, &b| progress.errors[a].total_cmp(&progress.errors[b]));
+                let best =
+                    (0..progress.errors.len()).min_by(|&a, &b| progress.errors[a].total_cmp(&progress.errors[b]));
                 let shown = progress.x.f_narrow(0, best.unwrap_or(0) as i64, 1).map_err(anyhow::Error::from);
-                if let Ok(pixels) = shown.and_then(|x| to_bytes(&x)) {
+                if let Ok(pixels) = shown.and_then(|x| Ok(to_bytes(&x)?)) {
                     let (size, channels) = (pixels.dim().1, pixels.dim().3);
                     reply.send(&json!({
                         "iteration": progress.iteration, "mse": progress.mse, "size": size, "channels": channels,
@@ -190,7 +192,8 @@ impl<'a> Studio<'a> {
             "iteration": best, "mse": mse, "size": size, "channels": channels, "pixels": answer64(&pixels),
         }));
         let command = commands::reconstruct(&name, asked, target);
-        reply.send(&json!({ "done": true, "seconds": seconds, "best_iteration": best, "mse": mse, "command": command }));
+        reply
+            .send(&json!({ "done": true, "seconds": seconds, "best_iteration": best, "mse": mse, "command": command }));
         Ok(())
     }
 }
@@ -220,5 +223,8 @@ fn mask(white: &[u8], h: i64, w: i64, images: &Tensor) -> Result<Tensor> {
 
 fn latent(name: &str) -> Result<Latent> {
     let known = [Latent::Free, Latent::Support, Latent::Grids];
-    known.into_iter().find(|latent| latent.name() == name).ok_or_else(|| anyhow!("latent is free, support or grids, not {name}"))
+    known
+        .into_iter()
+        .find(|latent| latent.name() == name)
+        .ok_or_else(|| anyhow!("latent is free, support or grids, not {name}"))
 }

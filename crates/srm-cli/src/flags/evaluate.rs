@@ -23,8 +23,8 @@ use super::ModelFlags;
        "precision":0.71,"recall":0.42,"neighbours":3,"nearest":null,"reconstruction":null,"seconds":12.0}],
      "self_check":null,"warnings":["..."],"seconds":12.4}
     (one line; with --nearest: {"picture":FILE,"least":35.8,"median":51.2,"most":61.1,"different":61} in grey levels;
-     with --reconstruct: {"images":FILE,"count":32,"iterations":200,"mean_mse":0.004,"worst_mse":0.012,"moved":0.7} per pixel
-     on the [-1, 1] scale)"#)]
+     with --reconstruct: {"images":FILE,"count":32,"iterations":200,"method":"adam","latent":"free","mean_mse":0.004,
+     "worst_mse":0.012,"moved":0.7} per pixel on the [-1, 1] scale; latent is grids for a ladder)"#)]
 pub struct EvaluateFlags {
     /// Weights whose samples are scored: a .safetensors file or one of torch.save, fashion32 (it comes with srm), hf:owner/name[@revision], https://…, or a
     /// run folder (then each of its checkpoints).

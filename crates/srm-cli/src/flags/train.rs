@@ -22,7 +22,7 @@ use super::Compute;
   mpirun -n 2 --bind-to none srm train --config configs/fashion32.json
     (a program built with --features mpi; sample, evaluate and reconstruct share their work in the same way)"#)]
 pub struct TrainFlags {
-    /// Config file [default: configs/celeba64.json on CUDA, else configs/celeba32-cpu.json]. A relative path in it is looked for in
+    /// Config file [default: configs/celeba64.json on CUDA, else configs/grids32-cpu.json]. A relative path in it is looked for in
     /// the working folder, then in the config's folder and those above it up to the repository's.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -28,9 +28,8 @@ impl Code {
     /// # Errors
     /// libtorch refuses.
     pub fn start(&self, run: &ShortRun<Net>, seed: u64, image: &[i64]) -> Result<Tensor> {
-        let part = |&(weight, own, id): &(f64, Option<u64>, u64)| {
-            Ok((weight, run.start(own.unwrap_or(seed), &[id], image)?))
-        };
+        let part =
+            |&(weight, own, id): &(f64, Option<u64>, u64)| Ok((weight, run.start(own.unwrap_or(seed), &[id], image)?));
         Ok(run.blend(&self.parts.iter().map(part).collect::<Result<Vec<_>>>()?)?)
     }
 

@@ -136,7 +136,7 @@ fn refuse(changes: &[Change]) -> Result<()> {
 
 /// The config of `srm train` with nothing else: what the machine can carry.
 fn default_config(device: Device) -> PathBuf {
-    if device.is_cuda() { "configs/celeba64.json" } else { "configs/celeba32-cpu.json" }.into()
+    if device.is_cuda() { "configs/celeba64.json" } else { "configs/grids32-cpu.json" }.into()
 }
 
 fn load_default(path: PathBuf, device: Device, overrides: &[String]) -> Result<(PathBuf, Config)> {
