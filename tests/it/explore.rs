@@ -130,6 +130,22 @@ fn what_is_shown_is_what_the_command_makes_bit_for_bit() {
         &json!({ "source": 1, "update": null, "code": { "seed": 1, "image": 0 }, "count": 2 }),
     );
     assert!(refused[0]["error"].as_str().expect("an error").contains("training images are not here"), "{refused:?}");
+    for codes in [json!([{ "seed": 1, "image": 0 }]), json!([{ "mix": [[-0.6, 1, 3], [0.8, 1, 4]], "noise_image": 3 }])]
+    {
+        let asked =
+            json!({ "source": 0, "update": null, "codes": codes, "steps": null, "noise": true, "states": "end" });
+        let lines = served.lines("/api/draw", &asked);
+        assert!(lines[1]["command"].as_str().expect("a command").contains(&format!("--update {update}")), "{lines:?}");
+        assert!(pixels(&lines[0]) == made(&lines[1]["command"], &out));
+    }
+    for steps in [0, 10_000] {
+        let asked = json!({
+            "source": 0, "update": null, "codes": [{ "seed": 1, "image": 0 }], "steps": steps, "noise": true, "states": "end",
+        });
+        assert!(
+            served.lines("/api/draw", &asked)[0]["error"].as_str().expect("an error").contains("the page shows 1 to")
+        );
+    }
     let near = served.lines(
         "/api/neighbours",
         &json!({ "source": 0, "update": null, "code": { "seed": 1, "image": 0 }, "count": 2 }),

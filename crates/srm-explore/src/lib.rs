@@ -23,17 +23,17 @@ mod ask;
 mod assets;
 mod live;
 mod pictures;
+mod queue;
 mod routes;
 mod source;
 
 use std::{
-    io,
+    fs,
+    io::{self, Write},
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
-    sync::{
-        Arc,
-        mpsc::{self, Receiver},
-    },
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -41,19 +41,16 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use ndarray::Array4;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{access::Access, pictures::Pictures, routes::House};
+use crate::{access::Access, pictures::Pictures, queue::Queue, routes::House};
 
 pub use answer::Reply;
 pub use ask::{Ask, Code, Draw, End, Job, MOST_CODES, MOST_ITERATIONS, Neighbours, Reconstruct, States, Target};
 pub use source::{Grid, Net, Source};
 
-/// Jobs that wait; more are refused.
-const WAITING: usize = 32;
-
 /// The server of the page. It ends when this is dropped.
 pub struct Page {
     url: String,
-    jobs: Receiver<Job>,
+    jobs: Arc<Queue>,
     runtime: Option<Runtime>,
 }
 
@@ -73,8 +70,8 @@ impl Page {
         listener.set_nonblocking(true)?;
         let access = Arc::new(Access::new(listener.local_addr()?)?);
         let url = access.url();
-        let (sender, jobs) = mpsc::sync_channel(WAITING);
-        let house = Arc::new(House { sources, pictures: Pictures::new(pictures), jobs: sender, facts });
+        let jobs: Arc<Queue> = Arc::default();
+        let house = Arc::new(House { sources, pictures: Pictures::new(pictures), jobs: jobs.clone(), facts });
         let routes = routes::routes(house).layer(axum::middleware::from_fn_with_state(access, access::door));
         let runtime = Builder::new_multi_thread().worker_threads(1).max_blocking_threads(8).enable_all().build()?;
         let listener = runtime.block_on(async { tokio::net::TcpListener::from_std(listener) })?;
@@ -87,14 +84,22 @@ impl Page {
         &self.url
     }
 
+    /// A file that leads a browser to the page, for its owner alone, in a folder that is made where it is not there.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn redirect(&self, folder: &Path) -> io::Result<PathBuf> {
+        pictures::private(folder)?;
+        let file = folder.join("open.html");
+        let _ = fs::remove_file(&file); // one that is there may be open to others
+        let mut page = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
+        write!(page, "<!doctype html><meta http-equiv=\"refresh\" content=\"0; url={}\">", self.url)?;
+        Ok(file)
+    }
+
     /// The next job that somebody still waits for, if one comes in time.
     pub fn next(&self, patience: Duration) -> Option<Job> {
-        let mut job = self.jobs.recv_timeout(patience).ok()?;
-        // a drag leaves a trail of questions: only what is still waited for is worth the work
-        while job.reply.is_over() {
-            job = self.jobs.try_recv().ok()?;
-        }
-        Some(job)
+        self.jobs.next(patience)
     }
 }
 

@@ -91,6 +91,11 @@ impl Feed {
     /// What is new since the last look.
     pub fn look(&mut self) -> Vec<(&'static str, Value)> {
         let mut new = Vec::new();
+        if !self.folder.is_dir() {
+            let told = self.state == "gone";
+            self.state = "gone";
+            return if told { new } else { vec![("state", json!({ "state": "gone", "message": meaning("gone") }))] };
+        }
         for (name, log) in &mut self.logs {
             match log.look() {
                 Ok(Look::Lines(found)) => new.extend(found.into_iter().map(|line| (*name, line))),
@@ -153,7 +158,7 @@ fn meaning(state: &str) -> &'static str {
         "gone" => "the folder of this run is gone; what was read of it stays here",
         "training" => "the run goes on",
         "finished" => "the run has finished",
-        _ => "nobody trains this run at the moment; srm train --resume goes on with it",
+        _ => "no process of this machine seems to train this run; srm train --resume goes on with it",
     }
 }
 
@@ -205,7 +210,8 @@ mod tests {
         fs::write(folder.join(HISTORY), "{\"event\":\"finished\"}\n").unwrap();
         assert_eq!(names(&feed.look()), ["event", "state"]);
         fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(names(&feed.look()), ["reset"]);
+        assert_eq!(names(&feed.look()), ["state"]);
+        assert!(feed.look().is_empty(), "said once");
         assert_eq!(snapshot(&folder)["state"], "gone");
     }
 }

@@ -138,7 +138,7 @@ impl Kept {
 }
 
 /// A folder for its owner alone.
-fn private(folder: &Path) -> io::Result<()> {
+pub(crate) fn private(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }

@@ -1,14 +1,6 @@
 //! Say which address does what. What is read is a GET; what is computed or saved is a POST.
 
-use std::{
-    convert::Infallible,
-    path::PathBuf,
-    sync::{
-        Arc,
-        mpsc::{SyncSender, TrySendError},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -32,6 +24,7 @@ use crate::{
     answer::{lines, problem},
     assets, live,
     pictures::Pictures,
+    queue::Queue,
     source::describe,
 };
 
@@ -48,7 +41,7 @@ const LOOKS: Duration = Duration::from_millis(500);
 pub struct House {
     pub sources: Vec<Source>,
     pub pictures: Pictures,
-    pub jobs: SyncSender<Job>,
+    pub jobs: Arc<Queue>,
     /// Of the machine: device, threads, version.
     pub facts: Value,
 }
@@ -89,12 +82,9 @@ impl House {
     /// Hand a job to whoever has the nets, and stream its lines.
     async fn work(&self, ask: Ask) -> Response {
         let (reply, reader) = Reply::new();
-        match self.jobs.try_send(Job { ask, reply }) {
-            Ok(()) => lines(reader).await,
-            Err(TrySendError::Full(_)) => {
-                problem(StatusCode::SERVICE_UNAVAILABLE, "too much is waiting; ask again in a moment")
-            }
-            Err(TrySendError::Disconnected(_)) => problem(StatusCode::SERVICE_UNAVAILABLE, "srm explore is stopping"),
+        match self.jobs.take(Job { ask, reply }) {
+            true => lines(reader).await,
+            false => problem(StatusCode::SERVICE_UNAVAILABLE, "too much is waiting; ask again in a moment"),
         }
     }
 }
@@ -245,7 +235,7 @@ async fn saved<T: serde::Serialize + Send + 'static>(
     let bytes = match time::timeout(BODY_TIME, body::to_bytes(body, most)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(_)) => {
-            let text = format!("more than {} MB; bring a smaller picture", most >> 20);
+            let text = format!("it was cut off, or has more than {} KB", most >> 10);
             return problem(StatusCode::PAYLOAD_TOO_LARGE, text);
         }
         Err(_) => return problem(StatusCode::REQUEST_TIMEOUT, "the picture took more than a minute to arrive"),

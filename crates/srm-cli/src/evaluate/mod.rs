@@ -39,7 +39,8 @@ const FEW: usize = 10_000;
 /// # Errors
 /// Bad usage, images, weights or a feature network that cannot be used, chains that blow up.
 pub fn run(flags: &EvaluateFlags, session: &Session) -> Result<()> {
-    let choice = Choice::of(&flags.model)?;
+    // which checkpoints, the candidates say
+    let choice = Choice { update: None, ..Choice::of(&flags.model)? };
     // a file more in a checkpoint would look like damage, and a hub's folder is not ours
     let run = flags.weights.as_ref().filter(|path| path.join(CHECKPOINTS).is_dir());
     let file = flags.out.clone().or(run.map(|run| run.join(EVALUATION)));
@@ -134,7 +135,10 @@ fn candidates(flags: &EvaluateFlags, weights: Option<&Path>) -> Result<Vec<PathB
         return Ok(vec![samples.clone()]);
     }
     let Some(path) = weights else { return Ok(Vec::new()) };
-    checkpoints(path, flags.newest)
+    match flags.model.update {
+        Some(update) => Ok(vec![weights::locate_at(path, Some(update))?]),
+        None => checkpoints(path, flags.newest),
+    }
 }
 
 /// What every score needs.

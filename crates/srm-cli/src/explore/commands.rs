@@ -6,16 +6,28 @@ use srm_explore::{Draw, Reconstruct, Target};
 
 use crate::model::Code;
 
+/// Whose net a command names.
+pub struct Weights {
+    pub name: String,
+    /// The checkpoint of a run.
+    pub update: Option<u64>,
+    /// Flags of device and precision, with a space before them.
+    pub compute: String,
+    /// Whether images by count are those of codes, bit for bit: a GPU draws a block's noise by the key of its first image.
+    pub is_exact: bool,
+}
+
 /// A command line that grows.
 struct Line(String);
 
 impl Line {
-    fn new(command: &str, weights: &str, update: Option<u64>) -> Line {
+    fn new(command: &str, weights: &Weights) -> Line {
         let mut line = Line(format!("srm {command}"));
-        line.value("--weights", weights);
-        if let Some(update) = update {
+        line.value("--weights", &weights.name);
+        if let Some(update) = weights.update {
             line.value("--update", update);
         }
+        line.0 += &weights.compute;
         line
     }
 
@@ -25,12 +37,12 @@ impl Line {
 }
 
 /// `srm sample` of what was drawn; `steps`: K as trained.
-pub fn sample(weights: &str, asked: &Draw, trained: usize) -> String {
-    let mut line = Line::new("sample", weights, asked.update);
+pub fn sample(weights: &Weights, asked: &Draw, trained: usize) -> String {
+    let mut line = Line::new("sample", weights);
     let seed = asked.codes[0].seed();
     line.value("--seed", seed);
     let codes: Vec<Code> = asked.codes.iter().map(Code::from).collect();
-    let in_order = codes.iter().enumerate().all(|(i, code)| *code == Code::image(seed, i as u64));
+    let in_order = weights.is_exact && codes.iter().enumerate().all(|(i, code)| *code == Code::image(seed, i as u64));
     match in_order {
         true => line.value("--count", codes.len()),
         false => codes.iter().for_each(|code| line.value("--code", code.written(seed))),
@@ -47,8 +59,8 @@ pub fn sample(weights: &str, asked: &Draw, trained: usize) -> String {
 }
 
 /// `srm reconstruct` of what was found.
-pub fn reconstruct(weights: &str, asked: &Reconstruct, target: &Target) -> String {
-    let mut line = Line::new("reconstruct", weights, asked.update);
+pub fn reconstruct(weights: &Weights, asked: &Reconstruct, target: &Target) -> String {
+    let mut line = Line::new("reconstruct", weights);
     let path = |path: &Path| path.display().to_string();
     line.value("--images", path(&target.file));
     if let Some((mask, _)) = &target.mask {
@@ -86,15 +98,20 @@ mod tests {
 
     #[test]
     fn a_command_says_what_was_drawn() {
+        let weights =
+            |name: &str, update| Weights { name: name.to_owned(), update, compute: String::new(), is_exact: true };
         let plain = draw(r#"[{"seed":4,"image":0},{"seed":4,"image":1}]"#, r#""update":12,"steps":null,"noise":true"#);
         let said = "srm sample --weights 'a b' --update 12 --seed 4 --count 2 --out x.png";
-        assert_eq!(sample("a b", &plain, 30), said);
+        assert_eq!(sample(&weights("a b", Some(12)), &plain, 30), said);
         let mixed = r#"[{"mix":[[0.5,4,1],[0.25,5,2]],"noise_image":7},{"seed":4,"image":3}]"#;
         let mixed = draw(mixed, r#""update":null,"steps":60,"noise":false"#);
         assert_eq!(
-            sample("x", &mixed, 30),
+            sample(&weights("x", None), &mixed, 30),
             "srm sample --weights x --seed 4 --code 0.5@1+0.25@5:2/7 --code 3 --steps 60 --quiet-tail 60 --out x.png"
         );
+        let on_a_gpu = Weights { compute: " --device cuda:0".to_owned(), is_exact: false, ..weights("x", None) };
+        let said = "srm sample --weights x --device cuda:0 --seed 4 --code 0 --code 1 --out x.png";
+        assert_eq!(sample(&on_a_gpu, &plain, 30), said);
         assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use ndarray::{Array4, Axis, concatenate};
 use serde::Serialize;
 use srm_explore::{Reply, answer64};
-use srm_langevin::Observer;
+use srm_langevin::{LangevinError, Observer};
 use srm_train::to_bytes;
 use tch::{Kind, Tensor};
 
@@ -36,6 +36,7 @@ type Blocks = BTreeMap<usize, (Array4<u8>, Vec<f32>)>;
 
 /// Gathers the blocks of each state.
 pub struct Frames {
+    /// Sorted.
     wanted: Vec<usize>,
     count: usize,
     block: usize,
@@ -70,6 +71,7 @@ impl Frames {
         let views: Vec<_> = blocks.values().map(|(images, _)| images.view()).collect();
         let images = concatenate(Axis(0), &views).expect("blocks of one step have one shape");
         let f = blocks.values().flat_map(|(_, f)| f.iter().copied()).collect();
+        drop(here); // a reader may be slow, the other blocks need not be
         self.reply.send(&Frame::new(k, &images, f));
         Ok(())
     }
@@ -91,9 +93,12 @@ pub struct OfBlock {
 
 impl Observer for OfBlock {
     fn step(&mut self, step: usize, x: &Tensor, f: &Tensor, _gradient: &Tensor) -> srm_langevin::Result<()> {
-        match self.frames.wanted.contains(&step) {
-            true => self.frames.add(self.first, step, x, f),
-            false => Ok(()),
+        if self.frames.reply.is_over() {
+            return Err(LangevinError::Stopped); // the block ends now, not after its last step
+        }
+        match self.frames.wanted.binary_search(&step) {
+            Ok(_) => self.frames.add(self.first, step, x, f),
+            Err(_) => Ok(()),
         }
     }
 }

@@ -6,16 +6,16 @@ mod studio;
 
 use std::{io, net::SocketAddr, path::Path, process, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 use serde_json::json;
 use srm_explore::{Page, Source};
 use srm_run::Run;
 
 use crate::{
-    flags::ExploreFlags,
+    flags::{Compute, ExploreFlags},
     model::{Choice, Model, remote},
-    session::{Machine, Session, interrupt, usage},
+    session::{DeviceChoice, Machine, Session, interrupt, usage},
 };
 use studio::Studio;
 
@@ -41,9 +41,9 @@ pub fn run(flags: &ExploreFlags, session: &Session) -> Result<()> {
     }
     session.output().result(&Report { command: "explore", url: page.url() }, &said(&page))?;
     if flags.open {
-        open(page.url());
+        open(&page, &flags.pictures);
     }
-    let mut studio = Studio::new(sources, machine, session);
+    let mut studio = Studio::new(sources, machine, session, compute_flags(&flags.compute, machine));
     while !interrupt::asked() {
         if let Some(job) = page.next(PATIENCE) {
             studio.work(job);
@@ -84,11 +84,25 @@ fn unreachable(flags: &ExploreFlags, error: io::Error) -> anyhow::Error {
     }
 }
 
-/// Ask the desktop for a browser; a machine without one says so.
-fn open(url: &str) {
-    let quiet = process::Stdio::null;
-    let started = process::Command::new("xdg-open").arg(url).stdout(quiet()).stderr(quiet()).spawn();
-    if let Err(error) = started.context("xdg-open") {
-        tracing::warn!("--open: no browser could be started ({error:#}); open the URL by hand");
+/// The flags that a command needs to compute as this one does.
+fn compute_flags(compute: &Compute, machine: Machine) -> String {
+    let device = match compute.device {
+        DeviceChoice::Auto => String::new(),
+        _ => format!(" --device {}", machine.device_name()),
+    };
+    let precision =
+        compute.precision.map_or_else(String::new, |precision| format!(" --precision {}", precision.name()));
+    device + &precision
+}
+
+/// Ask the desktop for a browser; a machine without one says so. The token goes by a file of one's own: everybody sees what
+/// programs are started with.
+fn open(page: &Page, folder: &Path) {
+    let started = page.redirect(folder).and_then(|file| {
+        let quiet = process::Stdio::null;
+        process::Command::new("xdg-open").arg(file).stdout(quiet()).stderr(quiet()).spawn()
+    });
+    if let Err(error) = started {
+        tracing::warn!("--open: no browser could be started ({error}); open the URL by hand");
     }
 }

@@ -1,6 +1,6 @@
 //! Compute what the page asks for: one job at a time, given up when nobody waits for it any more.
 
-use std::{path::PathBuf, time::Instant};
+use std::{os::unix::fs::MetadataExt, path::PathBuf, time::Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use ndarray::{Array4, Axis};
@@ -13,7 +13,7 @@ use srm_langevin::Stop;
 use srm_latent::{ChainNoise, Latent, Method, Progress, ReconstructOptions, ShortRun, ShortRunOptions};
 use srm_run::{Run, layout::CONFIG};
 use srm_train::{to_bytes, to_tensor};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::{
     commands,
@@ -29,6 +29,8 @@ use crate::{
 const OPEN: usize = 24;
 /// A chain may go on to so many times K.
 const BEYOND: usize = 10;
+/// Pixels of all states of a request at most.
+const MOST_PIXELS: usize = 1 << 28;
 /// Iterates of a reconstruction that the page sees at most.
 const SHOWN: usize = 200;
 
@@ -38,8 +40,13 @@ pub struct Studio<'a> {
     machine: Machine,
     session: &'a Session,
     /// The nets that were asked for last, the newest at the end.
-    open: Vec<(PathBuf, Model)>,
+    open: Vec<(Opened, Model)>,
+    /// Flags of the command line that commands repeat.
+    compute: String,
 }
+
+/// A weights file as it was when it was opened: its place, and what tells another file at that place.
+type Opened = (PathBuf, Option<(u64, u64, i64)>);
 
 /// What the page needs to know of a net.
 pub fn described(model: &Model) -> srm_explore::Net {
@@ -48,8 +55,8 @@ pub fn described(model: &Model) -> srm_explore::Net {
 
 impl<'a> Studio<'a> {
     /// A studio for these sources.
-    pub fn new(sources: Vec<Source>, machine: Machine, session: &'a Session) -> Studio<'a> {
-        Studio { sources, machine, session, open: Vec::new() }
+    pub fn new(sources: Vec<Source>, machine: Machine, session: &'a Session, compute: String) -> Studio<'a> {
+        Studio { sources, machine, session, open: Vec::new(), compute }
     }
 
     /// Do a job. What goes wrong is told to who asked, not to the terminal.
@@ -72,43 +79,57 @@ impl<'a> Studio<'a> {
         let what = PathBuf::from(&self.sources[source].name);
         let here = remote::brought(&what, self.session.output())?;
         let file = weights::locate_at(&here, update)?;
-        match self.open.iter().position(|(path, _)| *path == file) {
+        let about = std::fs::metadata(&file).ok();
+        let opened = (file, about.map(|about| (about.ino(), about.len(), about.mtime_nsec() ^ about.mtime())));
+        match self.open.iter().position(|(known, _)| *known == opened) {
             Some(place) => {
                 let kept = self.open.remove(place);
                 self.open.push(kept);
             }
             None => {
-                let model = Model::load(&file, &Choice::default(), self.machine, self.session)?;
+                let model = Model::load(&opened.0, &Choice::default(), self.machine, self.session)?;
                 if self.open.len() == OPEN {
                     self.open.remove(0);
                 }
-                self.open.push((file, model));
+                self.open.push((opened, model));
             }
         }
         Ok(&self.open[self.open.len() - 1].1)
     }
 
+    fn about(&self, source: usize) -> About {
+        let Source { name, run, .. } = &self.sources[source];
+        About { name: name.clone(), is_run: run.is_some(), compute: self.compute.clone() }
+    }
+
     fn draw(&mut self, asked: &Draw, reply: &Reply) -> Result<()> {
-        let name = self.sources[asked.source].name.clone();
+        let about = self.about(asked.source);
         let model = self.model(asked.source, asked.update)?;
         let (begun, trained) = (Instant::now(), model.langevin.steps);
         let steps = asked.steps.unwrap_or(trained);
-        if steps > BEYOND * trained {
-            bail!("{steps} steps; the page shows up to {BEYOND} K, {}", BEYOND * trained);
+        if !(1..=BEYOND * trained).contains(&steps) {
+            bail!("{steps} steps; the page shows 1 to {BEYOND} K, {}", BEYOND * trained);
         }
         let langevin =
             model.langevin.with_steps(steps).with_context(|| format!("{steps} steps end before the finest grid"))?;
         let run = generator(model, &langevin, asked.noise.then(|| asked.codes[0].seed()), reply);
         let (z, ids) = starts(&run, model, &asked.codes)?;
-        let wanted = match &asked.states {
+        let mut wanted = match &asked.states {
             States::End(_) => Vec::new(),
             States::At(steps) => steps.clone(),
         };
+        wanted.retain(|&step| step < steps);
+        wanted.sort_unstable();
+        wanted.dedup();
+        let pixels = model.shape().iter().product::<usize>() * ids.len() * (wanted.len() + 1);
+        if pixels > MOST_PIXELS {
+            bail!("{} states of {} chains are too many at once; ask for fewer", wanted.len(), ids.len());
+        }
         let frames = Frames::new(wanted, (ids.len(), model.block), reply.clone());
         let x = run.watched(&z, &ids, move |first| frames.block(first))?;
         let f = numbers(&model.net.finest().f(&x)?)?;
         reply.send(&Frame::new(steps, &to_bytes(&x)?, f));
-        let command = commands::sample(&name, asked, trained);
+        let command = commands::sample(&about.of(model), asked, trained);
         reply.send(&json!({ "done": true, "seconds": begun.elapsed().as_secs_f64(), "command": command }));
         Ok(())
     }
@@ -150,10 +171,15 @@ impl<'a> Studio<'a> {
     }
 
     fn reconstruct(&mut self, asked: &Reconstruct, target: &Target, reply: &Reply) -> Result<()> {
-        let name = self.sources[asked.source].name.clone();
+        let about = self.about(asked.source);
         let latent = latent(&asked.latent)?;
         let model = self.model(asked.source, asked.update)?;
         let (begun, [_, h, w]) = (Instant::now(), model.net.image());
+        let [height, width, channels] = model.shape();
+        let fits = target.pixels.dim() == (1, height, width, channels);
+        if !fits || target.mask.as_ref().is_some_and(|(_, white)| white.len() != height * width) {
+            bail!("picture or mask were brought for a net of another size; bring them again");
+        }
         let run = generator(model, &model.langevin, Some(asked.seed), reply);
         let images = to_tensor(&target.pixels)?.f_to_device(model.machine.device)?;
         let mask = target.mask.as_ref().map(|(_, white)| mask(white, h, w, &images)).transpose()?;
@@ -191,10 +217,27 @@ impl<'a> Studio<'a> {
         reply.send(&json!({
             "iteration": best, "mse": mse, "size": size, "channels": channels, "pixels": answer64(&pixels),
         }));
-        let command = commands::reconstruct(&name, asked, target);
+        let command = commands::reconstruct(&about.of(model), asked, target);
         reply
             .send(&json!({ "done": true, "seconds": seconds, "best_iteration": best, "mse": mse, "command": command }));
         Ok(())
+    }
+}
+
+/// What a command says of a source.
+struct About {
+    name: String,
+    is_run: bool,
+    compute: String,
+}
+
+impl About {
+    /// The words for the net that was loaded: of a run its checkpoint, since a newer one may come.
+    fn of(&self, model: &Model) -> commands::Weights {
+        let checkpoint = model.file.parent().and_then(|folder| folder.file_name()?.to_str()?.parse().ok());
+        let update = checkpoint.filter(|_| self.is_run);
+        let is_exact = model.machine.device == Device::Cpu;
+        commands::Weights { name: self.name.clone(), update, compute: self.compute.clone(), is_exact }
     }
 }
 

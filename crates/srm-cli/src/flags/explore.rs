@@ -12,7 +12,7 @@ use super::Compute;
   srm explore runs/a runs/b                   # curves of both, one over the other
   srm explore fashion32 --open                # weights alone: what comes with srm, a file, hf:owner/name
 The page opens by the printed URL alone, which carries a token; nothing on it asks another machine. On another computer:
-  ssh -L 8765:127.0.0.1:8765 HOST srm explore runs/demo"#)]
+  ssh -t -L 8765:127.0.0.1:8765 HOST srm explore runs/demo"#)]
 pub struct ExploreFlags {
     /// Run folders and weights, as --weights of the other commands takes them.
     #[arg(required = true, value_name = "RUN|WEIGHTS")]

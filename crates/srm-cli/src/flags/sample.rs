@@ -33,7 +33,7 @@ pub struct SampleFlags {
     pub seed: u64,
     /// Draw this code instead, once for each --code: an image of --seed (7), of another seed (2:7), or a mix by weights, z being
     /// Σ w z / √(Σ w²): 0.6@3+0.8@2:9, with the noise of the first image or of the one behind a slash (0.6@3+0.8@9/5).
-    #[arg(long, value_name = "CODE", conflicts_with_all = ["count", "chain", "animate"])]
+    #[arg(long, value_name = "CODE", allow_hyphen_values = true, conflicts_with_all = ["count", "chain", "animate"])]
     pub code: Vec<Code>,
     /// X.png: a grid; X.npy: u8 [n, h, w, c]; anything else: a folder of PNG files.
     #[arg(long, value_name = "X.png|X.npy|DIR")]
