@@ -121,9 +121,21 @@ fn open_mask(path: &Path, count: usize, [c, h, _]: [i64; 3]) -> Result<Tensor> {
             path.display()
         )));
     }
-    let white: Vec<f32> = masks.images.iter().map(|&byte| f32::from(byte >= 128)).collect();
-    let mask = Tensor::f_from_slice(&white)?.f_reshape([found as i64, 1, h, h])?;
-    Ok(mask.f_expand([count as i64, c, h, h], false)?.f_contiguous()?)
+    observed(masks.images.iter(), (found, count), [c, h, h])
+}
+
+/// 1 where a mask is white (128 and more): `found` masks, one or `count`, as `[count, c, h, w]`.
+///
+/// # Errors
+/// There are other numbers of them.
+pub fn observed<'a>(
+    masks: impl Iterator<Item = &'a u8>,
+    (found, count): (usize, usize),
+    [c, h, w]: [i64; 3],
+) -> Result<Tensor> {
+    let white: Vec<f32> = masks.map(|&byte| f32::from(byte >= 128)).collect();
+    let mask = Tensor::f_from_slice(&white)?.f_reshape([found as i64, 1, h, w])?;
+    Ok(mask.f_expand([count as i64, c, h, w], false)?.f_contiguous()?)
 }
 
 /// Write the figure, and what else is asked for.

@@ -14,7 +14,7 @@ use tch::Tensor;
 
 use crate::{
     flags::SampleFlags,
-    model::{Choice, Model, shared},
+    model::{Choice, Code, Model, shared},
     pictures::{FRAMES, PADDING, animation, square, with_neighbours, write_rows},
     session::{Failure, Session, Shown, status, usage},
 };
@@ -209,11 +209,9 @@ fn draw(flags: &SampleFlags, model: &Model, session: &Session) -> Result<Synthes
 /// Draw the codes of --code; every rank draws them all, they are few.
 fn of_codes(flags: &SampleFlags, model: &Model) -> Result<Synthesis> {
     let run = model.generator(ChainNoise::Fixed(flags.seed), 1);
-    let image = model.net.image();
-    let z = flags.code.iter().map(|code| code.start(&run, flags.seed, &image)).collect::<Result<Vec<_>>>()?;
-    let ids: Vec<u64> = flags.code.iter().map(|code| code.noise).collect();
+    let (z, ids) = Code::starts(&flags.code, &run, flags.seed, &model.net.image())?;
     let begun = Instant::now();
-    let samples = to_bytes(&run.generate(&Tensor::f_cat(&z, 0)?, &ids)?)?;
+    let samples = to_bytes(&run.generate(&z, &ids)?)?;
     Ok(Synthesis { samples, seconds: begun.elapsed().as_secs_f64(), strip: vec![], frames: vec![] })
 }
 

@@ -43,8 +43,7 @@ pub fn nearest_few(set: &ImageSet, sample: &ArrayView3<'_, u8>, count: usize) ->
     if [h, w, c] != expected {
         return Err(DataError::SampleShape { expected, got: [h, w, c] });
     }
-    let plain: Vec<u8> = sample.iter().copied().collect();
-    let mirror: Vec<u8> = sample.slice(ndarray::s![.., ..;-1, ..]).iter().copied().collect();
+    let [plain, mirror] = both_ways(sample);
     let both = |index: usize| {
         let to = |pixels: &[u8]| squared_below(set.image(index), pixels, w * c, u64::MAX).unwrap_or(u64::MAX);
         let (one, other) = (to(&plain), to(&mirror));
@@ -59,9 +58,13 @@ pub fn nearest_few(set: &ImageSet, sample: &ArrayView3<'_, u8>, count: usize) ->
     Ok(all.into_iter().take(count).map(neighbour).collect())
 }
 
+/// A sample and its mirror image.
+fn both_ways(sample: &ArrayView3<'_, u8>) -> [Vec<u8>; 2] {
+    [sample.iter().copied().collect(), sample.slice(ndarray::s![.., ..;-1, ..]).iter().copied().collect()]
+}
+
 fn nearest_to(set: &ImageSet, sample: &ArrayView3<'_, u8>, row: usize) -> Neighbour {
-    let plain: Vec<u8> = sample.iter().copied().collect();
-    let mirror: Vec<u8> = sample.slice(ndarray::s![.., ..;-1, ..]).iter().copied().collect();
+    let [plain, mirror] = both_ways(sample);
     let (mut best, mut found) = (u64::MAX, (0, false));
     for index in 0..set.len() {
         for (mirrored, pixels) in [(false, &plain), (true, &mirror)] {

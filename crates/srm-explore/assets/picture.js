@@ -13,6 +13,7 @@ import {
     nothingYet,
     number,
     paint,
+    seedNumber,
     select,
     short,
     slider,
@@ -120,15 +121,8 @@ export function mount(root, page) {
             state.set({ starts });
         },
     });
-    const seedField = number({
-        label: 'Seed',
-        min: 0,
-        max: 2 ** 53,
-        value: seed,
-        change(value) {
-            seed = value;
-            state.set({ seed });
-        },
+    const seedField = seedNumber(state, seed, (value) => {
+        seed = value;
     });
     const latentField = select({
         label: 'Latent',

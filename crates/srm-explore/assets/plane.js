@@ -12,6 +12,7 @@ import {
     nothingYet,
     number,
     paint,
+    seedNumber,
     select,
     short,
     text,
@@ -123,16 +124,9 @@ export function mount(root, page) {
             again();
         },
     });
-    const seedField = number({
-        label: 'Seed',
-        min: 0,
-        max: 2 ** 53,
-        value: seed,
-        change(value) {
-            seed = value;
-            state.set({ seed });
-            again();
-        },
+    const seedField = seedNumber(state, seed, (value) => {
+        seed = value;
+        again();
     });
     const ownField = number({
         label: 'Noise u of image',

@@ -3,7 +3,7 @@
 import { Latest, neighbours } from './api.js';
 import { chart, colour } from './chart.js';
 import { Frames, drawInto, spread, states } from './frames.js';
-import { button, canvas, check, commandBar, el, nothingYet, number, paint, short } from './widgets.js';
+import { button, canvas, check, commandBar, el, nothingYet, paint, seedNumber, short } from './widgets.js';
 
 const BATCH = 32;
 const MOST_AT_ONCE = 16; // batches that a URL brings back
@@ -26,16 +26,9 @@ export function mount(root, page) {
     let about = null;
     let stuck = false;
 
-    const seedField = number({
-        label: 'Seed',
-        min: 0,
-        max: 2 ** 53,
-        value: seed,
-        change(value) {
-            seed = value;
-            state.set({ seed });
-            again();
-        },
+    const seedField = seedNumber(state, seed, (value) => {
+        seed = value;
+        again();
     });
     const noiseBox = check({
         label: 'Noise u in the steps',

@@ -13,6 +13,7 @@ import {
     nothingYet,
     number,
     paint,
+    seedNumber,
     select,
     slider,
     stillMotion,
@@ -109,16 +110,9 @@ export function mount(root, page) {
             begin(k());
         },
     });
-    const seedField = number({
-        label: 'Seed',
-        min: 0,
-        max: 2 ** 53,
-        value: seed,
-        change(value) {
-            seed = value;
-            state.set({ seed });
-            begin(k());
-        },
+    const seedField = seedNumber(state, seed, (value) => {
+        seed = value;
+        begin(k());
     });
     const firstField = number({
         label: 'First image',

@@ -75,6 +75,19 @@ export function number({ label, min, max, step = 1, value, change }) {
     };
 }
 
+/** The seed of a view, kept in the URL. */
+export const seedNumber = (state, value, change) =>
+    number({
+        label: 'Seed',
+        min: 0,
+        max: 2 ** 53,
+        value,
+        change(seed) {
+            state.set({ seed });
+            change(seed);
+        },
+    });
+
 export function check({ label, value, change }) {
     const input = el('input', { type: 'checkbox', id: `field-${(numbered += 1)}` });
     input.checked = value;

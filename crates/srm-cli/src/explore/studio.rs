@@ -4,7 +4,7 @@ use std::{os::unix::fs::MetadataExt, path::PathBuf, time::Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use ndarray::{Array4, Axis};
-use serde_json::json;
+use serde_json::{Value, json};
 use srm_config::{Config, LangevinConfig};
 use srm_data::{ImageSet, nearest_few};
 use srm_energy::Energy;
@@ -13,7 +13,7 @@ use srm_langevin::Stop;
 use srm_latent::{ChainNoise, Latent, Method, Progress, ReconstructOptions, ShortRun, ShortRunOptions};
 use srm_run::{Run, layout::CONFIG};
 use srm_train::{to_bytes, to_tensor};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use super::{
     commands,
@@ -22,6 +22,7 @@ use super::{
 use crate::{
     images::{self, places::Places},
     model::{Choice, Code, Model, Net, remote, weights},
+    reconstruct::observed,
     session::{Failure, Machine, Session, failure, interrupt},
 };
 
@@ -174,7 +175,7 @@ impl<'a> Studio<'a> {
         let about = self.about(asked.source);
         let latent = latent(&asked.latent)?;
         let model = self.model(asked.source, asked.update)?;
-        let (begun, [_, h, w]) = (Instant::now(), model.net.image());
+        let begun = Instant::now();
         let [height, width, channels] = model.shape();
         let fits = target.pixels.dim() == (1, height, width, channels);
         if !fits || target.mask.as_ref().is_some_and(|(_, white)| white.len() != height * width) {
@@ -182,7 +183,8 @@ impl<'a> Studio<'a> {
         }
         let run = generator(model, &model.langevin, Some(asked.seed), reply);
         let images = to_tensor(&target.pixels)?.f_to_device(model.machine.device)?;
-        let mask = target.mask.as_ref().map(|(_, white)| mask(white, h, w, &images)).transpose()?;
+        let mask = target.mask.as_ref().map(|(_, white)| observed(white.iter(), (1, 1), model.net.image()));
+        let mask = mask.transpose()?.map(|mask| mask.f_to_device(model.machine.device)).transpose()?;
         let method = Method::best_for(run.has_curvature());
         let options = ReconstructOptions {
             latent,
@@ -197,11 +199,7 @@ impl<'a> Studio<'a> {
                     (0..progress.errors.len()).min_by(|&a, &b| progress.errors[a].total_cmp(&progress.errors[b]));
                 let shown = progress.x.f_narrow(0, best.unwrap_or(0) as i64, 1).map_err(anyhow::Error::from);
                 if let Ok(pixels) = shown.and_then(|x| Ok(to_bytes(&x)?)) {
-                    let (size, channels) = (pixels.dim().1, pixels.dim().3);
-                    reply.send(&json!({
-                        "iteration": progress.iteration, "mse": progress.mse, "size": size, "channels": channels,
-                        "pixels": answer64(&pixels),
-                    }));
+                    reply.send(&iterate(progress.iteration, progress.mse, &pixels));
                 }
             }
             !reply.is_over() && !interrupt::asked()
@@ -212,11 +210,8 @@ impl<'a> Studio<'a> {
         }
         let pixels = to_bytes(&found.x)?;
         let (best, mse) = (found.iteration[0], found.mse[0]);
-        let (size, channels) = (pixels.dim().1, pixels.dim().3);
         let seconds = begun.elapsed().as_secs_f64();
-        reply.send(&json!({
-            "iteration": best, "mse": mse, "size": size, "channels": channels, "pixels": answer64(&pixels),
-        }));
+        reply.send(&iterate(best, mse, &pixels));
         let command = commands::reconstruct(&about.of(model), asked, target);
         reply
             .send(&json!({ "done": true, "seconds": seconds, "best_iteration": best, "mse": mse, "command": command }));
@@ -250,18 +245,16 @@ fn generator(model: &Model, langevin: &LangevinConfig, seed: Option<u64>, reply:
     run
 }
 
-/// z of codes, `[n, …]`, and their noise ids.
+/// z of codes of one seed's noise, `[n, …]`, and their noise ids.
 fn starts(run: &ShortRun<Net>, model: &Model, codes: &[srm_explore::Code]) -> Result<(Tensor, Vec<u64>)> {
-    let image = model.net.image();
-    let z = codes.iter().map(|code| Code::from(code).start(run, code.seed(), &image)).collect::<Result<Vec<_>>>()?;
-    Ok((Tensor::f_cat(&z, 0)?, codes.iter().map(srm_explore::Code::noise).collect()))
+    let codes: Vec<Code> = codes.iter().map(Code::from).collect();
+    Code::starts(&codes, run, 1, &model.net.image()) // each names its seeds itself
 }
 
-/// 1 where white, like the images.
-fn mask(white: &[u8], h: i64, w: i64, images: &Tensor) -> Result<Tensor> {
-    let observed: Vec<f32> = white.iter().map(|&byte| f32::from(byte >= 128)).collect();
-    let mask = Tensor::f_from_slice(&observed)?.f_reshape([1, 1, h, w])?.f_to_kind(Kind::Float)?;
-    Ok(mask.f_to_device(images.device())?.f_expand_as(images)?.f_contiguous()?)
+/// An iterate of a reconstruction, u8 `[1, h, w, c]`, as the page takes it.
+fn iterate(iteration: usize, mse: f64, pixels: &Array4<u8>) -> Value {
+    let (_, size, _, channels) = pixels.dim();
+    json!({ "iteration": iteration, "mse": mse, "size": size, "channels": channels, "pixels": answer64(pixels) })
 }
 
 fn latent(name: &str) -> Result<Latent> {

@@ -14,7 +14,7 @@ pub struct Code {
     /// Weight, seed (none: that of the command) and image.
     parts: Vec<(f64, Option<u64>, u64)>,
     /// The image whose noise it is.
-    pub noise: u64,
+    noise: u64,
 }
 
 impl Code {
@@ -23,11 +23,17 @@ impl Code {
         Code { parts: vec![(1.0, Some(seed), image)], noise: image }
     }
 
-    /// z, `[1, …]`, of the net's coarsest grid; `image`: `[c, h, w]`.
+    /// z of codes, `[n, …]`, and their noise ids; `image`: `[c, h, w]`, `seed`: of parts that name none.
     ///
     /// # Errors
     /// libtorch refuses.
-    pub fn start(&self, run: &ShortRun<Net>, seed: u64, image: &[i64]) -> Result<Tensor> {
+    pub fn starts(codes: &[Code], run: &ShortRun<Net>, seed: u64, image: &[i64]) -> Result<(Tensor, Vec<u64>)> {
+        let z = codes.iter().map(|code| code.start(run, seed, image)).collect::<Result<Vec<_>>>()?;
+        Ok((Tensor::f_cat(&z, 0)?, codes.iter().map(|code| code.noise).collect()))
+    }
+
+    /// z, `[1, …]`, of the net's coarsest grid; `image`: `[c, h, w]`.
+    fn start(&self, run: &ShortRun<Net>, seed: u64, image: &[i64]) -> Result<Tensor> {
         let part =
             |&(weight, own, id): &(f64, Option<u64>, u64)| Ok((weight, run.start(own.unwrap_or(seed), &[id], image)?));
         Ok(run.blend(&self.parts.iter().map(part).collect::<Result<Vec<_>>>()?)?)
