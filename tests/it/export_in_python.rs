@@ -10,7 +10,7 @@ use std::{
 
 use ndarray::{Array1, Array4, ArrayD};
 use ndarray_npy::{read_npy, write_npy};
-use srm_config::Init;
+use srm_config::{ColourStart, Init};
 use srm_energy::{Energy, load_weights};
 use srm_langevin::{Dynamics, NoNoise, Outcome, Samples, short_run, up_to};
 use tch::{Device, Tensor};
@@ -25,6 +25,8 @@ const BEFORE: &str = "import numpy, torch
 drawn = torch.from_numpy(numpy.load('drawn.npy'))
 torch.rand = lambda *shape: (drawn.view(shape) + 1) / 2
 torch.randn = lambda *shape: drawn.view(shape)
+factor = lambda covariance: numpy.linalg.cholesky(numpy.array(covariance) + 1e-12 * numpy.eye(len(covariance)))
+numpy.random.multivariate_normal = lambda mean, law, n: mean + drawn.view(n, -1).numpy() @ factor(law).T
 torch.randn_like = torch.zeros_like
 ";
 const AFTER: &str = "
@@ -79,14 +81,16 @@ fn lines_do_as_srm_does(run: &Path) {
     (dynamics.kernel.noise_std, dynamics.course.noise_std) = (0.0, None);
     let shape: Vec<usize> = dynamics.start_shape(&weights.net.image()).iter().map(|&side| side as usize).collect();
     let z = match chain.init {
-        Init::Colours(Some(colours)) => {
-            let normals = numbers(64 * shape[0]);
+        Init::Colours(ColourStart::Law(law)) => {
+            let (length, size) = (law.mean().len(), law.size());
+            let normals = numbers(64 * length);
             write_npy(hub.join("drawn.npy"), &Array1::from(normals.clone())).expect("a writable folder");
-            let colour = |i: usize| {
-                colours
-                    .colour(&normals[i * shape[0]..(i + 1) * shape[0]].iter().map(|&n| n.into()).collect::<Vec<f64>>())
-            };
-            Array4::from_shape_fn((64, shape[0], shape[1], shape[2]), |(i, c, ..)| colour(i)[c] as f32)
+            let image = |of: &[f32]| law.colour(&of.iter().map(|&n| n.into()).collect::<Vec<f64>>());
+            let images: Vec<Vec<f64>> = normals.chunks(length).map(image).collect();
+            let block = (shape[1] / size, shape[2] / size);
+            Array4::from_shape_fn((64, shape[0], shape[1], shape[2]), |(i, c, row, column)| {
+                images[i][(c * size + row / block.0) * size + column / block.1] as f32
+            })
         }
         _ => {
             let drawn = numbers(64 * shape.iter().product::<usize>());

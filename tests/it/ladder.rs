@@ -12,8 +12,8 @@ const GRIDS: &str = r#"langevin.grids=[{"size":4,"steps":3},{"size":16,"steps":3
 fn train<'a>(run: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let fixed =
         ["train", "--config", "configs/smoke.json", "--run", run, "--device", "cpu", "--set", "langevin.steps=null"];
-    let settings =
-        ["--set", "langevin.init=colours", "--set", "langevin.noise_std=[[0,0.02],[9,0]]", "--set", "log.every=1"];
+    let start = r#"langevin.init={"colours":{"size":2}}"#;
+    let settings = ["--set", start, "--set", "langevin.noise_std=[[0,0.02],[9,0]]", "--set", "log.every=1"];
     [&fixed[..], &settings[..], more].concat()
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    Activation, EnergyConfig, Init, LangevinConfig,
+    Activation, ColourStart, EnergyConfig, Init, LangevinConfig,
     fields::{Fields, one_or_more, whole},
     model::{FEATURES_RULE, SIZE_RULE, features_of_net, size_of_net},
 };
@@ -77,9 +77,9 @@ impl LangevinConfig {
         if let Some(last) = self.grids.last().filter(|last| last.size != energy.size) {
             return Some(format!("the last of langevin.grids has size {}, energy.size is {}", last.size, energy.size));
         }
-        match self.init {
-            Init::Colours(Some(colours)) if colours.channels() != energy.channels => {
-                let (init, net) = (colours.channels(), energy.channels);
+        match &self.init {
+            Init::Colours(ColourStart::Law(law)) if law.channels() != energy.channels => {
+                let (init, net) = (law.channels(), energy.channels);
                 Some(format!("langevin.init has colours of {init} channels, energy.channels is {net}"))
             }
             _ => None,

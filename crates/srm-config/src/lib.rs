@@ -35,7 +35,7 @@ mod train;
 mod watch;
 
 pub use changes::Change;
-pub use colours::Colours;
+pub use colours::{ColourStart, Colours};
 pub use config::{CheckpointConfig, Config, DataConfig, LogConfig, OnWriteError};
 pub use error::{ConfigError, Problem};
 pub use evaluate::EvaluateConfig;

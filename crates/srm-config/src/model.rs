@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 
 use crate::{
-    Colours, Schedule,
+    ColourStart, Schedule,
     fields::{Fields, POSITIVE, is_positive_f32, not_negative, positive},
     grids::{GridConfig, read_grids},
     raw,
@@ -75,13 +75,13 @@ impl EnergyConfig {
     }
 }
 
-/// Where chains start. JSON: `"uniform"`, `"gaussian"`, `"colours"`, `"data"`, `"persistent"` or
+/// Where chains start. JSON: `"uniform"`, `"gaussian"`, `"colours"`, `{"colours": {"size": 4}}`, `"data"`, `"persistent"` or
 /// `{"persistent": {"size": 10000, "restart": 0.05}}`.
 ///
 /// The first two are the method of the paper: noise p_0, anew at every update. Colours are a law of their own too, that of
 /// multigrid sampling, whose coarsest grid is one pixel (Gao et al. 2018). The others are neighbours, for comparison; they matter to
 /// training alone, and samples of such nets start from uniform noise.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Init {
     /// Uniform on [-1, 1], the paper's choice.
@@ -89,9 +89,9 @@ pub enum Init {
     Uniform,
     /// Standard normal N(0, I).
     Gaussian,
-    /// One colour all over, drawn as the mean colours of the observed images are spread; `None`: the program measures them when a
-    /// run begins, and writes them down.
-    Colours(Option<Colours>),
+    /// An image of one pixel, or of a few, drawn as the observed images averaged down to it are spread: the start of multigrid
+    /// sampling, and the informative one of JEM++ (Yang and Ji, ICCV 2021) on a coarse grid.
+    Colours(ColourStart),
     /// At the observed images of the update, noise included: contrastive divergence (Hinton 2002).
     Data,
     /// At samples of earlier updates, kept in a bank: persistent chains (Tieleman 2008; Du and Mordatch, arXiv 1903.08689).
@@ -114,25 +114,21 @@ impl Default for Bank {
 }
 
 impl Init {
-    const RULE: &'static str = r#"must be "uniform", "gaussian", "colours", "data" or {"persistent": {"size": images >= 1, "restart": 0 to 1}}"#;
+    const RULE: &'static str = r#"must be "uniform", "gaussian", "colours", {"colours": {"size": 1, 2 or 4}}, "data" or {"persistent": {"size": images >= 1, "restart": 0 to 1}}"#;
 
     fn from_value(value: &Value) -> Option<Init> {
         match value {
             Value::String(name) => match name.as_str() {
                 "uniform" => Some(Init::Uniform),
                 "gaussian" => Some(Init::Gaussian),
-                "colours" => Some(Init::Colours(None)),
+                "colours" => Some(Init::Colours(ColourStart::Unmeasured(1))),
                 "data" => Some(Init::Data),
                 "persistent" => Some(Init::Persistent(Bank::default())),
                 _ => None,
             },
             Value::Object(map) if map.len() == 1 => {
                 if let Some(colours) = map.get("colours") {
-                    return Some(Init::Colours(if colours.is_null() {
-                        None
-                    } else {
-                        Some(Colours::from_value(colours)?)
-                    }));
+                    return ColourStart::from_value(colours).map(Init::Colours);
                 }
                 let given = map.get("persistent")?.as_object()?;
                 let mut bank = Bank::default();

@@ -27,7 +27,7 @@ fn kernel(criterion: &mut Criterion) {
             group.throughput(Throughput::Elements(block as u64)).sample_size(20);
             let ids: Vec<u64> = (0..block as u64).collect();
             let image = [3, size as i64, size as i64];
-            let z = start(Start::Uniform, &KEY, &ids, &image, Device::Cpu).expect("start");
+            let z = start(&Start::Uniform, &KEY, &ids, &image, Device::Cpu).expect("start");
             group.bench_function("f", |b| b.iter(|| net.f(&z).expect("f")));
             group.bench_function("f_and_grad", |b| b.iter(|| net.f_and_grad(&z).expect("gradient")));
             let mut noise = KeyedNoise::new(KEY, ids.clone());

@@ -2,41 +2,42 @@
 
 use crate::noise::{keyed, seed_device};
 use crate::{ChainKey, Kernel, Result};
-use srm_config::{Colours, Drift, GridConfig, Init, LangevinConfig, Schedule};
+use srm_config::{ColourStart, Colours, Drift, GridConfig, Init, LangevinConfig, Schedule};
 use srm_random::{Key, Purpose, normal, uniform};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
 /// p_0, the law of a chain's start z.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Start {
     /// Uniform on [-1, 1] in every coordinate, the paper's choice.
     #[default]
     Uniform,
     /// N(0, I).
     Gaussian,
-    /// One colour all over, normal over the channels: the 1 × 1 grid of multigrid sampling (Gao et al. 2018).
+    /// A coarse image, each of its pixels a block of z: normal over its numbers. Of one pixel, one colour all over: the 1 × 1 grid
+    /// of multigrid sampling (Gao et al. 2018).
     Colours(Colours),
 }
 
 impl Start {
-    /// The mean of z, per channel; `None`: 0 throughout.
-    pub fn mean(&self) -> Option<&[f64]> {
+    /// The law whose mean is that of z; `None`: 0 throughout.
+    pub fn colours(&self) -> Option<&Colours> {
         match self {
             Start::Uniform | Start::Gaussian => None,
-            Start::Colours(colours) => Some(colours.mean()),
+            Start::Colours(colours) => Some(colours),
         }
     }
 }
 
-impl From<Init> for Start {
+impl From<&Init> for Start {
     /// Chains of a training that starts at data or at a bank of samples have, outside it, uniform noise to start from; so have
     /// those of colours that nobody has measured yet.
-    fn from(init: Init) -> Self {
+    fn from(init: &Init) -> Self {
         match init {
             Init::Gaussian => Start::Gaussian,
-            Init::Colours(Some(colours)) => Start::Colours(colours),
-            Init::Uniform | Init::Data | Init::Persistent(_) | Init::Colours(None) => Start::Uniform,
+            Init::Colours(ColourStart::Law(law)) => Start::Colours(law.clone()),
+            Init::Uniform | Init::Data | Init::Persistent(_) | Init::Colours(_) => Start::Uniform,
         }
     }
 }
@@ -145,11 +146,18 @@ impl Dynamics {
                 "a ladder that grows {growth}-fold to samples of shape {shape:?}, whose sides are no multiples"
             ));
         }
-        match self.start {
-            Start::Colours(colours) if shape.len() != 3 || shape[0] != colours.channels() as i64 => Some(format!(
-                "chains that start at colours of {} channels for samples of shape {shape:?}",
-                colours.channels()
-            )),
+        let z = self.start_shape(shape);
+        match &self.start {
+            Start::Colours(law)
+                if z.len() != 3
+                    || z[0] != law.channels() as i64
+                    || z[1..].iter().any(|side| side % law.size() as i64 != 0) =>
+            {
+                let (size, channels) = (law.size(), law.channels());
+                Some(format!(
+                    "chains that start at images of {size} px and {channels} channels for samples of shape {shape:?}"
+                ))
+            }
             _ => None,
         }
     }
@@ -204,7 +212,7 @@ impl From<&LangevinConfig> for Dynamics {
             noise_std: config.noise_std_at(0),
             clip: config.clip_gradient,
         };
-        Self { course, ..Self::new(kernel, config.steps, config.init.into()) }
+        Self { course, ..Self::new(kernel, config.steps, (&config.init).into()) }
     }
 }
 
@@ -215,7 +223,7 @@ impl From<&LangevinConfig> for Dynamics {
 ///
 /// # Errors
 /// [`crate::LangevinError::Torch`].
-pub fn start(p_0: Start, key: &ChainKey, ids: &[u64], shape: &[i64], device: Device) -> Result<Tensor> {
+pub fn start(p_0: &Start, key: &ChainKey, ids: &[u64], shape: &[i64], device: Device) -> Result<Tensor> {
     let all: Vec<i64> = std::iter::once(ids.len() as i64).chain(shape.iter().copied()).collect();
     let on_device = |numbers: fn(&[i64], Device) -> std::result::Result<Tensor, tch::TchError>| {
         seed_device(&key.key(Purpose::ChainStart, ids.first().copied().unwrap_or(0), 0));
@@ -228,24 +236,28 @@ pub fn start(p_0: Start, key: &ChainKey, ids: &[u64], shape: &[i64], device: Dev
         Start::Gaussian if device != Device::Cpu => {
             Ok(on_device(|all, device| Tensor::f_randn(all, (Kind::Float, device)))?)
         }
-        _ => {
-            Ok(keyed(&mut Vec::new(), ids, &all, |id, sample| draw(p_0, &key.key(Purpose::ChainStart, id, 0), sample))?
-                .f_to_device(device)?)
-        }
+        _ => Ok(keyed(&mut Vec::new(), ids, &all, |id, sample| {
+            draw(p_0, shape, &key.key(Purpose::ChainStart, id, 0), sample)
+        })?
+        .f_to_device(device)?),
     }
 }
 
 /// One z of p_0 by its key.
-fn draw(p_0: Start, key: &Key, sample: &mut [f32]) {
+fn draw(p_0: &Start, shape: &[i64], key: &Key, sample: &mut [f32]) {
     match p_0 {
         Start::Uniform => uniform(key, -1.0, 1.0, sample),
         Start::Gaussian => normal(key, sample),
         Start::Colours(colours) => {
-            let mut normals = [0.0; 4];
+            let mut normals = vec![0.0; colours.mean().len()];
             normal(key, &mut normals);
-            let colour = colours.colour(&normals.map(f64::from));
-            let pixels = (sample.len() / colour.len()).max(1);
-            sample.chunks_mut(pixels).zip(colour).for_each(|(channel, value)| channel.fill(value as f32));
+            let image = colours.colour(&normals.into_iter().map(f64::from).collect::<Vec<_>>());
+            let size = colours.size();
+            let [height, width] = [shape[1], shape[2]].map(|side| side as usize);
+            for (row, line) in sample.chunks_mut(width).enumerate() {
+                let pixels = &image[row / (height / size) * size..][..size];
+                line.chunks_mut(width / size).zip(pixels).for_each(|(block, &value)| block.fill(value as f32));
+            }
         }
     }
 }

@@ -147,7 +147,7 @@ fn a_config_with_grids_climbs_through_them() {
         "train": { "updates": 1, "batch": 1, "learning_rate": 1 } }"#;
     let dynamics = Dynamics::from(&Config::from_json(text, &[]).unwrap().langevin);
     assert_eq!(dynamics.course.rises, [Rise { step: 3, factor: 4 }, Rise { step: 5, factor: 2 }]);
-    assert_eq!((dynamics.steps, dynamics.growth(), dynamics.start), (11, 8, Start::Uniform));
+    assert_eq!((dynamics.steps, dynamics.growth(), dynamics.start.clone()), (11, 8, Start::Uniform));
     assert_eq!(dynamics.grids(), [0..3, 3..5, 5..11]);
     assert_eq!(dynamics.shapes(&[1, 32, 32]), [[1, 4, 4], [1, 16, 16], [1, 32, 32]]);
     assert_eq!([0, 5, 10].map(|step| dynamics.kernel_at(step).gradient_scale), [2.0, 1.0, 1.0]);

@@ -16,7 +16,7 @@
 //! let energy = Quadratic::new(Tensor::from_slice(&[1.0f32, -1.0]), 1.0);
 //! let key = ChainKey { seed: 1, attempt: 0, update: 0 };
 //! let ids: Vec<u64> = (0..500).collect();
-//! let z = start(Start::Uniform, &key, &ids, &[2], Device::Cpu)?;
+//! let z = start(&Start::Uniform, &key, &ids, &[2], Device::Cpu)?;
 //! let outcome = short_run(&energy, &Kernel::eq4(0.1).steps(100), &z, &mut KeyedNoise::new(key, ids), &mut ())?;
 //! let Outcome::Finished(samples) = outcome else { panic!("it blew up") };
 //! let mean = samples.x.mean_dim([0i64].as_slice(), false, Kind::Double);

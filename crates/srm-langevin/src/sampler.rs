@@ -116,7 +116,7 @@ impl<E: Replicate> Sampler<E> {
         let with: Vec<&Tensor> = z.into_iter().collect();
         let blocks = self.workers.full_blocks(&ids, &with, move |energy, mut block| {
             let given = block.with.pop();
-            let z = given.map_or_else(|| start(dynamics.start, &key, &block.ids, &shape, device), Ok)?;
+            let z = given.map_or_else(|| start(&dynamics.start, &key, &block.ids, &shape, device), Ok)?;
             let mut observer = observe(block.ids[0]);
             let mut noise = KeyedNoise::new(key, block.ids);
             let outcome = short_run(energy, &dynamics, &z, &mut noise, &mut observer)?;

@@ -4,7 +4,7 @@ use crate::{
     ChainKey, Chains, Dynamics, Kernel, KeyedNoise, NoNoise, Noise, Outcome, Path, Pool, RecordedNoise, Sampler,
     Spread, Start, Workers, short_run, start,
 };
-use srm_config::{Activation, Drift, EnergyConfig, Init, LangevinConfig};
+use srm_config::{Activation, Colours, Drift, EnergyConfig, Init, LangevinConfig};
 use srm_energy::{ConvNet, Energy, GaussianMixture, Quadratic, Trainable};
 use srm_random::{Key, Purpose, normal};
 use tch::{Device, Kind, Tensor};
@@ -76,14 +76,23 @@ fn both_forms_of_the_step_are_eq_4() {
 #[test]
 fn starts_follow_p0_and_each_chain_has_its_own() {
     let ids: Vec<u64> = (0..40).collect();
-    let uniform = start(Start::Uniform, &KEY, &ids, &[3, 32, 32], Device::Cpu).unwrap();
-    let gaussian = start(Start::Gaussian, &KEY, &ids, &[3, 32, 32], Device::Cpu).unwrap();
+    let uniform = start(&Start::Uniform, &KEY, &ids, &[3, 32, 32], Device::Cpu).unwrap();
+    let gaussian = start(&Start::Gaussian, &KEY, &ids, &[3, 32, 32], Device::Cpu).unwrap();
     let std = |t: &Tensor| t.std(false).double_value(&[]);
     assert!((std(&uniform) - (1.0f64 / 3.0).sqrt()).abs() < 0.005 && uniform.abs().max().double_value(&[]) <= 1.0);
     assert!((std(&gaussian) - 1.0).abs() < 0.01);
     assert_ne!(uniform.get(0), uniform.get(1));
-    let later = start(Start::Uniform, &ChainKey { update: 1, ..KEY }, &ids, &[3, 32, 32], Device::Cpu).unwrap();
+    let later = start(&Start::Uniform, &ChainKey { update: 1, ..KEY }, &ids, &[3, 32, 32], Device::Cpu).unwrap();
     assert_ne!(uniform.get(0), later.get(0));
+    // a law of images of 2 px, one grey level to the left and its opposite to the right: each pixel a block
+    let row = [0.04, -0.04, 0.04, -0.04];
+    let covariance = [0, 1, 0, 1].map(|odd| row.map(|one| if odd == 1 { -one } else { one }).to_vec());
+    let law = Colours::new(2, &[0.5; 4], &covariance).unwrap();
+    let z = start(&Start::Colours(law), &KEY, &ids, &[1, 16, 32], Device::Cpu).unwrap() - 0.5;
+    let left = z.narrow(3, 0, 16);
+    assert_eq!(left, left.narrow(2, 0, 1).narrow(3, 0, 1).expand_as(&left));
+    assert!((&left + z.narrow(3, 16, 16)).abs().max().double_value(&[]) < 1e-6);
+    assert!((std(&z) - 0.2).abs() < 0.05);
 }
 
 #[test]
@@ -92,7 +101,7 @@ fn blocks_start_alike_draw_alike_and_agree_step_by_step() {
     let kernel = Kernel::default();
     let ids: Vec<u64> = (0..16).collect();
     let mut path = Path::new(1);
-    let z = start(Start::Uniform, &KEY, &ids, &[3, 32, 32], Device::Cpu).unwrap();
+    let z = start(&Start::Uniform, &KEY, &ids, &[3, 32, 32], Device::Cpu).unwrap();
     short_run(&net, &kernel.steps(12), &z, &mut KeyedNoise::new(KEY, ids.clone()), &mut path).unwrap();
     let whole = path.states();
     assert_eq!(whole.len(), 13);
@@ -100,7 +109,7 @@ fn blocks_start_alike_draw_alike_and_agree_step_by_step() {
         for first in (0..16).step_by(block) {
             let ids: Vec<u64> = (first as u64..(first + block) as u64).collect();
             let cut = |t: &Tensor| t.narrow(0, first as i64, block as i64);
-            let z_block = start(Start::Uniform, &KEY, &ids, &[3, 32, 32], Device::Cpu).unwrap();
+            let z_block = start(&Start::Uniform, &KEY, &ids, &[3, 32, 32], Device::Cpu).unwrap();
             assert_eq!(z_block, cut(&z));
             let mut noise = KeyedNoise::new(KEY, ids);
             let mut whole_noise = KeyedNoise::new(KEY, (0..16).collect());
@@ -195,7 +204,7 @@ fn long_chains_find_the_modes_of_a_mixture_in_proportion() {
     // step size adds less than 0.01.
     let means = Tensor::from_slice(&[-1.0f32, 1.0]).reshape([2, 1]);
     let energy = GaussianMixture::new(&means, &Tensor::from_slice(&[0.25f32, 0.75]), 0.5).unwrap();
-    let z = start(Start::Uniform, &KEY, &(0..4000).collect::<Vec<_>>(), &[1], Device::Cpu).unwrap();
+    let z = start(&Start::Uniform, &KEY, &(0..4000).collect::<Vec<_>>(), &[1], Device::Cpu).unwrap();
     let x = finished(
         short_run(&energy, &Kernel::eq4(0.05).steps(800), &z, &mut KeyedNoise::new(KEY, (0..4000).collect()), &mut ())
             .unwrap(),

@@ -72,7 +72,7 @@ impl<E: Curved + Replicate> ShortRun<E> {
     /// [`LatentError::Langevin`].
     pub fn start(&self, seed: u64, ids: &[u64], shape: &[i64]) -> Result<Tensor> {
         let key = ChainKey { seed, attempt: 0, update: 0 };
-        Ok(start(self.dynamics.start, &key, ids, &self.dynamics.start_shape(shape), self.device())?)
+        Ok(start(&self.dynamics.start, &key, ids, &self.dynamics.start_shape(shape), self.device())?)
     }
 
     /// M(z, u).

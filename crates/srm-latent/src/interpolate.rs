@@ -2,6 +2,7 @@
 
 use crate::{Result, ShortRun};
 use srm_energy::{Curved, Replicate};
+use srm_langevin::up_to;
 use tch::Tensor;
 
 /// z_ρ = ρ z₁ + √(1−ρ²) z₂ for ρ in [0, 1]: for Gaussian codes it is Gaussian again; ρ = 1 is z₁, ρ = 0 is z₂, bit for bit.
@@ -50,9 +51,10 @@ impl<E: Curved + Replicate> ShortRun<E> {
 
     /// The mean of p_0, to go with codes like `z`, where it is not 0.
     fn mean_like(&self, z: &Tensor) -> Result<Option<Tensor>> {
-        let mean =
-            |mean| Tensor::f_from_slice(mean)?.f_to_kind(z.kind())?.f_to_device(z.device())?.f_reshape([-1, 1, 1]);
-        Ok(self.dynamics().start.mean().map(mean).transpose()?)
+        let Some(law) = self.dynamics().start.colours() else { return Ok(None) };
+        let size = law.size() as i64;
+        let mean = Tensor::f_from_slice(law.mean())?.f_to_kind(z.kind())?.f_to_device(z.device())?;
+        Ok(Some(up_to(&mean.f_reshape([-1, size, size])?, &z.size())?))
     }
 
     /// Σ w z / √(Σ w²) about the mean of p_0, which keeps its law as [`ShortRun::mix`] does: a code alone stays as it is.

@@ -5,7 +5,7 @@ use crate::code::Layout;
 use crate::step_size::StepSize;
 use crate::{LatentError, Result, ShortRun};
 use srm_energy::{Curved, Replicate};
-use srm_langevin::{ChainKey, Start, per_sample, sample_axes, start};
+use srm_langevin::{ChainKey, Start, averaged, per_sample, sample_axes, start, up_sampled};
 use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
 
@@ -27,7 +27,8 @@ pub enum Method {
 pub enum Latent {
     /// Anywhere.
     Free,
-    /// In the support of p_0: [-1, 1] for uniform starts; one colour all over for colours; everywhere for Gaussian ones.
+    /// In the support of p_0: [-1, 1] for uniform starts; one colour all over for colours, or as many as their law
+    /// has pixels; everywhere for Gaussian ones.
     Support,
     /// Anywhere on each grid of a ladder: what is put onto its chain on the finer grids is found too, in training nothing. For a
     /// net of one grid the same as free.
@@ -219,7 +220,7 @@ impl<E: Curved + Replicate> ShortRun<E> {
         let fresh = ChainKey { seed: options.seed, attempt: STARTS, update: 0 };
         let all: Vec<u64> = (0..rows).map(|row| (options.offset * starts + row) as u64).collect();
         // on the CPU: a GPU draws all rows by one seed, so that a part of a set would start elsewhere
-        let z = start(self.dynamics().start, &fresh, &all, &self.dynamics().start_shape(sample), Device::Cpu)?;
+        let z = start(&self.dynamics().start, &fresh, &all, &self.dynamics().start_shape(sample), Device::Cpu)?;
         let layout = Layout::new(options.latent, self.dynamics(), sample);
         let mut z = layout.of_start(z.f_to_device(self.device())?.f_to_kind(images.kind())?)?;
         let mut search = Search::new((rows, &z), &target, options)?;
@@ -255,16 +256,20 @@ impl<E: Curved + Replicate> ShortRun<E> {
                 break;
             }
             z = search.step(&z, &lambda, &errors, iteration, options)?;
-            z = match (options.latent, self.dynamics().start) {
+            z = match (options.latent, &self.dynamics().start) {
                 (Latent::Support, Start::Uniform) => z.f_clamp(-1.0, 1.0)?,
-                (Latent::Support, Start::Colours(_)) => {
-                    z.f_mean_dim([-2i64, -1].as_slice(), true, z.kind())?.f_expand_as(&z)?.f_contiguous()?
-                }
+                (Latent::Support, Start::Colours(law)) => in_blocks(&z, law.size() as i64)?,
                 _ => z,
             };
         }
         search.finish(starts, &layout)
     }
+}
+
+/// z with the mean of each of `size` × `size` blocks in its place.
+fn in_blocks(z: &Tensor, size: i64) -> Result<Tensor> {
+    let factor = z.size().last().map_or(1, |side| side / size);
+    Ok(up_sampled(&averaged(z, factor)?, factor)?)
 }
 
 /// 2 m ⊙ (x_K − x): ∂L/∂x_K.

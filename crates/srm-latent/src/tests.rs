@@ -197,7 +197,7 @@ fn the_ends_of_a_row_are_the_images_of_its_codes_bit_for_bit() {
 #[test]
 fn swapping_the_codes_and_turning_rho_gives_the_same_code() {
     let key = ChainKey { seed: 3, attempt: 0, update: 0 };
-    let z = srm_langevin::start(Start::Gaussian, &key, &[0, 1], &[1, 8, 8], Device::Cpu).unwrap();
+    let z = srm_langevin::start(&Start::Gaussian, &key, &[0, 1], &[1, 8, 8], Device::Cpu).unwrap();
     for rho in [0.0, 0.1, 0.5, 0.9, 1.0f64] {
         let one = mix(&z.get(0), &z.get(1), rho).unwrap();
         let other = mix(&z.get(1), &z.get(0), (1.0 - rho * rho).sqrt()).unwrap();

@@ -133,10 +133,11 @@ fn net(config: &Config) -> String {
 
 fn short_run(config: &Config) -> String {
     let langevin = &config.langevin;
-    let start = match langevin.init {
+    let start = match &langevin.init {
         Init::Uniform => "uniform noise",
         Init::Gaussian => "Gaussian noise",
-        Init::Colours(_) => "one colour all over, as the images' mean colours are spread",
+        Init::Colours(start) if start.size() == 1 => "one colour all over, as the images' mean colours are spread",
+        Init::Colours(_) => "coarse images, as the images averaged down are spread",
         Init::Data => "data",
         Init::Persistent(_) => "a bank of earlier samples",
     };

@@ -21,7 +21,7 @@ impl ReplayBuffer {
     /// [`crate::TrainError::Langevin`].
     pub fn new(config: config::Bank, shape: &[i64], seed: u64) -> Result<Self> {
         let ids: Vec<u64> = (0..config.size as u64).collect();
-        let images = start(Start::Uniform, &ChainKey { seed, attempt: 0, update: 0 }, &ids, shape, Device::Cpu)?;
+        let images = start(&Start::Uniform, &ChainKey { seed, attempt: 0, update: 0 }, &ids, shape, Device::Cpu)?;
         Ok(Self { images, restart: config.restart, seed })
     }
 
@@ -43,7 +43,7 @@ impl ReplayBuffer {
         uniform(&draw(Purpose::BankRestarts), 0.0, 1.0, &mut coins);
         let anew: Vec<bool> = coins.iter().map(|&coin| f64::from(coin) < self.restart).collect();
         let ids: Vec<u64> = (0..batch as u64).collect();
-        let noise = start(Start::Uniform, key, &ids, &size[1..], Device::Cpu)?;
+        let noise = start(&Start::Uniform, key, &ids, &size[1..], Device::Cpu)?;
         let anew = per_sample(&Tensor::f_from_slice(&anew)?, &noise)?;
         let starts = noise.f_where_self(&anew, &self.images.f_index_select(0, &slots)?)?;
         Ok((slots, starts.f_to_device(device)?))

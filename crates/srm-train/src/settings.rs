@@ -1,7 +1,7 @@
 //! Say what a training run needs to know besides its net and its data.
 
 use serde_json::{Value, json};
-use srm_config::{CheckpointConfig, Config, EvaluateConfig, Init, LogConfig, TrainConfig, WatchConfig};
+use srm_config::{CheckpointConfig, ColourStart, Config, EvaluateConfig, Init, LogConfig, TrainConfig, WatchConfig};
 use srm_energy::libtorch;
 use srm_langevin::{Course, Dynamics, Kernel, Start};
 use srm_run::{About, DataFile, Description, Environment};
@@ -38,10 +38,10 @@ impl Settings {
     pub fn new(dynamics: impl Into<Dynamics>, updates: u64, batch: usize, learning_rate: f64) -> Self {
         let dynamics = dynamics.into();
         Self {
-            init: match dynamics.start {
+            init: match &dynamics.start {
                 Start::Uniform => Init::Uniform,
                 Start::Gaussian => Init::Gaussian,
-                Start::Colours(colours) => Init::Colours(Some(colours)),
+                Start::Colours(law) => Init::Colours(ColourStart::Law(law.clone())),
             },
             dynamics,
             grow: Vec::new(),
@@ -75,7 +75,7 @@ impl Settings {
         let start = match start {
             Start::Uniform => json!("uniform"),
             Start::Gaussian => json!("gaussian"),
-            Start::Colours(colours) => json!({ "colours": colours }),
+            Start::Colours(law) => json!({ "colours": ColourStart::Law(law.clone()) }),
         };
         let mut dynamics = json!({
             "gradient_scale": gradient_scale, "noise_std": noise_std, "clip": clip, "steps": steps, "start": start
@@ -111,7 +111,7 @@ impl Settings {
     pub(crate) fn problem(&self) -> Option<String> {
         let batch = self.train.batch;
         let grids = self.dynamics.grid_count();
-        match self.init {
+        match &self.init {
             _ if !self.grow.is_empty() && (self.grow.len() != grids || self.grow[0] != 0 || !self.grow.is_sorted()) => {
                 Some(format!(
                     "grids that join after updates {:?}; give one a grid, from 0, none before a coarser",
@@ -123,7 +123,7 @@ impl Settings {
             _ if self.log.every == 0 || self.log.samples_every == 0 || self.checkpoint.every == 0 => {
                 Some("something is due every 0 updates; take 1 or more".to_owned())
             }
-            Init::Colours(None) => Some(
+            Init::Colours(ColourStart::Unmeasured(_)) => Some(
                 "chains from colours that nobody has measured; give init their law (srm_config::Colours::of)"
                     .to_owned(),
             ),
@@ -141,7 +141,7 @@ impl Settings {
 impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
         let Config { data, langevin, train, log, checkpoint, evaluate, watch, .. } = config.clone();
-        let (dynamics, init) = (Dynamics::from(&langevin), langevin.init);
+        let (dynamics, init) = (Dynamics::from(&langevin), langevin.init.clone());
         let grow = langevin.grids.iter().map(|grid| grid.from).collect();
         Self { dynamics, init, grow, flip: data.flip, train, log, checkpoint, evaluate, watch }
     }

@@ -89,9 +89,9 @@ impl<E: Trainable> Trainer<E> {
         let widths = self.settings.widths(&self.feed.data().shape());
         let joins = widths.into_iter().zip(grow).map(|(width, &from)| (grid_prefix(width), from));
         self.weights.reset(&self.settings.train, &joins.collect::<Vec<_>>())?;
-        self.replay_buffer = match self.settings.init {
+        self.replay_buffer = match &self.settings.init {
             Init::Persistent(bank) => {
-                Some(ReplayBuffer::new(bank, &self.feed.data().shape(), self.settings.train.seed)?)
+                Some(ReplayBuffer::new(*bank, &self.feed.data().shape(), self.settings.train.seed)?)
             }
             _ => None,
         };

@@ -155,7 +155,7 @@ impl<E: Trainable> Trainer<E> {
     fn run_chains(&self, now: &Now, x_plus: &[Tensor]) -> Result<Run> {
         let x_plus = &x_plus[x_plus.len() - 1]; // chains of a ladder do not start at the data
         let key = ChainKey { seed: self.settings.train.seed, attempt: self.state.attempt, update: now.t };
-        let (slots, z) = match (&self.replay_buffer, self.settings.init) {
+        let (slots, z) = match (&self.replay_buffer, &self.settings.init) {
             (Some(replay_buffer), _) => {
                 let (slots, z) = replay_buffer.draw(&key, now.batch, x_plus.device())?;
                 (Some(slots), Some(z.f_narrow(0, now.mine.start as i64, now.mine.len() as i64)?))

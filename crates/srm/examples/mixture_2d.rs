@@ -26,7 +26,7 @@ fn main() -> anyhow::Result<()> {
     let picture = std::env::args().nth(1).unwrap_or("mixture_2d.png".into());
     let (chains, delta_tau) = (4000, 0.02);
     let (key, ids) = (ChainKey { seed: 1, attempt: 0, update: 0 }, (0..chains).collect::<Vec<u64>>());
-    let z = start(Start::Uniform, &key, &ids, &[2], Device::Cpu)?;
+    let z = start(&Start::Uniform, &key, &ids, &[2], Device::Cpu)?;
     let mut path = Path::new(200);
     let mut noise = KeyedNoise::new(key, ids);
     let outcome = short_run(&TwoHills, &Kernel::eq4(delta_tau).steps(1000), &z, &mut noise, &mut path)?;

@@ -169,7 +169,7 @@ impl Row {
     /// Start noise of `seed` for `count` chains.
     fn start(&self, seed: u64, count: usize, device: Device) -> anyhow::Result<Tensor> {
         let (key, ids) = (ChainKey { seed, attempt: 0, update: 0 }, (0..count as u64).collect::<Vec<_>>());
-        Ok(srm_langevin::start(Start::Uniform, &key, &ids, &self.image(), device)?)
+        Ok(srm_langevin::start(&Start::Uniform, &key, &ids, &self.image(), device)?)
     }
 
     fn spread(&self, place: Place) -> Spread {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 use srm_data::write_grid;
 use srm_eval::{ChainLog, Plan, VarianceComponents, variance_components};
-use srm_langevin::start;
+use srm_langevin::{Start, start};
 use srm_report::Chart;
 use srm_train::to_bytes;
 use tch::Tensor;
@@ -72,7 +72,7 @@ pub fn diagnose(bench: &Bench<'_>, files: &mut Vec<String>) -> Result<Mixing> {
 fn run(bench: &Bench<'_>, (starts, noises): (i64, i64), steps: &[usize]) -> Result<Vec<ChainLog>> {
     let (model, ids) = (bench.model, (0..starts as u64).collect::<Vec<_>>());
     let image = bench.sampler.dynamics().start_shape(&model.net.image());
-    let z = start(model.langevin.init.into(), &bench.key(), &ids, &image, model.machine.device)?;
+    let z = start(&Start::from(&model.langevin.init), &bench.key(), &ids, &image, model.machine.device)?;
     let z = z.f_repeat_interleave_self_int(noises, 0, None)?;
     let plan = Plan::every_step(bench.beyond, steps);
     bench.logs(Some(&z), 0..(starts * noises) as u64, plan, "chains from equal starts")

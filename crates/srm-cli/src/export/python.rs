@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use srm_config::{Activation, Drift, EnergyConfig, Init, LangevinConfig, Schedule};
+use srm_config::{Activation, ColourStart, Drift, EnergyConfig, Init, LangevinConfig, Schedule};
 use srm_energy::{grid_prefix, layer_shapes};
 use srm_langevin::Dynamics;
 
@@ -12,17 +12,15 @@ const IMAGES: usize = 64;
 /// The lines for these nets, coarse to fine, and their chain.
 pub fn lines(nets: &[EnergyConfig], langevin: &LangevinConfig) -> String {
     let step = step(langevin);
-    let imports = if step.contains("numpy.") {
-        "import numpy, safetensors.torch, torch"
-    } else {
-        "import safetensors.torch, torch"
-    };
     let start = start(&langevin.init, &nets[0]);
+    let needs = |module: &str| step.contains(module) || start.contains(module);
+    let modules = [("json, ", "json."), ("numpy, ", "numpy.")].into_iter().filter(|(_, used)| needs(used));
+    let modules: String = modules.map(|(module, _)| module).collect();
     let body = match nets {
         [net] => plain(net, langevin.steps, &start, &step),
         nets => ladder(nets, langevin, &start, &step),
     };
-    format!("{imports}\nfrom torch import nn\n{body}")
+    format!("import {modules}safetensors.torch, torch, torch.nn as nn\n{body}")
 }
 
 /// The published class's net and loop.
@@ -123,22 +121,13 @@ fn start(init: &Init, net: &EnergyConfig) -> String {
     let EnergyConfig { channels: c, size: s, .. } = net;
     match init {
         Init::Gaussian => format!("x = torch.randn({IMAGES}, {c}, {s}, {s})"),
-        Init::Colours(Some(colours)) => {
-            let mean = colours.mean();
-            let rounded =
-                |numbers: &[f64]| numbers.iter().map(|value| format!("{value:.6}")).collect::<Vec<_>>().join(", ");
-            // a row of Lᵀ is what a unit normal in its channel adds to the mean
-            let row = |channel: usize| {
-                let unit: Vec<f64> = (0..*c).map(|other| f64::from(u8::from(other == channel))).collect();
-                let added: Vec<f64> = colours.colour(&unit).iter().zip(mean).map(|(one, mean)| one - mean).collect();
-                format!("[{}]", rounded(&added))
-            };
-            let rows: Vec<String> = (0..*c).map(row).collect();
+        Init::Colours(ColourStart::Law(law)) => {
+            let size = law.size();
             format!(
-                "x = (torch.randn({IMAGES}, {c}) @ torch.tensor([{}]) + torch.tensor([{}]))\
-                 .view({IMAGES}, {c}, 1, 1).repeat(1, 1, {s}, {s})",
-                rows.join(", "),
-                rounded(mean)
+                "law = json.load(open(\"config.json\"))[\"langevin\"][\"init\"][\"colours\"]\n\
+                 x = torch.tensor(numpy.random.multivariate_normal(law[\"mean\"], law[\"covariance\"], {IMAGES})).float()\
+                 .view({IMAGES}, {c}, {size}, {size}).repeat_interleave({repeats}, 2).repeat_interleave({repeats}, 3)",
+                repeats = s / size
             )
         }
         _ => format!("x = torch.rand({IMAGES}, {c}, {s}, {s}) * 2 - 1"),
@@ -236,10 +225,10 @@ mod tests {
         for part in [
             "for size, n, steps, phi in [(4, [6], range(0, 3), nn.ReLU()), \
              (16, [8, 16, 32], range(3, 8), nn.LeakyReLU(0.2))]:",
-            "import numpy,",
+            "import json, numpy,",
             "startswith(f\"grid{size}.\")",
-            "x = (torch.randn(64, 1) @ torch.tensor([[0.500000]]) + torch.tensor([0.500000]))\
-             .view(64, 1, 1, 1).repeat(1, 1, 4, 4)",
+            "multivariate_normal(law[\"mean\"], law[\"covariance\"], 64)).float()\
+             .view(64, 1, 1, 1).repeat_interleave(4, 2).repeat_interleave(4, 3)",
             "float(numpy.interp(k, [0, 7], [0.02, 0.0])) * torch.randn_like(x)",
         ] {
             assert!(lines.contains(part), "{part}\n{lines}");

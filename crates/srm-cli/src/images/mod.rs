@@ -5,7 +5,7 @@ mod synthetic;
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use ndarray::Array4;
 use sha2::{Digest, Sha256};
 use srm_config::{Colours, Config};
@@ -62,20 +62,34 @@ pub fn open(config: &Config) -> Result<ImageSet> {
     Ok(images)
 }
 
-/// How the mean colours of a set are spread, on the [-1, 1] scale.
+/// How the images of a set, averaged down to `size` × `size` pixels, are spread on the [-1, 1] scale; with `flip` they and their
+/// mirror images.
 ///
 /// # Errors
-/// The set is empty.
-pub fn colours(images: &ImageSet) -> Result<Colours> {
-    let [_, _, channels] = images.shape();
-    let mean_colour = |i: usize| {
-        let pixels = images.image(i).chunks(channels);
-        let count = pixels.len() as f64;
-        let mut sums = vec![0.0; channels];
-        pixels.for_each(|pixel| sums.iter_mut().zip(pixel).for_each(|(sum, &byte)| *sum += f64::from(byte)));
-        sums.into_iter().map(|sum| sum / count / 127.5 - 1.0).collect()
+/// The set is empty, or its images are smaller.
+pub fn colours(images: &ImageSet, size: usize, flip: bool) -> Result<Colours> {
+    let [height, width, channels] = images.shape();
+    let (rows, columns) = (height / size, width / size);
+    ensure!(rows > 0 && columns > 0, "images of {height} × {width} px have no law of colours on {size} × {size}");
+    let averaged = |i: usize| {
+        let mut sums = vec![0.0; channels * size * size];
+        for (at, &byte) in images.image(i).iter().enumerate() {
+            let (pixel, channel) = (at / channels, at % channels);
+            let (row, column) = (pixel / width / rows, pixel % width / columns);
+            sums[(channel * size + row) * size + column] += f64::from(byte);
+        }
+        sums.into_iter().map(|sum| sum / (rows * columns) as f64 / 127.5 - 1.0).collect::<Vec<f64>>()
     };
-    Colours::of((0..images.len()).map(mean_colour)).context("a set without images has no colours")
+    let mirrored = |mut image: Vec<f64>| {
+        image.chunks_mut(size).for_each(<[f64]>::reverse);
+        image
+    };
+    let all = (0..images.len()).map(averaged);
+    let law = match flip && size > 1 {
+        true => Colours::of(size, all.flat_map(|image| [image.clone(), mirrored(image)])),
+        false => Colours::of(size, all),
+    };
+    law.context("a set without images has no colours")
 }
 
 /// Open a `.npy` of images.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
-use srm_config::{EnergyConfig, Init, LangevinConfig};
+use srm_config::{ColourStart, EnergyConfig, Init, LangevinConfig};
 use srm_data::sha256_of_file;
 use srm_energy::{ConvNet, Trainable, Weights, load_bytes, load_weights_at};
 use srm_files::hex;
@@ -25,7 +25,7 @@ use crate::session::Machine;
 /// The file is damaged, it belongs to another net, or nothing says how to run its chains.
 pub fn load(file: &Path, choice: &Choice, machine: Machine) -> Result<(Net, LangevinConfig)> {
     let (net, mut langevin) = load_as_trained(file, choice, machine.device)?;
-    if langevin.init == Init::Colours(None) {
+    if matches!(langevin.init, Init::Colours(ColourStart::Unmeasured(_))) {
         bail!(
             "{} has chains that start at the colours of its training images, and nothing says what those are; give the config.json of \
              its run folder as --config",

@@ -8,7 +8,7 @@ mod scorer;
 use std::{path::Path, rc::Rc};
 
 use anyhow::{Context, Result, bail};
-use srm_config::{Init, LangevinConfig};
+use srm_config::{ColourStart, Init, LangevinConfig};
 use srm_data::ImageSet;
 use srm_ranks::launched;
 use srm_run::{Lock, clear, is_run, is_used, layout::DIVERGENCE};
@@ -39,8 +39,9 @@ const INTERRUPTED: &str = "stopping and saving; once more Ctrl-C stops at once, 
 pub fn run(flags: &TrainFlags, session: &Session) -> Result<()> {
     let Some((mut plan, lock)) = settle(flags, session)? else { return Ok(()) };
     let images = images::open(&plan.config)?;
-    if plan.config.langevin.init == Init::Colours(None) {
-        plan.config.langevin.init = Init::Colours(Some(images::colours(&images)?));
+    if let Init::Colours(ColourStart::Unmeasured(size)) = plan.config.langevin.init {
+        let law = images::colours(&images, size, plan.config.data.flip)?;
+        plan.config.langevin.init = Init::Colours(ColourStart::Law(law));
     }
     session.write(|| {
         introduce(&plan, &images, session.ranks().size());

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use srm_config::{Change, Config, Init, RawConfig};
+use srm_config::{Change, ColourStart, Config, Init, RawConfig};
 use srm_run::layout::CONFIG;
 use tch::Device;
 
@@ -109,8 +109,11 @@ fn resumed(folder: &Path, earlier: &Config, named: Option<Config>, flags: &Train
     let config = raw.with_overrides(&flags.overrides).check()?;
     if let (Some(path), Some(mut named)) = (&flags.config, named) {
         named.langevin.block = config.langevin.block;
-        if let (Init::Colours(None), Init::Colours(_)) = (named.langevin.init, config.langevin.init) {
-            named.langevin.init = config.langevin.init; // measured when the run began
+        if let (Init::Colours(ColourStart::Unmeasured(size)), Init::Colours(own)) =
+            (&named.langevin.init, &config.langevin.init)
+            && *size == own.size()
+        {
+            named.langevin.init = config.langevin.init.clone(); // measured when the run began
         }
         places::resolve(&mut named, path, folder)?;
         let other: Vec<String> = config.changes(&named).into_iter().map(|change| change.path).collect();

@@ -5,7 +5,9 @@ use crate::chains::{ChainLog, ChainTable, Metropolis, Plan, log_uniform};
 use serde::Serialize;
 use srm_config::LangevinConfig;
 use srm_energy::{Energy, Replicate};
-use srm_langevin::{ChainKey, Dynamics, KeyedNoise, Noise, Observer, Outcome, Pool, Samples, short_run_steps, start};
+use srm_langevin::{
+    ChainKey, Dynamics, KeyedNoise, Noise, Observer, Outcome, Pool, Samples, Start, short_run_steps, start,
+};
 use std::{ops::Range, sync::Arc};
 use tch::{Device, Tensor};
 
@@ -85,7 +87,7 @@ impl LongRun {
         let plan = Arc::new(plan);
         let blocks = (0..settings.chains).step_by(settings.block.max(1)).map(|first| {
             let z = Dynamics::from(&settings.langevin).start_shape(&settings.image);
-            let x = start(settings.langevin.init.into(), &key(&settings), &ids(&settings, first), &z, device)?;
+            let x = start(&Start::from(&settings.langevin.init), &key(&settings), &ids(&settings, first), &z, device)?;
             let mut log = ChainLog::new(Arc::clone(&plan), settings.block.max(1), device);
             log.z = Some(x.shallow_clone());
             log.picture = settings.image.clone();

@@ -160,7 +160,7 @@ impl FrozenTop {
         let (dynamics, device) = (self.sampler.dynamics().clone(), workers.device());
         let ids: Vec<u64> = (0..count as u64).collect();
         let blocks = workers.full_blocks(&ids, &[], move |energy, block| {
-            let mut x = start(dynamics.start, &key, &block.ids, &image, device)?;
+            let mut x = start(&dynamics.start, &key, &block.ids, &image, device)?;
             let mut noise = KeyedNoise::new(key, block.ids);
             let (mut at, mut states) = (0, Vec::with_capacity(stops.len()));
             for &stop in &stops {

@@ -3,7 +3,7 @@
 use super::{Memory, Trainer, config, images, options};
 use crate::{Adam, Ema, Step};
 use srm_energy::{ConvNet, Trainable};
-use srm_langevin::Stop;
+use srm_langevin::{Start, Stop};
 use srm_run::StepRecord;
 use std::path::Path;
 use tch::{Device, Tensor};
@@ -127,7 +127,7 @@ fn a_clip_along_the_chain_bounds_each_step() {
 fn path(trainer: &Trainer, config: &srm_config::Config) -> Vec<Tensor> {
     use srm_langevin::{ChainKey, NoNoise, Path, short_run, start};
     let key = ChainKey { seed: 1, attempt: 0, update: 0 };
-    let z = start(config.langevin.init.into(), &key, &[0], &[1, 32, 32], Device::Cpu).unwrap();
+    let z = start(&Start::from(&config.langevin.init), &key, &[0], &[1, 32, 32], Device::Cpu).unwrap();
     let mut path = Path::new(1);
     short_run(trainer.net(), &(&config.langevin).into(), &z, &mut NoNoise, &mut path).unwrap();
     path.states().iter().map(|x| x.to_kind(tch::Kind::Double)).collect()
