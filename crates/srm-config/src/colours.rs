@@ -45,8 +45,14 @@ impl Colours {
         let all: Vec<Vec<f64>> = images.collect();
         let (count, length) = (all.len().max(1) as f64, all.first()?.len());
         let mean: Vec<f64> = (0..length).map(|c| all.iter().map(|one| one[c]).sum::<f64>() / count).collect();
-        let product = |i: usize, j: usize| all.iter().map(|one| (one[i] - mean[i]) * (one[j] - mean[j])).sum::<f64>();
-        let row = |i: usize| (0..length).map(|j| product(i.max(j), i.min(j)) / count).collect();
+        let mut products = vec![vec![0.0; length]; length];
+        for one in &all {
+            let apart: Vec<f64> = one.iter().zip(&mean).map(|(number, mean)| number - mean).collect();
+            for (i, row) in products.iter_mut().enumerate() {
+                row.iter_mut().zip(&apart[..=i]).for_each(|(sum, other)| *sum += apart[i] * other);
+            }
+        }
+        let row = |i: usize| (0..length).map(|j| products[i.max(j)][i.min(j)] / count).collect();
         Colours::new(size, &mean, &(0..length).map(row).collect::<Vec<_>>())
     }
 
