@@ -45,13 +45,17 @@ pub fn averaged(x: &Tensor, factor: i64) -> Result<Tensor> {
 /// `x` in the size of a finer grid, by nearest up-sampling; as it is where it has that size.
 ///
 /// # Shapes
-/// `x`: `[…, h, w]`; `shape`: that of a sample on the finer grid.
+/// `x`: `[…, h, w]`; `shape`: that of a sample on the finer grid, whose sides are multiples, each of its own.
 ///
 /// # Errors
 /// [`crate::LangevinError::Torch`].
 pub fn up_to(x: &Tensor, shape: &[i64]) -> Result<Tensor> {
-    match (x.size().last(), shape.last()) {
-        (Some(&from), Some(&to)) if from > 0 && to > from => up_sampled(x, to / from),
-        _ => Ok(x.shallow_clone()),
+    let size = x.size();
+    let mut finer = x.shallow_clone();
+    for (axis, (&from, &to)) in (1..=2).zip(size.iter().rev().zip(shape.iter().rev())) {
+        if from > 0 && to > from {
+            finer = finer.f_repeat_interleave_self_int(to / from, -axis, None)?;
+        }
     }
+    Ok(finer)
 }

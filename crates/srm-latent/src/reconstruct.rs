@@ -5,7 +5,7 @@ use crate::code::Layout;
 use crate::step_size::StepSize;
 use crate::{LatentError, Result, ShortRun};
 use srm_energy::{Curved, Replicate};
-use srm_langevin::{ChainKey, Start, averaged, per_sample, sample_axes, start, up_sampled};
+use srm_langevin::{ChainKey, Start, per_sample, sample_axes, start, up_to};
 use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
 
@@ -268,8 +268,7 @@ impl<E: Curved + Replicate> ShortRun<E> {
 
 /// z with the mean of each of `size` × `size` blocks in its place.
 fn in_blocks(z: &Tensor, size: i64) -> Result<Tensor> {
-    let factor = z.size().last().map_or(1, |side| side / size);
-    Ok(up_sampled(&averaged(z, factor)?, factor)?)
+    Ok(up_to(&z.f_adaptive_avg_pool2d([size, size])?, &z.size())?)
 }
 
 /// 2 m ⊙ (x_K − x): ∂L/∂x_K.

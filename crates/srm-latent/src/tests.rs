@@ -1,7 +1,7 @@
 //! Check the generator's derivative against autograd and finite differences, and what it is used for.
 
 use crate::{ChainNoise, Latent, LatentError, Method, ReconstructOptions, ShortRun, ShortRunOptions, mix, rhos};
-use srm_config::{Activation, EnergyConfig};
+use srm_config::{Activation, Colours, EnergyConfig};
 use srm_energy::check::direction;
 use srm_energy::{ConvNet, Curved, Energy, Quadratic, Replicate, Trainable};
 use srm_langevin::{ChainKey, Dynamics, Kernel, KeyedNoise, Noise as _, Spread, Start};
@@ -289,6 +289,25 @@ fn support_bounds_the_code_and_more_starts_are_no_worse() {
     let enough = ReconstructOptions { target_mse: Some(0.1), ..short };
     let early = run.reconstruct(&x, None, &enough, &mut |_| true).unwrap();
     assert!(early.curve().len() < 21 && early.mse.iter().all(|&mse| mse <= 0.1), "{:?}", early.curve());
+}
+
+#[test]
+fn chains_of_images_of_any_sides_start_and_mix_and_stay_within_the_law_of_coarse_images() {
+    let law = Colours::new(2, &[0.5, -0.25, 0.0, 0.25], &[[0.01; 4]; 4].map(|row| row.to_vec())).unwrap();
+    let mean = Tensor::from_slice(law.mean()).to_kind(Kind::Float).reshape([1, 2, 2]);
+    let energy = Quadratic::new(Tensor::zeros([1, 4, 8], (Kind::Float, Device::Cpu)), 2.0);
+    let dynamics = Dynamics { start: Start::Colours(law), ..config(3) };
+    let run = ShortRun::new(&energy, dynamics, options(ChainNoise::Off, 2));
+    let z = run.start(7, &[0, 1], &[1, 4, 8]).unwrap();
+    let blocks = |z: &Tensor| z.reshape([-1, 1, 2, 2, 2, 4]).mean_dim([3i64, 5].as_slice(), false, Kind::Float);
+    let between = run.mix(&z.get(0), &z.get(1), 0.6).unwrap();
+    let expected = mix(&(blocks(&z).get(0) - &mean), &(blocks(&z).get(1) - &mean), 0.6).unwrap() + &mean;
+    assert!(close(&blocks(&between).get(0), &expected) < 1e-6);
+    let x = run.generate(&z, &[0, 1]).unwrap() * 0.5;
+    let bound = ReconstructOptions { latent: Latent::Support, ..search(Method::Gradient, 0.3) };
+    let found = run.reconstruct(&x, None, &bound, &mut |_| true).unwrap().z;
+    let spread = found.reshape([2, 1, 2, 2, 2, 4]) - blocks(&found).reshape([2, 1, 2, 1, 2, 1]);
+    assert!(spread.abs().max().double_value(&[]) < 1e-6 && close(&found, &z) > 0.1);
 }
 
 #[test]
