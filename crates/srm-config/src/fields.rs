@@ -77,9 +77,8 @@ impl<'a> Fields<'a> {
     ) -> Option<T> {
         let map = tree.as_object();
         if map.is_none() {
-            let place = if path.is_empty() { "the config" } else { path };
             let rule = "must be an object { ... }".to_owned();
-            problems.push(Problem { path: place.to_owned(), value: Some(brief(tree)), rule, hint: None });
+            problems.push(Problem { path: of_section(path), value: Some(brief(tree)), rule, hint: None });
         }
         let mut fields = Fields { path, map, asked: Vec::new(), passed_over: Vec::new(), problems };
         let found = read(&mut fields);
@@ -104,7 +103,12 @@ impl<'a> Fields<'a> {
 
     /// Note a problem of the section as a whole.
     pub(crate) fn problem(&mut self, found: &str, rule: &str, hint: Option<String>) {
-        self.problems.push(Problem { path: self.path.to_owned(), value: None, rule: format!("{found}; {rule}"), hint });
+        self.problems.push(Problem {
+            path: of_section(self.path),
+            value: None,
+            rule: format!("{found}; {rule}"),
+            hint,
+        });
     }
 
     /// Read one value; without a default it must be there.
@@ -243,6 +247,11 @@ impl<'a> Fields<'a> {
             });
         }
     }
+}
+
+/// What a section is called, "" being the root.
+fn of_section(path: &str) -> String {
+    if path.is_empty() { "the config" } else { path }.to_owned()
 }
 
 /// A whole number, also where it is written as 2e5 or 10.0.

@@ -199,7 +199,7 @@ mod tests {
             (refused(&of(&[16, 8, 32]), &[]), "size 8 after 16; grids go from coarse to fine"),
             (refused(&of(&[8, 8, 32]), &[]), "size 8 after 8; grids go from coarse to fine"),
             (refused(&of(&[8, 24, 32]), &[]), "langevin.grids[1].size = 24: must be 4, 8, 16, 32, 64 or 128"),
-            (refused(&of(&[8, 16]), &[]), "the last of langevin.grids has size 16, energy.size is 32"),
+            (refused(&of(&[8, 16]), &[]), "  the config: the last of langevin.grids has size 16, energy.size is 32"),
             (refused(&of(&[8, 32]), &["langevin.steps=10"]), "langevin.steps is 10, its grids have 6 together"),
             (refused(&of(&[8, 32]), &["langevin.init=data"]), "cannot start at data or in a bank"),
             (refused(r#"[{"size": 8, "step": 3}]"#, &[]), "langevin.grids[0].steps: is missing"),
