@@ -123,3 +123,12 @@ pub fn png_size(path: &Path) -> (u32, u32) {
     let number = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     (number(16), number(20))
 }
+
+/// Width, height and pixels of a PNG.
+pub fn png_pixels(png: &[u8]) -> (u32, u32, Vec<u8>) {
+    let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().expect("a PNG");
+    let mut pixels = vec![0; reader.output_buffer_size().expect("a small picture")];
+    let frame = reader.next_frame(&mut pixels).expect("a whole PNG");
+    pixels.truncate(frame.buffer_size());
+    (frame.width, frame.height, pixels)
+}

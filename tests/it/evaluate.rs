@@ -103,6 +103,14 @@ fn a_run_folder_gives_a_line_for_each_checkpoint() {
     let lines = done.stdout.lines().filter(|line| line.starts_with("update ")).count();
     assert_eq!(lines, 2, "{}", done.stdout); // of the updates 15 and 30
     assert!(done.stdout.contains("Fréchet (random-conv)") && !done.stdout.contains("FID"), "{}", done.stdout);
+    // and --update names one of them
+    let one = srm(&[&arguments[..7], &["--update", "15", "--json"]].concat()).done().json();
+    let all: serde_json::Value = serde_json::from_str(&fs::read_to_string(&report).expect("written")).expect("JSON");
+    assert_eq!(one["results"].as_array().map(Vec::len), Some(1));
+    for name in ["update", "sha256", "frechet", "kernel", "precision", "recall"] {
+        assert_eq!(one["results"][0][name], all["results"][0][name], "{name}");
+    }
+    srm(&[&arguments[..7], &["--update", "16"]].concat()).failed_with(1, &["16", "15, 30"]);
 }
 
 /// A zip by whose only entry, an empty one, a TorchScript archive is known.

@@ -14,22 +14,25 @@ use serde_json::{Value, json};
 use crate::common::{command, folder, read_npy, smoke, srm, text};
 
 /// A page that is served by a process.
-struct Served {
+pub struct Served {
     process: Child,
-    address: String,
+    /// With the token.
+    pub url: String,
+    pub address: String,
     cookie: String,
 }
 
 impl Served {
-    fn new(what: &[&str], pictures: &Path) -> Served {
+    pub fn new(what: &[&str], pictures: &Path) -> Served {
         let rest = ["--port", "0", "--pictures", text(pictures), "--json"];
         let mut process = command(&[&["explore"], what, &rest].concat()).stdout(Stdio::piped()).spawn().expect("srm");
         let mut line = String::new();
         BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
         let said: Value = serde_json::from_str(&line).expect("one JSON object");
-        let url = said["url"].as_str().expect("a URL").strip_prefix("http://").expect("http").to_owned();
-        let (address, path) = url.split_once('/').expect("a path");
-        let mut served = Served { process, address: address.to_owned(), cookie: String::new() };
+        let url = said["url"].as_str().expect("a URL").to_owned();
+        let (address, path) = url.strip_prefix("http://").expect("http").split_once('/').expect("a path");
+        let (address, path) = (address.to_owned(), path.to_owned());
+        let mut served = Served { process, url, address, cookie: String::new() };
         let answer = served.ask(&format!("GET /{path}"), b"");
         let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect("a cookie");
         served.cookie = cookie.split(';').next().expect("its value").to_owned();
@@ -76,7 +79,7 @@ fn pixels(line: &Value) -> Vec<u8> {
 }
 
 /// What a command of the page makes, as an array, run as it stands but for the place of --out.
-fn made(command: &Value, out: &Path) -> Vec<u8> {
+pub fn made(command: &Value, out: &Path) -> Vec<u8> {
     let line = command
         .as_str()
         .expect("a command")

@@ -1,7 +1,9 @@
 //! Check the whole system from outside, one module a theme.
 
 mod bad_input;
+mod browser;
 mod chains;
+mod chromium;
 mod common;
 mod contract;
 mod doctor;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    common::{folder, smoke, srm, text},
+    common::{folder, png_pixels, smoke, srm, text},
     survive::SMALL,
 };
 
@@ -65,15 +65,6 @@ fn assert_closed(html: &str) {
     assert!(html.contains("default-src 'none'"), "the page carries its policy");
 }
 
-/// Pixels of a PNG.
-fn pixels(png: &[u8]) -> (u32, u32, Vec<u8>) {
-    let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().expect("a PNG");
-    let mut pixels = vec![0; reader.output_buffer_size().expect("a small picture")];
-    let frame = reader.next_frame(&mut pixels).expect("a whole PNG");
-    pixels.truncate(frame.buffer_size());
-    (frame.width, frame.height, pixels)
-}
-
 #[test]
 fn a_page_holds_the_run_and_asks_for_nothing() {
     let (_place, run) = copy();
@@ -102,7 +93,7 @@ fn a_page_holds_the_run_and_asks_for_nothing() {
     srm(&["sample", "--weights", text(&run), "--count", "8", "--out", text(&out), "--chain", text(&strip)]).done();
     let part = html.split("id=\"chains\"").nth(1).expect("a section");
     let source = attributes(part, "src")[0].strip_prefix("data:image/png;base64,").expect("a PNG");
-    assert!(pixels(&STANDARD.decode(source).expect("base64")) == pixels(&fs::read(&strip).expect("written")));
+    assert!(png_pixels(&STANDARD.decode(source).expect("base64")) == png_pixels(&fs::read(&strip).expect("written")));
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 import { RETRY_MS, follow, getRun, pause } from './api.js';
 import { chart, colour } from './chart.js';
+import { scores } from './scores.js';
 import { over, series } from './series.js';
-import { tellLog, tellScores, tree } from './tables.js';
+import { tellLog, tree } from './tables.js';
 import { button, check, el, select } from './widgets.js';
 
 // names of columns with what the legend calls them
@@ -72,7 +73,7 @@ export function mount(root, page) {
     });
     const reset = button('Whole run', () => zoom(null), { title: 'Also: double-click in a chart' });
     const plots = el('div', { class: 'charts' });
-    const scores = el('section', { class: 'card' });
+    const scored = scores();
     const settings = el('section', { class: 'card' });
     const log = el('section', { class: 'card' });
     root.append(
@@ -83,7 +84,7 @@ export function mount(root, page) {
             { class: 'quiet' },
             'Drag in a chart to zoom. Dotted lines: checkpoints; red dashed lines: rollbacks.',
         ),
-        el('div', { class: 'cards' }, scores, log, settings),
+        el('div', { class: 'cards' }, scored.node, log, settings),
     );
 
     const wanted = () => runs.filter(({ name }) => name === page.source.name || also.has(name));
@@ -269,7 +270,7 @@ export function mount(root, page) {
         tellRuns();
         const own = shown.get(page.source.name);
         if (!own?.known) return;
-        tellScores(scores, ready());
+        scored.tell(ready());
         tellLog(log, own.known.events);
         if (settings.dataset.told !== String(own.config !== undefined)) {
             settings.dataset.told = String(own.config !== undefined);
@@ -328,6 +329,7 @@ export function mount(root, page) {
             for (const run of shown.values()) run.control.abort();
             for (const { figure } of charts) figure.destroy();
             charts = [];
+            scored.destroy();
         },
     };
 }
@@ -341,6 +343,7 @@ function zoomOf(state) {
 function marks(runs, chosen) {
     return runs.flatMap(({ source, known }) => [
         ...(source.name === chosen ? source.updates : []).map((x) => ({ x, kind: 'checkpoint' })),
-        ...known.rollbacks.map(({ update }) => ({ x: update, kind: 'rollback' })),
+        // trouble comes before its update is logged: its line stands at the end of the curve until another gets there
+        ...known.rollbacks.map(({ update }) => ({ x: Math.min(update, known.last('update')), kind: 'rollback' })),
     ]);
 }

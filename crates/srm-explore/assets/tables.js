@@ -1,37 +1,17 @@
-// Scores, events and settings of runs as tables and lists that fold.
+// Events and settings of runs as tables and lists that fold.
 
-import { el, short } from './widgets.js';
+import { el } from './widgets.js';
 
-const SHOWN_ROWS = 200;
+/** Rows of a table at most. */
+export const SHOWN_ROWS = 200;
 
-function table(heads, rows) {
+export function table(heads, rows) {
     const head = el('tr', {}, ...heads.map((words) => el('th', { scope: 'col' }, words)));
     const body = rows.map((row) => el('tr', {}, ...row.map((cell) => el('td', {}, cell))));
     return el(
         'div',
         { class: 'scroll', tabindex: 0 },
         el('table', {}, el('thead', {}, head), el('tbody', {}, ...body)),
-    );
-}
-
-export function tellScores(node, runs) {
-    const all = runs.flatMap(({ source, known }) => known.scores.map((score) => ({ ...score, run: source.name })));
-    if (node.dataset.told === String(all.length)) return;
-    node.dataset.told = String(all.length);
-    const rows = all
-        .toReversed()
-        .slice(0, SHOWN_ROWS)
-        .map(({ run, update, name, score, count, best }) => [
-            run,
-            String(update),
-            name ?? '',
-            `${score === null ? 'blew up' : short(score)}${best ? ' · best' : ''}`,
-            String(count ?? ''),
-        ]);
-    const none = el('p', { class: 'quiet' }, 'None: set evaluate.every to have scores on the way.');
-    node.replaceChildren(
-        el('h2', {}, 'Scores'),
-        rows.length ? table(['run', 'update', 'of', 'score', 'samples'], rows) : none,
     );
 }
 

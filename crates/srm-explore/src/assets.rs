@@ -15,7 +15,7 @@ macro_rules! files {
 }
 
 /// By name; nothing of a request is ever part of a path.
-const FILES: [(&str, &str); 20] = files![
+const FILES: [(&str, &str); 21] = files![
     "api.js",
     "app.js",
     "chart.js",
@@ -27,6 +27,7 @@ const FILES: [(&str, &str); 20] = files![
     "plane.js",
     "run.js",
     "samples.js",
+    "scores.js",
     "series.js",
     "state.js",
     "style.css",

@@ -1,7 +1,7 @@
 //! Keep the pictures that are brought and the masks that are painted, each saved so that a command can name it.
 
 use std::{
-    collections::HashMap,
+    collections::VecDeque,
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -16,10 +16,14 @@ use srm_files::hex;
 
 use crate::{answer64, ask::Target};
 
+/// Pictures and masks that are kept at hand; their files stay.
+const KEPT: usize = 256;
+
 /// Pictures and masks of this server, by the names that it gave them.
 pub struct Pictures {
     folder: PathBuf,
-    known: Mutex<HashMap<String, Kept>>,
+    /// The newest at the end.
+    known: Mutex<VecDeque<(String, Kept)>>,
 }
 
 #[derive(Clone)]
@@ -110,7 +114,8 @@ impl Pictures {
 
     fn find(&self, name: &str) -> Result<Kept, String> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(name).cloned().ok_or_else(|| "this picture is not here any more; bring it again".to_owned())
+        let found = known.iter().find(|(known, _)| known == name).map(|(_, kept)| kept.clone());
+        found.ok_or_else(|| "this picture is not here any more; bring it again".to_owned())
     }
 
     /// Save pixels under a name that follows from them.
@@ -124,7 +129,12 @@ impl Pictures {
         let written = written.and_then(|()| write_grid(&file, &pixels.view(), 1, 0).map_err(|error| error.to_string()));
         written.map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
         let kept = Kept { file, pixels: Arc::new(pixels), original };
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), kept.clone());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(known, _)| *known != name);
+        if known.len() == KEPT {
+            known.pop_front();
+        }
+        known.push_back((name.clone(), kept.clone()));
         Ok((name, kept))
     }
 }

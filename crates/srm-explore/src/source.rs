@@ -14,6 +14,8 @@ use crate::live;
 pub struct Source {
     /// As it was named.
     pub name: String,
+    /// Where its weights are: a run's folder, a file, or that of a name in a cache.
+    pub weights: PathBuf,
     /// The folder, where it is a run.
     pub run: Option<PathBuf>,
     /// The net, where it is weights: those of a run are asked for its settings.

@@ -1,79 +1,19 @@
 //! Who is let in, and what a request may be: each refusal by a request of its own, as it comes over the wire.
 
+mod served;
+
 use std::{
+    fs,
     io::{Read, Write},
     net::TcpStream,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-use srm_explore::{Ask, Net, Page, Source};
-use tempfile::TempDir;
-
-/// A page, and what its URL says.
-struct Served {
-    page: Page,
-    address: String,
-    token: String,
-    place: TempDir,
-}
-
-fn serve() -> Served {
-    let place = tempfile::tempdir().unwrap();
-    let net = Net {
-        size: 8,
-        channels: 1,
-        features: 4,
-        activation: serde_json::json!({ "leaky_relu": 0.2 }),
-        steps: 10,
-        grids: vec![],
-    };
-    let weights = Source { name: "weights".to_owned(), run: None, net: Some(net) };
-    let run = Source { name: "run".to_owned(), run: Some(place.path().join("run")), net: None };
-    let facts = serde_json::json!({ "device": "cpu" });
-    let pictures = place.path().join("pictures");
-    let page = Page::open("127.0.0.1:0".parse().unwrap(), vec![weights, run], pictures, facts).unwrap();
-    let (address, token) = page.url().strip_prefix("http://").unwrap().split_once("/?token=").unwrap();
-    let (address, token) = (address.to_owned(), token.to_owned());
-    Served { page, address, token, place }
-}
-
-/// The whole answer to a request, whose headers end where `body` begins.
-fn ask(address: &str, head: &str, body: &[u8]) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let head = head.replace("HOST", address).replace('\n', "\r\n");
-    let length = if head.starts_with("GET") { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-    let _ = stream.write_all(format!("{head}\r\n{length}Connection: close\r\n\r\n").as_bytes());
-    let _ = stream.write_all(body); // a server that refuses may not read to the end
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
-impl Served {
-    fn ask(&self, head: &str, body: &[u8]) -> String {
-        ask(&self.address, head, body)
-    }
-
-    fn status(&self, head: &str, body: &[u8]) -> u16 {
-        self.ask(head, body).split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
-    }
-
-    /// The cookie that the token is exchanged for.
-    fn cookie(&self) -> String {
-        let answer = self.ask(&format!("GET /?token={} HTTP/1.1\nHost: HOST", self.token), b"");
-        assert!(answer.starts_with("HTTP/1.1 303") && answer.contains("HttpOnly; SameSite=Strict"), "{answer}");
-        let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
-        cookie.split(';').next().unwrap().to_owned()
-    }
-
-    /// A POST as the page makes it.
-    fn post(&self, path: &str, kind: &str) -> String {
-        let cookie = self.cookie();
-        format!("POST {path} HTTP/1.1\nHost: HOST\nOrigin: http://HOST\nCookie: {cookie}\nContent-Type: {kind}")
-    }
-}
+use served::{ask, serve};
+use srm_explore::Ask;
 
 #[test]
 fn the_token_opens_the_page_and_nothing_else_does() {
@@ -154,7 +94,7 @@ fn bodies_have_bounds_and_pictures_are_pictures() {
     let grey = [b"P5\n8 8\n255\n", &[7; 64][..]].concat();
     let answer = served.ask(&bring, &grey);
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("picture-"), "{answer}");
-    let saved = std::fs::read_dir(served.place.path().join("pictures")).unwrap().count();
+    let saved = fs::read_dir(served.place.path().join("pictures")).unwrap().count();
     assert_eq!(saved, 1);
     let paint = served.post("/api/masks?source=0", "application/octet-stream");
     assert_eq!(served.status(&paint, &[255; 64]), 200);
@@ -199,7 +139,7 @@ fn work_is_streamed_line_by_line_and_dropped_with_its_reader() {
 }
 
 #[test]
-fn a_slow_client_keeps_nobody_waiting_and_noise_ends_nothing() {
+fn a_slow_client_keeps_nobody_waiting() {
     let served = serve();
     let cookie = served.cookie();
     let mut slow = TcpStream::connect(&served.address).unwrap();
@@ -208,20 +148,36 @@ fn a_slow_client_keeps_nobody_waiting_and_noise_ends_nothing() {
     let fine = format!("GET /api/sources HTTP/1.1\nHost: HOST\nCookie: {cookie}");
     assert_eq!(served.status(&fine, b""), 200);
     assert!(begun.elapsed() < Duration::from_secs(2));
-    // bytes that follow from a counter: a failure can be repeated
-    for seed in 0u64..500 {
-        let byte = |i: u64| {
-            (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left((i % 64) as u32) ^ i.wrapping_mul(167)) as u8
-        };
-        let noise: Vec<u8> = (0..seed % 200).map(byte).collect();
-        let mut stream = TcpStream::connect(&served.address).unwrap();
-        let head: &[u8] = if seed % 2 == 0 { b"POST /api/draw HTTP/1.1\r\nHost: " } else { b"" };
-        let _ = stream.write_all(&[head, &noise].concat());
-    }
     assert_eq!(served.status(&fine, b""), 200);
     slow.write_all(format!("st: {}\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n", served.address).as_bytes())
         .unwrap();
     let mut answer = String::new();
     slow.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "the slow one is still welcome: {answer}");
+}
+
+#[test]
+fn another_user_of_the_machine_reads_neither_the_token_nor_a_picture() {
+    let served = serve();
+    let folder = served.place.path().join("pictures");
+    let redirect = served.page.redirect(&folder).unwrap();
+    let bring = served.post("/api/pictures?source=0", "application/octet-stream");
+    assert_eq!(served.status(&bring, &[b"P5\n8 8\n255\n", &[7; 64][..]].concat()), 200);
+    assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(&redirect).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(fs::read_to_string(&redirect).unwrap().contains(&served.token));
+    // the rights say so; where we may become somebody else, the system does too
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return;
+    }
+    fs::set_permissions(served.place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let as_nobody = |words: &[&str]| {
+        let user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+        Command::new("setpriv").args(user).args(words).output().unwrap()
+    };
+    assert!(as_nobody(&["ls", served.place.path().to_str().unwrap()]).status.success(), "nobody gets as far as this");
+    for words in [["cat", redirect.to_str().unwrap()], ["ls", folder.to_str().unwrap()]] {
+        let found = as_nobody(&words);
+        assert!(!found.status.success() && found.stdout.is_empty(), "{words:?}: {found:?}");
+    }
 }

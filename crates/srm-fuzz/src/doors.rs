@@ -6,6 +6,7 @@ mod config;
 mod logs;
 mod manifest;
 mod messages;
+mod page;
 mod partition;
 mod pictures;
 mod records;
@@ -39,7 +40,7 @@ pub struct Door {
 }
 
 /// All doors.
-pub const DOORS: [&Door; 18] = [
+pub const DOORS: [&Door; 19] = [
     &pictures::PICTURES,
     &archives::FOLDERS,
     &archives::ZIPS,
@@ -58,6 +59,7 @@ pub const DOORS: [&Door; 18] = [
     &records::RECORDS,
     &manifest::MANIFEST,
     &messages::MESSAGES,
+    &page::PAGE,
 ];
 
 /// The door of this name.

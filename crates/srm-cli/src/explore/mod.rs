@@ -66,11 +66,11 @@ fn said(page: &Page) -> String {
 fn source(what: &Path, machine: Machine, session: &Session) -> Result<Source> {
     let name = what.display().to_string();
     if what.is_dir() && Run::open(what).is_ok() {
-        return Ok(Source { name, run: Some(what.to_owned()), net: None });
+        return Ok(Source { name, weights: what.to_owned(), run: Some(what.to_owned()), net: None });
     }
-    let here = remote::brought(what, session.output())?;
-    let model = Model::load(&here, &Choice::default(), machine, session)?;
-    Ok(Source { name, run: None, net: Some(studio::described(&model)) })
+    let weights = remote::brought(what, session.output())?;
+    let model = Model::load(&weights, &Choice::default(), machine, session)?;
+    Ok(Source { name, weights, run: None, net: Some(studio::described(&model)) })
 }
 
 fn unreachable(flags: &ExploreFlags, error: io::Error) -> anyhow::Error {

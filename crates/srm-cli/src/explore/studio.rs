@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     images::{self, places::Places},
-    model::{Choice, Code, Model, Net, remote, weights},
+    model::{Choice, Code, Model, Net, weights},
     reconstruct::observed,
     session::{Failure, Machine, Session, failure, interrupt},
 };
@@ -77,9 +77,7 @@ impl<'a> Studio<'a> {
 
     /// The net of a source, at a checkpoint or the newest.
     fn model(&mut self, source: usize, update: Option<u64>) -> Result<&Model> {
-        let what = PathBuf::from(&self.sources[source].name);
-        let here = remote::brought(&what, self.session.output())?;
-        let file = weights::locate_at(&here, update)?;
+        let file = weights::locate_at(&self.sources[source].weights, update)?;
         let about = std::fs::metadata(&file).ok();
         let opened = (file, about.map(|about| (about.ino(), about.len(), about.mtime_nsec() ^ about.mtime())));
         match self.open.iter().position(|(known, _)| *known == opened) {
