@@ -25,6 +25,7 @@ fn views_open_scrubbers_and_drags_move_pictures_and_commands_make_them() {
     browser.wait("document.querySelectorAll('.charts canvas').length === 6");
     let words = browser.wait("document.querySelector('.runs').innerText");
     assert!(words.as_str().expect("text").contains("finished, update 30"), "{words}");
+    browser.is_named();
     browser.shoot("run");
 
     browser.view("training");
@@ -33,6 +34,7 @@ fn views_open_scrubbers_and_drags_move_pictures_and_commands_make_them() {
     assert_eq!(words, "k = 10 · 32 px · update 30");
     let last = browser.pixels(".training .tiles canvas", false);
     assert!(last == made(&browser.command(".training"), &out));
+    browser.is_named();
     browser.shoot("training");
     browser.keys(".scrub .row:nth-child(1) input", "\u{e012}"); // the key to the left
     browser.wait(&format!("{shown}.startsWith('k = 9 ')"));
@@ -49,6 +51,7 @@ fn views_open_scrubbers_and_drags_move_pictures_and_commands_make_them() {
     browser.wait(settled);
     let first = browser.pixels(".plane .big", false);
     assert!(first == made(&browser.command(".plane"), &out));
+    browser.is_named();
     browser.shoot("plane");
     // the handle is at (0.3, 0.2) of a map from -1 to 1
     let (home, there) = ((0.65, 0.6), (0.25, 0.3));
@@ -73,6 +76,7 @@ fn views_open_scrubbers_and_drags_move_pictures_and_commands_make_them() {
         "[...document.querySelectorAll('.side figcaption')].filter((at) => /^\\d+: /.test(at.innerText)).length === 5",
     );
     assert!(browser.pixels(".side .strip:nth-of-type(2) figure:last-child canvas", false).len() >= 32 * 32 * 3);
+    browser.is_named();
     browser.shoot("samples");
     browser.is_clean();
 }
@@ -131,6 +135,7 @@ fn a_dropped_picture_is_reconstructed_and_a_painted_mask_keeps_what_is_observed(
     assert!(fallen[21] < 0.5 * fallen[0], "{fallen:?}");
     let shown = browser.pixels(".bench figure:last-child canvas", true);
     assert!(shown == made(&whole, &npy), "{whole}");
+    browser.is_named();
     browser.shoot("picture");
 
     // paint over the lower half

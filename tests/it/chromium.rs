@@ -188,6 +188,25 @@ impl Browser {
         assert_eq!(hosts.into_iter().collect::<Vec<_>>(), [format!("http://{}", self.address)]);
     }
 
+    /// Whoever hears the page instead of seeing it hears a name for each thing that is there to be used or looked at.
+    pub fn is_named(&self) {
+        let asked = Extension("goog/cdp/execute", json!({ "cmd": "Accessibility.getFullAXTree", "params": {} }));
+        let tree = self.runtime.block_on(self.client().issue_cmd(asked)).expect("a tree");
+        let nodes = tree["nodes"].as_array().expect("nodes");
+        let has = |node: &&Value| {
+            let role = node["role"]["value"].as_str().unwrap_or_default();
+            node["ignored"] == false
+                && ["button", "checkbox", "combobox", "image", "slider", "spinbutton", "tab", "textbox"].contains(&role)
+        };
+        let all: Vec<&Value> = nodes.iter().filter(has).collect();
+        assert!(all.len() > 6, "{} things, and five are the tabs", all.len());
+        let nameless: Vec<&&Value> = all
+            .iter()
+            .filter(|node| node["name"]["value"].as_str().is_none_or(|name| name.trim().is_empty()))
+            .collect();
+        assert!(nameless.is_empty(), "{nameless:?}");
+    }
+
     /// Pictures of the view for whoever wants to look: light, dark and as on a phone, in the folder that `SRM_SCREENSHOTS` names.
     pub fn shoot(&self, name: &str) {
         let Some(folder) = env::var_os("SRM_SCREENSHOTS").map(PathBuf::from) else { return };

@@ -78,7 +78,7 @@ fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
 fn bodies_have_bounds_and_pictures_are_pictures() {
     let served = serve();
     let bring = served.post("/api/pictures?source=0", "application/octet-stream");
-    assert_eq!(served.status(&bring, &vec![0; 40 << 20]), 413);
+    assert_eq!(served.status(&bring, &vec![0; 100 << 20]), 413);
     let header = [&60_000u32.to_be_bytes()[..], &60_000u32.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
     let huge = [
         b"\x89PNG\r\n\x1a\n".to_vec(),
@@ -142,18 +142,30 @@ fn work_is_streamed_line_by_line_and_dropped_with_its_reader() {
 fn a_slow_client_keeps_nobody_waiting() {
     let served = serve();
     let cookie = served.cookie();
-    let mut slow = TcpStream::connect(&served.address).unwrap();
-    slow.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
-    let begun = Instant::now();
-    let fine = format!("GET /api/sources HTTP/1.1\nHost: HOST\nCookie: {cookie}");
-    assert_eq!(served.status(&fine, b""), 200);
-    assert!(begun.elapsed() < Duration::from_secs(2));
-    assert_eq!(served.status(&fine, b""), 200);
-    slow.write_all(format!("st: {}\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n", served.address).as_bytes())
-        .unwrap();
-    let mut answer = String::new();
-    slow.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "the slow one is still welcome: {answer}");
+    let slow = TcpStream::connect(&served.address).unwrap();
+    let (address, head) = (&served.address, format!("\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"));
+    thread::scope(|scope| {
+        let slow = scope.spawn(move || {
+            let mut slow = slow;
+            slow.write_all(format!("GET / HTTP/1.1\r\nHost: {address}\r\nX: ").as_bytes()).unwrap();
+            for _ in 0..4 {
+                thread::sleep(Duration::from_secs(1));
+                slow.write_all(b"x").unwrap();
+            }
+            slow.write_all(head.as_bytes()).unwrap();
+            let mut answer = String::new();
+            slow.read_to_string(&mut answer).unwrap();
+            answer
+        });
+        let fine = format!("GET /api/sources HTTP/1.1\nHost: HOST\nCookie: {cookie}");
+        for _ in 0..20 {
+            let begun = Instant::now();
+            assert_eq!(served.status(&fine, b""), 200);
+            assert!(begun.elapsed() < Duration::from_secs(2));
+            assert!(!slow.is_finished(), "all this happens beside it");
+        }
+        assert!(slow.join().unwrap().starts_with("HTTP/1.1 200"), "the slow one is welcome too");
+    });
 }
 
 #[test]
