@@ -31,9 +31,9 @@ impl LangevinConfig {
     pub fn nets(&self, energy: &EnergyConfig) -> Vec<EnergyConfig> {
         let net = |grid: &GridConfig| EnergyConfig {
             size: grid.size,
-            channels: energy.channels,
             features: grid.features.unwrap_or(energy.features),
             activation: grid.activation.unwrap_or(energy.activation),
+            ..energy.clone()
         };
         match &self.grids[..] {
             [] => vec![energy.clone()],

@@ -58,7 +58,7 @@ impl Activation {
 /// Shape of the ConvNet f.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EnergyConfig {
-    /// Height and width of the images in pixels: 4, 8, 16, 32, 64 or 128.
+    /// Height and width of the images in pixels: 4, 8, 16, 32, 64 or 128. Where [`EnergyConfig::any_size`] is on, of the smallest.
     pub size: usize,
     /// Channels of the images: 1 (grey), 3 (RGB) or 4 (RGBA).
     pub channels: usize,
@@ -66,9 +66,29 @@ pub struct EnergyConfig {
     pub features: usize,
     /// Nonlinearity between the convolutions.
     pub activation: Activation,
+    /// Whether images may be larger: f is then the sum of the last layer's responses at all places where it fits, as in "A theory of
+    /// generative ConvNet" (Xie, Lu, Zhu and Wu, ICML 2016), so that one net serves images of any height and width. Off by default.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub any_size: bool,
 }
 
 impl EnergyConfig {
+    /// A net for images of one size.
+    pub fn new(size: usize, channels: usize, features: usize, activation: Activation) -> EnergyConfig {
+        EnergyConfig { size, channels, features, activation, any_size: false }
+    }
+
+    /// Pixels from one place of the last layer to the next: sides of images are multiples of it. 1 for a net of one size of 4 pixels.
+    pub fn stride(&self) -> usize {
+        (self.size / 4).max(1)
+    }
+
+    /// Whether images of this height and width have an f.
+    pub fn takes(&self, sides: [usize; 2]) -> bool {
+        let larger = |side: usize| self.any_size && side >= self.size && side.is_multiple_of(self.stride());
+        sides.iter().all(|&side| side == self.size || larger(side))
+    }
+
     /// `[h, w, c]` of the images.
     pub fn shape(&self) -> [usize; 3] {
         [self.size, self.size, self.channels]
@@ -342,7 +362,8 @@ impl EnergyConfig {
         let features = fields.read("features", Some(64), FEATURES_RULE, features_of_net);
         let activation =
             fields.read("activation", Some(Activation::default()), Activation::RULE, Activation::from_value);
-        Some(EnergyConfig { size: size?, channels: channels?, features: features?, activation: activation? })
+        let any_size = fields.read("any_size", Some(false), "must be true or false", Value::as_bool);
+        Some(EnergyConfig { any_size: any_size?, ..EnergyConfig::new(size?, channels?, features?, activation?) })
     }
 }
 

@@ -12,7 +12,7 @@ use tch::nn::{self, Module as _};
 use tch::{Device, Kind, Tensor};
 
 fn config(activation: Activation) -> EnergyConfig {
-    EnergyConfig { size: 32, channels: 3, features: 4, activation }
+    EnergyConfig::new(32, 3, 4, activation)
 }
 
 /// The ConvNet as somebody would write it who has tch alone.

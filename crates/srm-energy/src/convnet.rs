@@ -8,6 +8,9 @@
 //! gradient   g_L = w,   g_{l-1} = W_lᵀ (g_l φ'(a_l)),   f' = g_0
 //! curvature  ȧ_l = W_l ḣ_{l-1},  ḣ_l = φ'(a_l) ȧ_l,  ġ_{l-1} = W_lᵀ (ġ_l φ'(a_l) + g_l φ''(a_l) ȧ_l),  ∇²f v = ġ_0
 //! ```
+//!
+//! Where [`EnergyConfig::any_size`] is on, images may be larger: f is the sum of the last layer at all its places, and g_L the sum of w
+//! at all of them.
 
 use crate::activation::{apply, is_piecewise_linear, times_first, times_second};
 use crate::fast_path::FastPath;
@@ -121,7 +124,8 @@ impl ConvNet {
         [channels, size, size].map(|side| side as i64)
     }
 
-    /// h(x), what the top layer reads: f = ⟨w, h⟩ + b with its weight w and bias b.
+    /// h(x), what the top layer reads: f = ⟨w, h⟩ + b with its weight w and bias b. Of images that are larger the sum over the layer's
+    /// places, as many as b is added.
     ///
     /// # Shapes
     /// `x`: `[b, c, h, w]`; h: `[b, 8n·4·4]`, in the order of w.
@@ -134,7 +138,9 @@ impl ConvNet {
         self.with_pass(x, |pass, x| {
             let (_, inputs) = pass.forward(x)?;
             let top = inputs.last().expect("a net has hidden layers");
-            Ok(apply(pass.activation, top)?.f_flatten(1, -1)?.f_to_kind(kind)?)
+            let h = apply(pass.activation, top)?;
+            let at_places = h.f_im2col([4, 4], [1, 1], [0, 0], [1, 1])?;
+            Ok(at_places.f_sum_dim_intlist([2i64].as_slice(), false, None)?.f_to_kind(kind)?)
         })
     }
 
@@ -165,6 +171,12 @@ impl ConvNet {
         paths
     }
 
+    /// Whether kernels of our own compute x.
+    #[cfg(test)]
+    pub(crate) fn kernels_take(&self, x: &Tensor) -> bool {
+        self.fast.as_ref().is_some_and(|fast| fast.takes(x))
+    }
+
     fn activation(&self) -> Activation {
         self.config.activation
     }
@@ -172,8 +184,11 @@ impl ConvNet {
     fn check(&self, x: &Tensor) -> Result<()> {
         let (channels, size) = (self.config.channels, self.config.size);
         match x.size()[..] {
-            [_, c, h, w] if c == channels as i64 && h == size as i64 && w == size as i64 => Ok(()),
-            _ => Err(EnergyError::ImageShape { channels, size, got: x.size() }),
+            [_, c, h, w] if c == channels as i64 && self.config.takes([h as usize, w as usize]) => Ok(()),
+            _ => {
+                let stride = self.config.any_size.then(|| self.config.stride());
+                Err(EnergyError::ImageShape { channels, size, stride, got: x.size() })
+            }
         }
     }
 
@@ -245,7 +260,7 @@ impl Curved for ConvNet {
             moved = times_first(phi, &tangent, a)?;
             tangents.push(tangent);
         }
-        let mut g = pass.top_gradient(x.size()[0])?;
+        let mut g = pass.top_gradient(inputs.last().expect("a net has hidden layers"))?;
         let mut g_dot: Option<Tensor> = None; // the top's is zero: f is linear in h_L
         for (l, ((layer, a), a_dot)) in pass.hidden().iter().zip(&inputs).zip(&tangents).enumerate().rev() {
             let mut inner = match times_second(phi, &g.f_mul(a_dot)?, a)? {

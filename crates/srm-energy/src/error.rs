@@ -88,12 +88,14 @@ pub enum EnergyError {
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
     /// An image batch does not fit the net.
-    #[error("the net takes images of shape [b, {channels}, {size}, {size}], got {got:?}")]
+    #[error("the net takes images of shape [b, {channels}, {size}, {size}]{}, got {got:?}", larger(*stride))]
     ImageShape {
         /// Channels of the net.
         channels: usize,
         /// Height and width of the net's images.
         size: usize,
+        /// What the sides of larger images must be multiples of; `None`: it takes no larger ones.
+        stride: Option<usize>,
         /// Shape of the batch that came.
         got: Vec<i64>,
     },
@@ -274,4 +276,8 @@ pub enum EnergyError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+fn larger(stride: Option<usize>) -> String {
+    stride.map_or_else(String::new, |stride| format!(" or larger, their sides multiples of {stride}"))
 }

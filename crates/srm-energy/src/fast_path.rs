@@ -25,6 +25,8 @@ struct Weights {
     packed: Packed,
     /// libtorch's counters of changes in place, of every weight and bias, when they were laid out.
     versions: Vec<i64>,
+    /// Height and width of the images that they were laid out for.
+    size: [usize; 2],
 }
 
 impl FastPath {
@@ -53,16 +55,17 @@ impl FastPath {
 
     /// Whether `x` is what the kernels read: one image or more. Where somebody asks autograd to follow x, libtorch must do the work.
     pub(crate) fn takes(&self, x: &Tensor) -> bool {
-        x.kind() == Kind::Float && x.device() == Device::Cpu && !x.requires_grad() && x.size()[0] > 0
+        let plain = x.kind() == Kind::Float && x.device() == Device::Cpu && !x.requires_grad() && x.size()[0] > 0;
+        plain && self.net.borrow().serves(sides(x))
     }
 
     pub(crate) fn f(&self, layers: &[Layer], x: &Tensor) -> Result<Tensor> {
-        let weights = self.weights(layers)?;
+        let weights = self.weights(layers, x)?;
         Ok(Tensor::f_from_slice(&self.net.borrow_mut().f(&weights.packed, &Floats::of(x)?))?)
     }
 
     pub(crate) fn f_and_grad(&self, layers: &[Layer], x: &Tensor) -> Result<(Tensor, Tensor)> {
-        let weights = self.weights(layers)?;
+        let weights = self.weights(layers, x)?;
         let x_values = Floats::of(x)?;
         let (f, gradient) =
             filled(&x.size(), |gradient| self.net.borrow_mut().f_and_grad(&weights.packed, &x_values, gradient))?;
@@ -71,7 +74,7 @@ impl FastPath {
 
     /// ∇²f(x) v, for smooth activations.
     pub(crate) fn hvp(&self, layers: &[Layer], x: &Tensor, v: &Tensor) -> Result<Tensor> {
-        let weights = self.weights(layers)?;
+        let weights = self.weights(layers, x)?;
         let (x_values, v) = (Floats::of(x)?, Floats::of(v)?);
         Ok(filled(&x.size(), |product| self.net.borrow_mut().hvp(&weights.packed, &x_values, &v, product))?.1)
     }
@@ -83,7 +86,7 @@ impl FastPath {
         x: &Tensor,
         coefficients: &Tensor,
     ) -> Result<(Tensor, Vec<Tensor>)> {
-        let weights = self.weights(layers)?;
+        let weights = self.weights(layers, x)?;
         let (x, coefficients) = (Floats::of(x)?, Floats::of(coefficients)?);
         let parameters = || layers.iter().flat_map(|layer| [&layer.weight, &layer.bias]);
         let lengths: Vec<i64> = parameters().map(|t| t.numel() as i64).collect();
@@ -97,22 +100,32 @@ impl FastPath {
         Ok((Tensor::f_from_slice(&f)?, shaped.collect::<Result<_>>()?))
     }
 
-    /// The weights, laid out anew by the first thread that finds one changed. Whoever changes weights does so while no
-    /// thread computes with them, as always with tensors that share storage.
-    fn weights(&self, layers: &[Layer]) -> Result<RwLockReadGuard<'_, Weights>> {
-        let versions = versions(layers)?;
-        let read = || self.weights.read().unwrap_or_else(PoisonError::into_inner);
-        if read().versions != versions {
+    /// The weights for images like x, laid out anew by the first thread that finds one changed or needs them for another size. Whoever
+    /// changes weights does so while no thread computes with them, as always with tensors that share storage.
+    fn weights(&self, layers: &[Layer], x: &Tensor) -> Result<RwLockReadGuard<'_, Weights>> {
+        let (versions, size) = (versions(layers)?, sides(x));
+        self.net.borrow_mut().resize(size);
+        loop {
+            let weights = self.weights.read().unwrap_or_else(PoisonError::into_inner);
+            if weights.versions == versions && weights.size == size {
+                return Ok(weights);
+            }
+            drop(weights);
             let mut weights = self.weights.write().unwrap_or_else(PoisonError::into_inner);
-            if weights.versions != versions {
+            if weights.versions != versions || weights.size != size {
                 let layer =
                     |i: usize| Ok::<_, EnergyError>((Floats::of(&layers[i].weight)?, Floats::of(&layers[i].bias)?));
                 weights.packed.set(self.net.borrow().shape(), layer)?;
-                weights.versions = versions;
+                (weights.versions, weights.size) = (versions.clone(), size);
             }
         }
-        Ok(read())
     }
+}
+
+/// Height and width of images `[b, c, h, w]`.
+fn sides(x: &Tensor) -> [usize; 2] {
+    let size = x.size();
+    [size[2], size[3]].map(|side| side as usize)
 }
 
 /// Say, once in a process, that the kernels were compiled without optimisation; whether it was said now.

@@ -19,7 +19,7 @@ struct Golden {
 fn golden(size: usize, weights: &str) -> Golden {
     let name = format!("fixtures/golden_{size}_{weights}.safetensors");
     let tensors = read_state_dict(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name), "f.0.weight").unwrap();
-    let config = EnergyConfig { size, channels: 3, features: 4, activation: Activation::LeakyRelu(0.2) };
+    let config = EnergyConfig::new(size, 3, 4, Activation::LeakyRelu(0.2));
     Golden { net: ConvNet::from_tensors(&config, &tensors, Device::Cpu).unwrap(), tensors }
 }
 

@@ -21,7 +21,7 @@
 //! use srm_energy::{ConvNet, Energy, check};
 //! use tch::{Device, Kind, Tensor};
 //!
-//! let config = EnergyConfig { size: 32, channels: 3, features: 8, activation: Activation::LeakyRelu(0.2) };
+//! let config = EnergyConfig::new(32, 3, 8, Activation::LeakyRelu(0.2));
 //! let net = ConvNet::new(&config, 1, Device::Cpu)?;
 //! let x = Tensor::rand([4, 3, 32, 32], (Kind::Float, Device::Cpu)) * 2 - 1;
 //! let (f, slope) = net.f_and_grad(&x)?;

@@ -56,24 +56,31 @@ impl<'a> Pass<'a> {
             h = apply(self.activation, &a)?;
             inputs.push(a);
         }
-        let f = self.last().forward(&h)?.f_reshape([x.size()[0]])?;
+        let places = self.last().forward(&h)?;
+        let f = match places.size()[2..] {
+            [1, 1] => places.f_reshape([x.size()[0]])?,
+            _ => places.f_sum_dim_intlist([1i64, 2, 3].as_slice(), false, None)?,
+        };
         Ok((f, inputs))
     }
 
     /// f(x) and f'(x).
     pub(crate) fn f_and_grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         let (f, inputs) = self.forward(x)?;
-        let mut g = self.top_gradient(x.size()[0])?;
+        let mut g = self.top_gradient(inputs.last().expect("a net has hidden layers"))?;
         for (layer, a) in self.hidden().iter().zip(&inputs).rev() {
             g = layer.backward(&times_first(self.activation, &g, a)?)?;
         }
         Ok((f, g))
     }
 
-    /// g_L = w, for each of b images.
-    pub(crate) fn top_gradient(&self, b: i64) -> Result<Tensor> {
-        let w = &self.last().weight; // [1, 8n, 4, 4]
-        let size = w.size();
-        Ok(w.f_expand([b, size[1], size[2], size[3]], false)?)
+    /// g_L for maps like `a` `[b, 8n, h, w]`: w on one of 4×4 pixels, on a larger one the sum of w at all its places.
+    pub(crate) fn top_gradient(&self, a: &Tensor) -> Result<Tensor> {
+        let (last, size) = (self.last(), a.size()); // its weight: [1, 8n, 4, 4]
+        if size[2..] == last.weight.size()[2..] {
+            return Ok(last.weight.f_expand(size, false)?);
+        }
+        let ones = a.f_new_ones([1, 1, size[2] - 3, size[3] - 3], (a.kind(), a.device()))?;
+        Ok(last.backward(&ones)?.f_expand(size, false)?)
     }
 }

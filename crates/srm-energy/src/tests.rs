@@ -17,7 +17,7 @@ const ACTIVATIONS: [Activation; 6] = [
 ];
 
 fn config(size: usize, activation: Activation) -> EnergyConfig {
-    EnergyConfig { size, channels: 3, features: 4, activation }
+    EnergyConfig::new(size, 3, 4, activation)
 }
 
 fn net(size: usize, activation: Activation) -> ConvNet {

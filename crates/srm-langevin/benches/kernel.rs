@@ -20,7 +20,7 @@ fn kernel(criterion: &mut Criterion) {
         (64, 16, Activation::LeakyRelu(0.2)),
     ] {
         for block in [4usize, 8, 16] {
-            let net = ConvNet::new(&EnergyConfig { size, channels: 3, features, activation }, 1, Device::Cpu)
+            let net = ConvNet::new(&EnergyConfig::new(size, 3, features, activation), 1, Device::Cpu)
                 .expect("the CPU holds a small net");
             let name = format!("cpu 1 thread, {size} px, n {features}, {activation:?}, block {block}");
             let mut group = criterion.benchmark_group(name);

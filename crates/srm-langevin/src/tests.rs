@@ -20,7 +20,7 @@ fn dynamics(steps: usize, noise_std: f64) -> Dynamics {
 }
 
 fn net(features: usize) -> ConvNet {
-    let config = EnergyConfig { size: 32, channels: 3, features, activation: Activation::LeakyRelu(0.2) };
+    let config = EnergyConfig::new(32, 3, features, Activation::LeakyRelu(0.2));
     ConvNet::new(&config, 4, Device::Cpu).unwrap()
 }
 

@@ -16,7 +16,7 @@ const BLOCK: usize = 4;
 fn adjoint(criterion: &mut Criterion) {
     tch::set_num_threads(1);
     for activation in [Activation::Silu, Activation::LeakyRelu(0.2)] {
-        let energy = EnergyConfig { size: 32, channels: 3, features: 16, activation };
+        let energy = EnergyConfig::new(32, 3, 16, activation);
         let net = ConvNet::new(&energy, 1, Device::Cpu).expect("the CPU holds a small net");
         let dynamics = Dynamics::new(Kernel::default(), STEPS, Start::Uniform);
         let spread = Spread { threads: 1, block: BLOCK };

@@ -13,7 +13,7 @@ const IDS: [u64; 2] = [4, 9];
 /// Three grids of 4, 8 and 16 pixels, whose gradients move an image visibly: fresh weights times 3.
 fn ladder(activation: Activation, kind: Kind) -> Ladder<ConvNet> {
     let net = |size: usize| {
-        let config = EnergyConfig { size, channels: 1, features: 4, activation };
+        let config = EnergyConfig::new(size, 1, 4, activation);
         let fresh = ConvNet::new(&config, size as u64, Device::Cpu).unwrap();
         let grown: Vec<_> = fresh.named_parameters().into_iter().map(|(n, p)| (n, p.to_kind(kind) * 3.0)).collect();
         (size as i64, ConvNet::from_tensors(&config, &grown, Device::Cpu).unwrap())

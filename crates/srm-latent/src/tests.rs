@@ -20,7 +20,7 @@ fn options(noise: ChainNoise, block: usize) -> ShortRunOptions {
 
 /// A net whose gradient moves an image visibly: fresh weights times 3.
 fn net(activation: Activation, kind: Kind) -> ConvNet {
-    let config = EnergyConfig { size: 32, channels: 1, features: 4, activation };
+    let config = EnergyConfig::new(32, 1, 4, activation);
     let fresh = ConvNet::new(&config, 3, Device::Cpu).unwrap();
     let grown: Vec<_> = fresh.named_parameters().into_iter().map(|(n, p)| (n, p.to_kind(kind) * 3.0)).collect();
     ConvNet::from_tensors(&config, &grown, Device::Cpu).unwrap()

@@ -17,7 +17,7 @@ fn blobs(count: usize) -> anyhow::Result<ImageSet> {
 }
 
 fn trained(dynamics: Dynamics) -> anyhow::Result<Ladder<ConvNet>> {
-    let config = EnergyConfig { size: 32, channels: 1, features: 8, activation: Activation::default() };
+    let config = EnergyConfig::new(32, 1, 8, Activation::default());
     let net = ConvNet::new(&config, 1, Device::Cpu)?;
     let mut settings = Settings::new(dynamics, 400, 16, 2e-4);
     settings.train.data_noise = Schedule::constant(0.1);

@@ -151,7 +151,7 @@ impl Row {
     }
 
     fn energy(&self) -> EnergyConfig {
-        EnergyConfig { size: self.size, channels: 3, features: self.features, activation: self.activation }
+        EnergyConfig::new(self.size, 3, self.features, self.activation)
     }
 
     fn image(&self) -> [i64; 3] {

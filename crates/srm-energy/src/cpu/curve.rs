@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)] // SIMD kernels; `Kernels` checks every slice before a pointer is used
 
+use super::geometry::{Sides, padded};
 use super::simd::Simd;
 
 /// A smooth activation.
@@ -16,26 +17,27 @@ pub(crate) enum Curve {
     Softplus,
 }
 
-/// The pixels of one image `[size + 2, size + 2, channels]` that are no padding.
+/// The pixels of one image `[height + 2, width + 2, channels]` that are no padding.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Inner {
-    pub size: usize,
+    pub size: Sides,
     pub channels: usize,
 }
 
 impl Inner {
     /// Numbers per padded image.
     pub(super) fn len(&self) -> usize {
-        (self.size + 2) * (self.size + 2) * self.channels
+        padded(self.size) * self.channels
     }
 }
 
 /// Run the body for each vector `at` of the inner pixels; `c` is its first channel.
 macro_rules! for_each_vector {
     ($simd:ty, $inner:expr, |$at:ident, $c:ident| $body:block) => {
-        for y in 0..$inner.size {
-            for x in 0..$inner.size {
-                let pixel = ((y + 1) * ($inner.size + 2) + x + 1) * $inner.channels;
+        let [height, width] = $inner.size;
+        for y in 0..height {
+            for x in 0..width {
+                let pixel = ((y + 1) * (width + 2) + x + 1) * $inner.channels;
                 for $c in (0..$inner.channels).step_by(<$simd>::LANES) {
                     let $at = pixel + $c;
                     $body
@@ -255,7 +257,7 @@ mod tests {
 
     /// φ, φ' and φ'' of all numbers, from one padded pixel with a channel each.
     fn from_kernels(kernels: &Kernels, curve: Curve, a: &[f32]) -> [Vec<f32>; 3] {
-        let inner = Inner { size: 1, channels: a.len() };
+        let inner = Inner { size: [1, 1], channels: a.len() };
         let mut values: [Vec<f32>; 3] = std::array::from_fn(|_| vec![0.0; inner.len()]);
         values[0][4 * a.len()..5 * a.len()].copy_from_slice(a);
         let [phi, first, second] = &mut values;

@@ -2,13 +2,14 @@
 
 #![allow(unsafe_code)] // SIMD kernels; `Kernels` checks every slice before a pointer is used
 
+use super::geometry::{Sides, padded};
 use super::product::{Product, product};
 use super::simd::{PANEL, Simd};
 
-/// The first layer: `[size, size, channels]` to `[size, size, features]`, both padded and channels-last in memory.
+/// The first layer: `[height, width, channels]` to `[height, width, features]`, both padded and channels-last in memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct First {
-    pub size: usize,
+    pub size: Sides,
     pub channels: usize,
     pub features: usize,
 }
@@ -21,17 +22,17 @@ impl First {
 
     /// Numbers per image.
     pub(super) fn pixels(&self) -> usize {
-        self.size * self.size * self.channels
+        self.size[0] * self.size[1] * self.channels
     }
 
     /// Numbers per padded image.
     pub(super) fn input_len(&self) -> usize {
-        (self.size + 2) * (self.size + 2) * self.channels
+        padded(self.size) * self.channels
     }
 
     /// Numbers per padded image of features.
     pub(super) fn output_len(&self) -> usize {
-        (self.size + 2) * (self.size + 2) * self.features
+        padded(self.size) * self.features
     }
 }
 
@@ -47,9 +48,10 @@ pub(super) unsafe fn first<S: Simd>(
     h: *mut f32,
 ) {
     let padded = g.features.next_multiple_of(PANEL);
-    let row = (g.size + 2) * g.channels;
+    let [height, width] = g.size;
+    let row = (width + 2) * g.channels;
     let p = Product {
-        rows: g.size,
+        rows: width,
         a_row: g.channels,
         segments: 3,
         a_segment: row,
@@ -60,15 +62,15 @@ pub(super) unsafe fn first<S: Simd>(
         accumulate: false,
         goes_on: false,
     };
-    for y in 0..g.size {
+    for y in 0..height {
         // SAFETY: the caller's slices hold whole padded images, panels and one row of scratch.
         unsafe {
             for panel in 0..padded / PANEL {
                 product::<S>(&p, x.add(y * row), w.add(panel * g.taps() * PANEL), scratch.add(panel * PANEL));
             }
             let slope = S::splat(slope);
-            let h = h.add(((y + 1) * (g.size + 2) + 1) * g.features);
-            for x in 0..g.size {
+            let h = h.add(((y + 1) * (width + 2) + 1) * g.features);
+            for x in 0..width {
                 for c in (0..g.features).step_by(S::LANES) {
                     let a = S::add(S::load(scratch.add(x * padded + c)), S::load(bias.add(c)));
                     S::store(h.add(x * g.features + c), S::leaky(a, a, slope));
@@ -83,12 +85,13 @@ pub(super) unsafe fn first<S: Simd>(
 #[inline(always)]
 pub(super) unsafe fn first_gradient<S: Simd>(f: &First, g: *const f32, w: *const f32, scratch: *mut f32, dx: *mut f32) {
     let padded = f.taps().next_multiple_of(PANEL);
-    let (row, reach) = ((f.size + 2) * f.channels, 3 * f.channels);
-    let p = Product::dense(f.size, f.features, f.features, padded);
-    for y in 0..f.size {
+    let [height, width] = f.size;
+    let (row, reach) = ((width + 2) * f.channels, 3 * f.channels);
+    let p = Product::dense(width, f.features, f.features, padded);
+    for y in 0..height {
         // SAFETY: the caller's slices hold whole padded images, panels and one row of scratch.
         unsafe {
-            let g = g.add(((y + 1) * (f.size + 2) + 1) * f.features);
+            let g = g.add(((y + 1) * (width + 2) + 1) * f.features);
             for panel in 0..padded / PANEL {
                 product::<S>(&p, g, w.add(panel * f.features * PANEL), scratch.add(panel * PANEL));
             }
@@ -96,7 +99,7 @@ pub(super) unsafe fn first_gradient<S: Simd>(f: &First, g: *const f32, w: *const
                 let to = dx.add((y + ky) * row);
                 // Taps of every third pixel abut without overlap, so no addition waits for the store before it.
                 for first in 0..3 {
-                    for x in (first..f.size).step_by(3) {
+                    for x in (first..width).step_by(3) {
                         let (to, from) = (to.add(x * f.channels), scratch.add(x * padded + ky * reach));
                         for q in 0..reach {
                             *to.add(q) += *from.add(q);
@@ -108,17 +111,18 @@ pub(super) unsafe fn first_gradient<S: Simd>(f: &First, g: *const f32, w: *const
     }
 }
 
-/// w·h of one padded image `[size + 2, size + 2, channels]`, the inner `size` × `size` pixels; `w` is `[size, size, channels]`.
+/// w·h of one padded image `[height + 2, width + 2, channels]`, the inner pixels; `w` is `[height, width, channels]`.
 #[inline(always)]
-pub(super) unsafe fn last<S: Simd>(size: usize, channels: usize, h: *const f32, w: *const f32) -> f32 {
+pub(super) unsafe fn last<S: Simd>([height, width]: Sides, channels: usize, h: *const f32, w: *const f32) -> f32 {
     // SAFETY: the caller's slices hold a whole padded image and the weights.
     unsafe {
         let mut sums = [S::zero(); 2];
-        for y in 0..size {
-            let h = h.add(((y + 1) * (size + 2) + 1) * channels);
-            let w = w.add(y * size * channels);
-            for i in (0..size * channels).step_by(2 * S::LANES) {
-                for (v, sum) in sums.iter_mut().enumerate() {
+        for y in 0..height {
+            let h = h.add(((y + 1) * (width + 2) + 1) * channels);
+            let w = w.add(y * width * channels);
+            for i in (0..width * channels).step_by(2 * S::LANES) {
+                // a row of an odd number of vectors ends with one
+                for (v, sum) in sums.iter_mut().take((width * channels - i) / S::LANES).enumerate() {
                     let at = i + v * S::LANES;
                     *sum = S::fma(S::load(h.add(at)), S::load(w.add(at)), *sum);
                 }
@@ -133,7 +137,7 @@ pub(super) unsafe fn last<S: Simd>(size: usize, channels: usize, h: *const f32, 
 /// coefficient · w · φ'(a) in place of h = φ(a), for the same image.
 #[inline(always)]
 pub(super) unsafe fn last_gradient<S: Simd>(
-    size: usize,
+    [height, width]: Sides,
     channels: usize,
     coefficient: f32,
     w: *const f32,
@@ -143,10 +147,10 @@ pub(super) unsafe fn last_gradient<S: Simd>(
     // SAFETY: as in `last`.
     unsafe {
         let (slope, coefficient) = (S::splat(slope), S::splat(coefficient));
-        for y in 0..size {
-            let h = h.add(((y + 1) * (size + 2) + 1) * channels);
-            let w = w.add(y * size * channels);
-            for i in (0..size * channels).step_by(S::LANES) {
+        for y in 0..height {
+            let h = h.add(((y + 1) * (width + 2) + 1) * channels);
+            let w = w.add(y * width * channels);
+            for i in (0..width * channels).step_by(S::LANES) {
                 let gradient = S::mul(S::load(w.add(i)), coefficient);
                 S::store(h.add(i), S::leaky(gradient, S::load(h.add(i)), slope));
             }
@@ -156,10 +160,10 @@ pub(super) unsafe fn last_gradient<S: Simd>(
 
 /// `[c, h, w]` into the inner pixels of `[h + 2, w + 2, c]`.
 pub(super) fn pad(f: &First, x: &[f32], padded: &mut [f32]) {
-    let (size, channels) = (f.size, f.channels);
-    for (c, plane) in x.chunks_exact(size * size).enumerate() {
-        for (y, row) in plane.chunks_exact(size).enumerate() {
-            let to = &mut padded[((y + 1) * (size + 2) + 1) * channels + c..];
+    let ([height, width], channels) = (f.size, f.channels);
+    for (c, plane) in x.chunks_exact(height * width).enumerate() {
+        for (y, row) in plane.chunks_exact(width).enumerate() {
+            let to = &mut padded[((y + 1) * (width + 2) + 1) * channels + c..];
             for (to, &value) in to.iter_mut().step_by(channels).zip(row) {
                 *to = value;
             }
@@ -169,10 +173,10 @@ pub(super) fn pad(f: &First, x: &[f32], padded: &mut [f32]) {
 
 /// The inner pixels of `[h + 2, w + 2, c]` as `[c, h, w]`.
 pub(super) fn unpad(f: &First, padded: &[f32], x: &mut [f32]) {
-    let (size, channels) = (f.size, f.channels);
-    for (c, plane) in x.chunks_exact_mut(size * size).enumerate() {
-        for (y, row) in plane.chunks_exact_mut(size).enumerate() {
-            let from = &padded[((y + 1) * (size + 2) + 1) * channels + c..];
+    let ([height, width], channels) = (f.size, f.channels);
+    for (c, plane) in x.chunks_exact_mut(height * width).enumerate() {
+        for (y, row) in plane.chunks_exact_mut(width).enumerate() {
+            let from = &padded[((y + 1) * (width + 2) + 1) * channels + c..];
             for (value, from) in row.iter_mut().zip(from.iter().step_by(channels)) {
                 *value = *from;
             }

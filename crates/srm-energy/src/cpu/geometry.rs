@@ -18,11 +18,24 @@ pub(super) enum Tile {
     Four,
 }
 
-/// One 4×4 stride-2 convolution: `[size, size, channels]` to `[size/2, size/2, outputs]`. In memory an image is channels-last with
-/// one pixel of padding on each side.
+/// Height and width in pixels.
+pub(super) type Sides = [usize; 2];
+
+/// Pixels of an image of these sides with one of padding on each side.
+pub(super) fn padded([height, width]: Sides) -> usize {
+    (height + 2) * (width + 2)
+}
+
+/// Places of the last layer, 4×4 pixels, on a map of these sides.
+pub(super) fn places(size: Sides) -> Sides {
+    size.map(|side| side - 3)
+}
+
+/// One 4×4 stride-2 convolution: `[height, width, channels]` to `[height/2, width/2, outputs]`. In memory an image is channels-last
+/// with one pixel of padding on each side.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Geometry {
-    pub size: usize,
+    pub size: Sides,
     pub channels: usize,
     pub outputs: usize,
     pub tile: Tile,
@@ -31,12 +44,13 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
-    /// The convolution on the tile that suits it; `size` is 8 or a larger power of two.
-    pub(super) fn new(size: usize, channels: usize, outputs: usize) -> Self {
+    /// The convolution on the tile that suits it; both sides are multiples of 4.
+    pub(super) fn new(size: Sides, channels: usize, outputs: usize) -> Self {
         let on = |tile| Self { size, channels, outputs, tile, kept: true };
         let (two, four) = (on(Tile::Two), on(Tile::Four));
         let bytes = |g: &Self| g.weights() * size_of::<f32>();
         match four.tiles() {
+            _ if size.iter().any(|side| side % 8 != 0) => Self { kept: bytes(&two) <= LARGE, ..two },
             1 if bytes(&four) > LARGE_ALONE => two,
             _ => Self { kept: bytes(&four) <= LARGE, ..four },
         }
@@ -49,12 +63,17 @@ impl Geometry {
 
     /// Numbers per padded input image.
     pub(super) fn input_len(&self) -> usize {
-        (self.size + 2) * (self.size + 2) * self.channels
+        padded(self.size) * self.channels
     }
 
     /// Numbers per padded output image.
     pub(super) fn output_len(&self) -> usize {
-        (self.size / 2 + 2) * (self.size / 2 + 2) * self.outputs
+        padded(self.halved()) * self.outputs
+    }
+
+    /// Sides of the output.
+    pub(super) fn halved(&self) -> Sides {
+        self.size.map(|side| side / 2)
     }
 
     /// Products per tile.
@@ -65,17 +84,15 @@ impl Geometry {
         }
     }
 
-    /// Tiles in a row and in a column of an image.
-    pub(super) fn side(&self) -> usize {
-        match self.tile {
-            Tile::Two => self.size / 4,
-            Tile::Four => self.size / 8,
-        }
+    /// Tiles in a column and in a row of an image.
+    pub(super) fn sides(&self) -> Sides {
+        let pixels = if self.tile == Tile::Two { 4 } else { 8 };
+        self.size.map(|side| side / pixels)
     }
 
     /// Tiles per image.
     pub(super) fn tiles(&self) -> usize {
-        self.side() * self.side()
+        self.sides().iter().product()
     }
 
     /// Channels of P: the depth of the products.

@@ -1,7 +1,7 @@
 //! Sum the gradient in the weights over images, layer by layer.
 
 use super::edge::First;
-use super::geometry::{Geometry, element, plane, stride};
+use super::geometry::{Geometry, Sides, element, places, plane, stride};
 use super::kernels::Kernels;
 use super::memory::Lines;
 use super::product::Product;
@@ -120,21 +120,22 @@ impl FirstGradient {
     /// Add one image: `x` and the gradient `g`, both padded.
     pub(super) fn add(&mut self, kernels: &Kernels, f: &First, x: &[f32], g: &[f32]) {
         let padded = f.features.next_multiple_of(PANEL);
-        let (row, reach) = ((f.size + 2) * f.channels, 3 * f.channels);
+        let [height, width] = f.size;
+        let (row, reach) = ((width + 2) * f.channels, 3 * f.channels);
         let p = Product {
             rows: reach,
             a_row: 1,
             segments: 1,
             a_segment: 0,
-            depth: f.size,
+            depth: width,
             a_step: f.channels,
             b_step: f.features,
             c_row: padded,
             accumulate: true,
             goes_on: false,
         };
-        for y in 0..f.size {
-            let g = &g[((y + 1) * (f.size + 2) + 1) * f.features..];
+        for y in 0..height {
+            let g = &g[((y + 1) * (width + 2) + 1) * f.features..];
             for ky in 0..3 {
                 for column in (0..f.features).step_by(PANEL) {
                     // A last panel past the features reads the next pixel's, into columns that nobody asks for.
@@ -142,7 +143,7 @@ impl FirstGradient {
                     kernels.product(&p, &x[(y + ky) * row..], &g[column..], w);
                 }
             }
-            for pixel in g[..f.size * f.features].chunks_exact(f.features) {
+            for pixel in g[..width * f.features].chunks_exact(f.features) {
                 for (sum, value) in self.bias.iter_mut().zip(pixel) {
                     *sum += value;
                 }
@@ -163,39 +164,44 @@ impl FirstGradient {
     }
 }
 
-/// The gradient in the last layer's weights, Σ cᵢ hᵢ.
+/// The gradient in the last layer's weights: Σ cᵢ hᵢ over the places where it is laid on.
 pub(super) struct LastGradient {
-    size: usize,
+    size: Sides,
     channels: usize,
-    /// `[size, size, channels]`
-    w: Vec<f32>,
+    /// Σ cᵢ hᵢ, `[height, width, channels]`.
+    sums: Vec<f32>,
     bias: f32,
 }
 
 impl LastGradient {
-    pub(super) fn new(size: usize, channels: usize) -> Self {
-        Self { size, channels, w: vec![0.0; size * size * channels], bias: 0.0 }
+    pub(super) fn new(size: Sides, channels: usize) -> Self {
+        Self { size, channels, sums: vec![0.0; size[0] * size[1] * channels], bias: 0.0 }
     }
 
     /// Add `by` times one padded image of activations.
     pub(super) fn add(&mut self, h: &[f32], by: f32) {
-        let row = self.size * self.channels;
-        for (y, w) in self.w.chunks_exact_mut(row).enumerate() {
-            let h = &h[((y + 1) * (self.size + 2) + 1) * self.channels..][..row];
-            for (sum, value) in w.iter_mut().zip(h) {
+        let row = self.size[1] * self.channels;
+        for (y, sums) in self.sums.chunks_exact_mut(row).enumerate() {
+            let h = &h[((y + 1) * (self.size[1] + 2) + 1) * self.channels..][..row];
+            for (sum, value) in sums.iter_mut().zip(h) {
                 *sum += by * value;
             }
         }
         self.bias += by;
     }
 
-    /// Into the net's `[1, channels, size, size]` and `[1]`.
+    /// Into the net's `[1, channels, 4, 4]` and `[1]`.
     pub(super) fn finish(&self, (weight, bias): Parameters) {
-        for (c, weight) in weight.chunks_exact_mut(self.size * self.size).enumerate() {
-            for (at, weight) in weight.iter_mut().enumerate() {
-                *weight = self.w[at * self.channels + c];
+        let [down, across] = places(self.size);
+        for (c, weight) in weight.chunks_exact_mut(16).enumerate() {
+            for (tap, weight) in weight.iter_mut().enumerate() {
+                let row = |y: usize| {
+                    let first = ((y + tap / 4) * self.size[1] + tap % 4) * self.channels + c;
+                    self.sums[first..].iter().step_by(self.channels).take(across)
+                };
+                *weight = (0..down).flat_map(row).sum();
             }
         }
-        bias[0] = self.bias;
+        bias[0] = self.bias * (down * across) as f32;
     }
 }

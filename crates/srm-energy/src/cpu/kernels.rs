@@ -5,7 +5,7 @@
 use super::choice::forced;
 use super::curve::{self, Curve, Image, Inner};
 use super::edge::{self, First};
-use super::geometry::{Geometry, plane};
+use super::geometry::{Geometry, Sides, padded, plane};
 use super::product::{self, Product};
 use super::simd::PANEL;
 #[cfg(all(target_arch = "x86_64", not(srm_portable)))]
@@ -27,8 +27,8 @@ pub(crate) struct Kernels {
     input_gradient: unsafe fn(&Geometry, usize, *const f32, *const f32, f32, *mut f32),
     first: unsafe fn(&First, *const f32, *const f32, *const f32, f32, *mut f32, *mut f32),
     first_gradient: unsafe fn(&First, *const f32, *const f32, *mut f32, *mut f32),
-    last: unsafe fn(usize, usize, *const f32, *const f32) -> f32,
-    last_gradient: unsafe fn(usize, usize, f32, *const f32, f32, *mut f32),
+    last: unsafe fn(Sides, usize, *const f32, *const f32) -> f32,
+    last_gradient: unsafe fn(Sides, usize, f32, *const f32, f32, *mut f32),
     curve: unsafe fn(Curve, &Inner, Image),
     tangent: unsafe fn(&Inner, *const f32, *mut f32, *mut f32),
     times: unsafe fn(&Inner, *const f32, *mut f32),
@@ -84,11 +84,11 @@ macro_rules! kernels {
                 unsafe { edge::first_gradient::<$simd>(f, g, w, scratch, dx) }
             }
             #[target_feature(enable = $features)]
-            unsafe fn last(size: usize, channels: usize, h: *const f32, w: *const f32) -> f32 {
+            unsafe fn last(size: Sides, channels: usize, h: *const f32, w: *const f32) -> f32 {
                 unsafe { edge::last::<$simd>(size, channels, h, w) }
             }
             #[target_feature(enable = $features)]
-            unsafe fn last_gradient(size: usize, channels: usize, by: f32, w: *const f32, slope: f32, h: *mut f32) {
+            unsafe fn last_gradient(size: Sides, channels: usize, by: f32, w: *const f32, slope: f32, h: *mut f32) {
                 unsafe { edge::last_gradient::<$simd>(size, channels, by, w, slope, h) }
             }
             #[target_feature(enable = $features)]
@@ -223,7 +223,7 @@ impl Kernels {
         h: &mut [f32],
     ) {
         let padded = f.features.next_multiple_of(PANEL);
-        assert!(x.len() >= f.input_len() && h.len() >= f.output_len() && scratch.len() >= f.size * padded);
+        assert!(x.len() >= f.input_len() && h.len() >= f.output_len() && scratch.len() >= f.size[1] * padded);
         assert!(w.len() >= f.taps() * padded && bias.len() >= padded);
         // SAFETY: as above.
         unsafe {
@@ -233,21 +233,21 @@ impl Kernels {
 
     pub(super) fn first_gradient(&self, f: &First, g: &[f32], w: &[f32], scratch: &mut [f32], dx: &mut [f32]) {
         let padded = f.taps().next_multiple_of(PANEL);
-        assert!(g.len() >= f.output_len() && dx.len() >= f.input_len() && scratch.len() >= f.size * padded);
+        assert!(g.len() >= f.output_len() && dx.len() >= f.input_len() && scratch.len() >= f.size[1] * padded);
         assert!(w.len() >= f.features * padded);
         // SAFETY: as above.
         unsafe { (self.first_gradient)(f, g.as_ptr(), w.as_ptr(), scratch.as_mut_ptr(), dx.as_mut_ptr()) }
     }
 
-    pub(super) fn last(&self, size: usize, channels: usize, h: &[f32], w: &[f32]) -> f32 {
-        assert!(h.len() >= (size + 2) * (size + 2) * channels && w.len() >= size * size * channels);
-        assert!((size * channels).is_multiple_of(2 * PANEL));
+    pub(super) fn last(&self, size: Sides, channels: usize, h: &[f32], w: &[f32]) -> f32 {
+        assert!(h.len() >= padded(size) * channels && w.len() >= size[0] * size[1] * channels);
+        assert!((size[1] * channels).is_multiple_of(self.lanes));
         // SAFETY: as above.
         unsafe { (self.last)(size, channels, h.as_ptr(), w.as_ptr()) }
     }
 
-    pub(super) fn last_gradient(&self, size: usize, channels: usize, by: f32, w: &[f32], slope: f32, h: &mut [f32]) {
-        assert!(h.len() >= (size + 2) * (size + 2) * channels && w.len() >= size * size * channels);
+    pub(super) fn last_gradient(&self, size: Sides, channels: usize, by: f32, w: &[f32], slope: f32, h: &mut [f32]) {
+        assert!(h.len() >= padded(size) * channels && w.len() >= size[0] * size[1] * channels);
         // SAFETY: as above.
         unsafe { (self.last_gradient)(size, channels, by, w.as_ptr(), slope, h.as_mut_ptr()) }
     }

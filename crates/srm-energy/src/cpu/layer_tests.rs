@@ -40,12 +40,12 @@ fn layer(kernels: &Kernels, g: &Geometry) {
         draws += 1;
         direction(&Tensor::zeros(shape, (Kind::Float, Device::Cpu)), draws).unwrap().to_kind(Kind::Double)
     };
-    let (size, inputs, outputs) = (g.size as i64, g.channels as i64, g.outputs as i64);
-    let x = normal([IMAGES as i64, inputs, size, size]).set_requires_grad(true);
+    let ([height, width], inputs, outputs) = (g.size.map(|side| side as i64), g.channels as i64, g.outputs as i64);
+    let x = normal([IMAGES as i64, inputs, height, width]).set_requires_grad(true);
     let w = normal([outputs, inputs, 4, 4]).set_requires_grad(true);
     let bias = normal([outputs, 1, 1, 1]).flatten(0, -1).detach().set_requires_grad(true);
     let y = x.conv2d(&w, Some(&bias), [2, 2], [1, 1], [1, 1], 1);
-    let g_out = normal([IMAGES as i64, outputs, size / 2, size / 2]);
+    let g_out = normal([IMAGES as i64, outputs, height / 2, width / 2]);
     (&y * &g_out).sum(Kind::Double).backward();
 
     let mut packed = PackedLayer::default();
@@ -58,12 +58,12 @@ fn layer(kernels: &Kernels, g: &Geometry) {
     kernels.input(g, IMAGES, &x_lines, &mut v);
     products(kernels, g, IMAGES, (g.depth(), g.outputs), &v, (&packed.forward, &mut made), &mut m);
     kernels.output(g, IMAGES, &m, &packed.bias, 1.0, &mut h);
-    let inner = |lines: &[f32], side: i64, channels: i64| {
-        let len = (IMAGES as i64 * (side + 2) * (side + 2) * channels) as usize;
-        let all = Tensor::from_slice(&lines[..len]).reshape([IMAGES as i64, side + 2, side + 2, channels]);
-        all.narrow(1, 1, side).narrow(2, 1, side).permute([0, 3, 1, 2]).to_kind(Kind::Double)
+    let inner = |lines: &[f32], (height, width): (i64, i64), channels: i64| {
+        let len = (IMAGES as i64 * (height + 2) * (width + 2) * channels) as usize;
+        let all = Tensor::from_slice(&lines[..len]).reshape([IMAGES as i64, height + 2, width + 2, channels]);
+        all.narrow(1, 1, height).narrow(2, 1, width).permute([0, 3, 1, 2]).to_kind(Kind::Double)
     };
-    check(&format!("outputs, {case}"), &inner(&h, size / 2, outputs), &y.detach());
+    check(&format!("outputs, {case}"), &inner(&h, (height / 2, width / 2), outputs), &y.detach());
 
     let mut sums = LayerGradient::default();
     sums.begin(g);
@@ -79,8 +79,8 @@ fn layer(kernels: &Kernels, g: &Geometry) {
     products(kernels, g, IMAGES, (g.outputs, g.depth()), &v, (&packed.backward, &mut made), &mut m);
     let mut below = Lines::zeros(IMAGES * g.input_len());
     kernels.input_gradient(g, IMAGES, &m, &zero, 1.0, &mut below);
-    check(&format!("inputs, {case}"), &inner(&below, size, inputs), &x.grad());
-    let border: f32 = below[..(g.size + 2) * g.channels].iter().map(|value| value.abs()).sum();
+    check(&format!("inputs, {case}"), &inner(&below, (height, width), inputs), &x.grad());
+    let border: f32 = below[..(g.size[1] + 2) * g.channels].iter().map(|value| value.abs()).sum();
     assert_eq!(border.to_bits(), 0, "{case}: the padding stays zero");
 }
 
@@ -88,7 +88,7 @@ fn layer(kernels: &Kernels, g: &Geometry) {
 fn both_tiles_kept_or_made_are_the_convolution_and_its_derivatives() {
     for kernels in Kernels::available() {
         for tile in [Tile::Two, Tile::Four] {
-            for size in [8, 16, 32] {
+            for size in [[8, 8], [16, 16], [32, 32], [8, 24], [40, 16]] {
                 // a depth of 160 with AVX2: more than one part of that of products on taps
                 let g = Geometry { size, channels: 5 * kernels.lanes, outputs: 3 * 16, tile, kept: true };
                 layer(&kernels, &g);
@@ -104,7 +104,7 @@ fn tiles_are_chosen_by_the_weight_that_they_make() {
         let (mut size, mut channels, mut tiles) = (size, features, Vec::new());
         while size > 4 {
             let outputs = (2 * channels).min(8 * features);
-            let g = Geometry::new(size, channels, outputs);
+            let g = Geometry::new([size; 2], channels, outputs);
             tiles.push((g.tile, g.kept));
             (size, channels) = (size / 2, outputs);
         }
@@ -114,13 +114,16 @@ fn tiles_are_chosen_by_the_weight_that_they_make() {
     assert_eq!(tiles(32, 16), [(Four, true); 3]);
     assert_eq!(tiles(32, 32), [(Four, true), (Four, true), (Two, true)]);
     assert_eq!(tiles(64, 64), [(Four, true), (Four, true), (Four, false), (Two, true)]);
+    // sides that are no multiples of the larger tile
+    let g = Geometry::new([12, 16], 16, 32);
+    assert_eq!((g.tile, g.sides()), (Two, [3, 4]));
 }
 
 #[test]
 #[should_panic(expected = "assertion failed")]
 fn a_slice_one_number_short_is_refused() {
     let Some(kernels) = Kernels::available().into_iter().next() else { panic!("assertion failed: nothing to refuse") };
-    let g = Geometry { size: 8, channels: 16, outputs: 32, tile: Tile::Four, kept: true };
+    let g = Geometry { size: [8, 8], channels: 16, outputs: 32, tile: Tile::Four, kept: true };
     let room = g.points() * plane(&g, 1, g.depth());
     kernels.input(&g, 1, &vec![0.0; g.input_len()], &mut vec![0.0; room - 1]);
 }

@@ -2,7 +2,7 @@
 
 use super::curve::{Curve, Inner};
 use super::edge::{First, pad, unpad};
-use super::geometry::{Geometry, plane};
+use super::geometry::{Geometry, Sides, plane};
 use super::gradient::{FirstGradient, LastGradient, LayerGradient, Parameters};
 use super::kernels::Kernels;
 use super::memory::Lines;
@@ -21,6 +21,24 @@ pub(crate) struct Shape {
     pub(super) first: First,
     pub(super) layers: Vec<Geometry>,
     pub(super) last_channels: usize,
+    /// Of the map that the last layer reads.
+    pub(super) last_size: Sides,
+}
+
+impl Shape {
+    /// The same layers for images of other sides; `None` where they do not halve to tiles and to a map of at least 4×4.
+    fn resized(&self, size: Sides) -> Option<Self> {
+        let mut last_size = size;
+        let mut resized = |g: &Geometry| {
+            let fits = last_size.iter().all(|side| side % 4 == 0);
+            let g = fits.then(|| Geometry::new(last_size, g.channels, g.outputs))?;
+            last_size = g.halved();
+            Some(g)
+        };
+        let layers = self.layers.iter().map(&mut resized).collect::<Option<Vec<_>>>()?;
+        let first = First { size, ..self.first };
+        last_size.iter().all(|&side| side >= 4).then_some(Self { first, layers, last_size, ..*self })
+    }
 }
 
 /// What stands between the convolutions.
@@ -87,20 +105,37 @@ impl CpuNet {
             Activation::Softplus => Phi::Smooth(Curve::Softplus),
         };
         let n = config.features.next_multiple_of(kernels.lanes);
-        let first = First { size: config.size, channels: config.channels, features: n };
+        let first = First { size: [config.size; 2], channels: config.channels, features: n };
         let (mut layers, mut size, mut channels) = (Vec::new(), config.size, n);
         while size > 4 {
             let outputs = (2 * channels).min(8 * n);
-            layers.push(Geometry::new(size, channels, outputs));
+            layers.push(Geometry::new([size; 2], channels, outputs));
             (size, channels) = (size / 2, outputs);
         }
-        let shape = Shape { first, layers, last_channels: channels };
+        let shape = Shape { first, layers, last_channels: channels, last_size: [size; 2] };
         Some(Self { kernels, shape, phi, buffers: Buffers::default() })
     }
 
     /// The same net with buffers of its own.
     pub(crate) fn fresh(&self) -> Self {
         Self { kernels: self.kernels, shape: self.shape.clone(), phi: self.phi, buffers: Buffers::default() }
+    }
+
+    /// Height and width of the images.
+    pub(crate) fn size(&self) -> [usize; 2] {
+        self.shape.first.size
+    }
+
+    /// Whether images of these sides can be computed.
+    pub(crate) fn serves(&self, size: [usize; 2]) -> bool {
+        size == self.size() || self.shape.resized(size).is_some()
+    }
+
+    /// Compute images of these sides from now on, for which the weights are laid out anew.
+    pub(crate) fn resize(&mut self, size: [usize; 2]) {
+        if let Some(shape) = (size != self.size()).then(|| self.shape.resized(size)).flatten() {
+            (self.shape, self.buffers) = (shape, Buffers::default());
+        }
     }
 
     /// What [`Packed::set`] needs to know of the net.
@@ -163,7 +198,7 @@ impl CpuNet {
         assert_eq!(gradients.len(), top + 2, "a place for each layer");
         let mut places = gradients.iter_mut().rev().map(|(weight, bias)| (&mut **weight, &mut **bias));
         let mut place = || places.next().expect("there are as many as layers");
-        let mut last = LastGradient::new(4, self.shape.last_channels);
+        let mut last = LastGradient::new(self.shape.last_size, self.shape.last_channels);
         for (h, &by) in self.buffers.h[top].chunks_exact(self.top_len()).zip(coefficients) {
             last.add(h, by);
         }
@@ -187,8 +222,9 @@ impl CpuNet {
     fn top_backward(&mut self, weights: &Packed, coefficients: &[f32]) {
         let (len, top, images) = (self.top_len(), self.shape.layers.len(), coefficients.len());
         let slope = self.slope();
+        let Shape { last_size, last_channels, .. } = self.shape;
         for (h, &by) in self.buffers.h[top].chunks_exact_mut(len).zip(coefficients) {
-            self.kernels.last_gradient(4, self.shape.last_channels, by, &weights.last_weight, slope, h);
+            self.kernels.last_gradient(last_size, last_channels, by, &weights.last_weight, slope, h);
         }
         if self.buffers.tangents {
             self.buffers.h[top][images * len..2 * images * len].fill(0.0);
@@ -224,7 +260,7 @@ impl CpuNet {
     fn inner(&self, l: usize) -> Inner {
         match self.shape.layers.get(l) {
             Some(g) => Inner { size: g.size, channels: g.channels },
-            None => Inner { size: 4, channels: self.shape.last_channels },
+            None => Inner { size: self.shape.last_size, channels: self.shape.last_channels },
         }
     }
 
@@ -259,8 +295,8 @@ impl CpuNet {
         }
         let len = self.top_len();
         let top = self.buffers.h[self.shape.layers.len()][..images * len].chunks_exact(len);
-        top.map(|h| weights.last_bias + self.kernels.last(4, self.shape.last_channels, h, &weights.last_weight))
-            .collect()
+        let Shape { last_size, last_channels, .. } = self.shape;
+        top.map(|h| weights.last_bias + self.kernels.last(last_size, last_channels, h, &weights.last_weight)).collect()
     }
 
     /// Rows of h for so many images: with tangents twice as many.
@@ -352,7 +388,7 @@ impl CpuNet {
         b.v.resize(most.unwrap_or(0));
         b.m.resize(most.unwrap_or(0));
         let features = self.shape.first.features.next_multiple_of(PANEL);
-        b.row.resize(self.shape.first.size * features.max(self.shape.first.taps().next_multiple_of(PANEL)));
+        b.row.resize(self.shape.first.size[1] * features.max(self.shape.first.taps().next_multiple_of(PANEL)));
         b.zero.resize(widest.unwrap_or(0).max(features));
     }
 }

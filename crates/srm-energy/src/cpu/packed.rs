@@ -1,7 +1,7 @@
 //! Lay the weights out for the kernels: once per change of the weights, not once per step.
 
 use super::edge::First;
-use super::geometry::{Geometry, element};
+use super::geometry::{Geometry, element, places};
 use super::memory::Lines;
 use super::net::Shape;
 use super::simd::PANEL;
@@ -12,8 +12,10 @@ use std::ops::Deref;
 pub(crate) struct Packed {
     pub(super) first: PackedFirst,
     pub(super) layers: Vec<PackedLayer>,
-    /// `[4, 4, channels]`
+    /// What the last layer's weights add up to at each pixel of the map, over the places where they are laid on: `[height, width,
+    /// channels]`, on a map of 4×4 pixels the weights themselves.
     pub(super) last_weight: Vec<f32>,
+    /// Of all places.
     pub(super) last_bias: f32,
 }
 
@@ -35,12 +37,18 @@ impl Packed {
             packed.set(g, &weight, &bias);
         }
         let (weight, bias) = layer(shape.layers.len() + 1)?;
-        // [channels, 16] to [16, channels]
-        let channels = shape.last_channels;
-        let at = |i: usize| weight.get(i % channels * 16 + i / channels).copied().unwrap_or(0.0);
+        let ([down, across], channels, width) = (places(shape.last_size), shape.last_channels, shape.last_size[1]);
         self.last_weight.clear();
-        self.last_weight.extend((0..16 * channels).map(at));
-        self.last_bias = bias[0];
+        self.last_weight.resize(shape.last_size[0] * width * channels, 0.0);
+        for tap in 0..16 {
+            for y in 0..down {
+                let row = &mut self.last_weight[((y + tap / 4) * width + tap % 4) * channels..][..across * channels];
+                for pixel in row.chunks_exact_mut(channels) {
+                    pixel.iter_mut().zip(weight.chunks_exact(16)).for_each(|(sum, taps)| *sum += taps[tap]);
+                }
+            }
+        }
+        self.last_bias = bias[0] * (down * across) as f32;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use srm_config::{Activation, EnergyConfig};
 use tch::{Device, Kind, Tensor};
 
 fn net(size: usize, channels: usize, features: usize, activation: Activation) -> ConvNet {
-    ConvNet::new(&EnergyConfig { size, channels, features, activation }, 7, Device::Cpu).unwrap()
+    ConvNet::new(&EnergyConfig::new(size, channels, features, activation), 7, Device::Cpu).unwrap()
 }
 
 fn images(b: i64, channels: i64, size: i64) -> Tensor {
@@ -165,7 +165,97 @@ fn a_change_of_any_weight_is_seen_at_once_and_by_replicas() {
 #[test]
 fn a_size_that_does_not_halve_to_four_is_libtorchs() {
     for (size, served) in [(36, false), (24, false), (2, false), (32, crate::cpu_kernels(8) != "libtorch")] {
-        let config = EnergyConfig { size, channels: 3, features: 8, activation: Activation::Relu };
+        let config = EnergyConfig::new(size, 3, 8, Activation::Relu);
         assert_eq!(crate::cpu::CpuNet::new(&config).is_some(), served, "{size} px");
+    }
+}
+
+/// Nets for images of 16 px and larger ones, whose kernels have lanes to fill up and whole ones.
+fn of_any_size(activation: Activation) -> [ConvNet; 2] {
+    [12, 16].map(|features| {
+        let config = EnergyConfig { any_size: true, ..EnergyConfig::new(16, 3, features, activation) };
+        ConvNet::new(&config, 7, Device::Cpu).unwrap()
+    })
+}
+
+/// f is a sum over places, and its error grows with their number at most; the rest as for images of one size.
+#[test]
+fn images_of_any_size_agree_with_f64_on_every_path() {
+    for activation in [Activation::LeakyRelu(0.2), Activation::Silu] {
+        for net in of_any_size(activation) {
+            let exact = net.to_kind(Kind::Double).unwrap();
+            for [height, width] in [[16, 16], [16, 40], [48, 24], [20, 16], [64, 96]] {
+                let x = uniform([3, 3, height, width]);
+                let v = x.flip([0, 3]) * 0.5 + 0.1;
+                let [x_exact, v_exact] = [&x, &v].map(|t| t.to_kind(Kind::Double));
+                let coefficients = Tensor::from_slice(&[0.7f32, -1.0, 0.2]);
+                let places = ((height / 4 - 3) * (width / 4 - 3)) as f64;
+                let (f, gradient) = exact.f_and_grad(&x_exact).unwrap();
+                let weights = exact.f_and_parameter_grad(&x_exact, &coefficients.to_kind(Kind::Double)).unwrap().1;
+                let product = exact.hvp(&x_exact, &v_exact).unwrap();
+                let near = |case: &str, ours: &Tensor, expected: &Tensor, bound: f64| {
+                    let apart = largest(&(ours.to_kind(Kind::Double) - expected));
+                    assert!(apart <= bound, "{case}: {apart:.1e}, not within {bound:.1e}");
+                };
+                for (name, net) in net.on_every_path() {
+                    let case = format!("{name}, {height} × {width}, {activation:?}");
+                    let (ours, ours_gradient) = net.f_and_grad(&x).unwrap();
+                    near(&case, &ours, &f, 1e-6 * places);
+                    near(&case, &ours_gradient, &gradient, 1e-4 * largest(&gradient));
+                    assert_eq!(net.f(&x).unwrap(), ours, "{case}");
+                    let (again, ours_weights) = net.f_and_parameter_grad(&x, &coefficients).unwrap();
+                    near(&case, &again, &f, 1e-6 * places);
+                    for (ours, expected) in ours_weights.iter().zip(&weights) {
+                        near(&case, ours, expected, 5e-5 * largest(expected));
+                    }
+                    near(&case, &net.hvp(&x, &v).unwrap(), &product, 2e-5 * largest(&product));
+                    let one = net.f_and_grad(&x.narrow(0, 1, 1)).unwrap();
+                    let same = one == (ours.narrow(0, 1, 1), ours_gradient.narrow(0, 1, 1));
+                    assert!(same || name == "libtorch" || !net.kernels_take(&x), "{case}: a batch alters bits");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_net_of_any_size_is_that_of_one_size_there_and_refuses_what_its_stride_does_not_divide() {
+    for (larger, features) in of_any_size(Activation::Silu).into_iter().zip([12, 16]) {
+        let one = net(16, 3, features, Activation::Silu);
+        let (x, v) = (images(3, 3, 16), images(3, 3, 16).flip([1]));
+        let c = Tensor::from_slice(&[1.0f32, 2.0, -0.5]);
+        assert_eq!(larger.f_and_grad(&x).unwrap(), one.f_and_grad(&x).unwrap());
+        assert_eq!(larger.f_and_parameter_grad(&x, &c).unwrap(), one.f_and_parameter_grad(&x, &c).unwrap());
+        assert_eq!(larger.hvp(&x, &v).unwrap(), one.hvp(&x, &v).unwrap());
+        let told = larger.f(&uniform([1, 3, 18, 16])).unwrap_err().to_string();
+        assert!(told.contains("[b, 3, 16, 16] or larger, their sides multiples of 4"), "{told}");
+        assert!(larger.f(&uniform([1, 3, 12, 16])).is_err() && one.f(&uniform([1, 3, 32, 32])).is_err());
+    }
+}
+
+/// What lies farther from the border of a crop than the net sees, 24 px here, does not know that it is a crop.
+#[test]
+fn two_sizes_agree_on_what_lies_within_a_crop() {
+    for net in of_any_size(Activation::Silu) {
+        let x = uniform([1, 3, 104, 120]);
+        let whole = net.f_and_grad(&x).unwrap().1;
+        let crop = net.f_and_grad(&x.narrow(2, 16, 72).narrow(3, 8, 80)).unwrap().1;
+        let inner = |t: &Tensor, top: i64, left: i64| t.narrow(2, top, 24).narrow(3, left, 32);
+        let apart = largest(&(inner(&whole, 16 + 24, 8 + 24) - inner(&crop, 24, 24)));
+        assert!(apart <= 1e-5 * largest(&whole), "{apart:.1e}");
+        assert!(largest(&(inner(&whole, 16, 8) - inner(&crop, 0, 0))) > 1e-2 * largest(&whole), "the border does");
+    }
+}
+
+#[test]
+fn sizes_may_take_turns_on_replicas_of_one_net() {
+    let net = of_any_size(Activation::LeakyRelu(0.2)).into_iter().next().unwrap();
+    let sizes = [16i64, 32, 24].map(|size| (uniform([2, 3, size, 32]), net.replica()));
+    let expected = sizes.iter().map(|(x, _)| net.f_and_grad(x).unwrap()).collect::<Vec<_>>();
+    let threads = sizes.map(|(x, replica)| {
+        std::thread::spawn(move || (0..20).map(|_| replica.f_and_grad(&x).unwrap()).collect::<Vec<_>>())
+    });
+    for (thread, expected) in threads.into_iter().zip(&expected) {
+        assert!(thread.join().unwrap().iter().all(|found| found == expected));
     }
 }

@@ -28,9 +28,10 @@ macro_rules! by_tile {
 macro_rules! for_each_tile {
     ($g:expr, $images:expr, |$tile:ident, $image:ident, $ti:ident, $tj:ident| $body:block) => {
         let mut $tile = 0;
+        let [down, across] = $g.sides();
         for $image in 0..$images {
-            for $ti in 0..$g.side() {
-                for $tj in 0..$g.side() {
+            for $ti in 0..down {
+                for $tj in 0..across {
                     $body
                     $tile += 1;
                 }
@@ -107,7 +108,7 @@ unsafe fn input_tiles<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
     x: *const f32,
     v: *mut f32,
 ) {
-    let row = (g.size + 2) * g.channels;
+    let row = (g.size[1] + 2) * g.channels;
     let plane = plane(g, images, g.depth());
     for_each_tile!(g, images, |tile, image, ti, tj| {
         // SAFETY: the caller's slices hold whole images and tiles.
@@ -153,7 +154,7 @@ unsafe fn output_tiles<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>
     slope: f32,
     h: *mut f32,
 ) {
-    let row = (g.size / 2 + 2) * g.outputs;
+    let row = (g.halved()[1] + 2) * g.outputs;
     let plane = plane(g, images, g.outputs);
     for_each_tile!(g, images, |tile, image, ti, tj| {
         // SAFETY: the caller's slices hold whole images and tiles.
@@ -186,7 +187,7 @@ unsafe fn output_gradient_tiles<S: Simd, F: Scheme<N, M>, const N: usize, const 
     g_out: *const f32,
     v: *mut f32,
 ) {
-    let row = (g.size / 2 + 2) * g.outputs;
+    let row = (g.halved()[1] + 2) * g.outputs;
     let plane = plane(g, images, g.outputs);
     for_each_tile!(g, images, |tile, image, ti, tj| {
         // SAFETY: the caller's slices hold whole images and tiles.
@@ -232,15 +233,15 @@ unsafe fn input_gradient_tiles<S: Simd, F: Scheme<N, M>, const N: usize, const M
     h: *mut f32,
 ) {
     let plane = plane(g, images, g.depth());
-    let side = g.side();
+    let [down, across] = g.sides();
     for image in 0..images {
         let h = h.wrapping_add(image * g.input_len());
-        for ti in 0..=side {
-            for tj in 0..=side {
+        for ti in 0..=down {
+            for tj in 0..=across {
                 // A tile's part of m, or zeros outside the image.
-                let part = |ti: usize, tj: usize| match ti < side && tj < side {
+                let part = |ti: usize, tj: usize| match ti < down && tj < across {
                     true => {
-                        let tile = (image * side + ti) * side + tj;
+                        let tile = (image * down + ti) * across + tj;
                         Part { at: m.wrapping_add(tile * stride(g.depth())), plane }
                     }
                     false => Part { at: zero, plane: 0 },
@@ -250,7 +251,7 @@ unsafe fn input_gradient_tiles<S: Simd, F: Scheme<N, M>, const N: usize, const M
                     Around { own: part(ti, tj), above: part(up, tj), left: part(ti, left), corner: part(up, left) };
                 // SAFETY: `part` gives whole rows of m or the zeros. Behind the last tile only one row or column is left.
                 unsafe {
-                    match (ti < side, tj < side) {
+                    match (ti < down, tj < across) {
                         (true, true) => pixels::<S, F, N, M, false, false>(g, ti, tj, &around, slope, h),
                         (true, false) => pixels::<S, F, N, M, false, true>(g, ti, tj, &around, slope, h),
                         (false, true) => pixels::<S, F, N, M, true, false>(g, ti, tj, &around, slope, h),
@@ -338,11 +339,11 @@ unsafe fn pixels<
     slope: f32,
     h: *mut f32,
 ) {
-    let row = (g.size + 2) * g.channels;
+    let row = (g.size[1] + 2) * g.channels;
     for phase in 0..4 {
         // Row and column of the first pixel of this phase: the first and the last are padding.
         let (y, x) = (2 * M * ti + phase / 2, 2 * M * tj + phase % 2);
-        if ONE_ROW && y > g.size || ONE_COLUMN && x > g.size {
+        if ONE_ROW && y > g.size[0] || ONE_COLUMN && x > g.size[1] {
             continue;
         }
         // From a pixel to the one that takes its place two phases on, which is the next tile's at last.

@@ -88,7 +88,7 @@ fn every_form_of_torch_save_gives_the_same_net() {
         for format in ["pth", "legacy.pth"] {
             let name = format!("{kind}.{format}");
             let weights = load_weights(&fixture(&name), Device::Cpu).unwrap();
-            let config = EnergyConfig { size: 32, channels: 1, features: 1, activation: Activation::LeakyRelu(0.2) };
+            let config = EnergyConfig::new(32, 1, 1, Activation::LeakyRelu(0.2));
             assert_eq!(*weights.net.config(), config, "{name}");
             assert!(weights.langevin.is_none(), "{name}");
             let tensors = weights.net.named_parameters();

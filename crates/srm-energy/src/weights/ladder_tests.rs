@@ -6,7 +6,7 @@ use crate::{Energy, Trainable, check};
 use srm_config::{Activation, Drift, GridConfig, Init};
 
 fn energy() -> EnergyConfig {
-    EnergyConfig { size: 16, channels: 3, features: 4, activation: Activation::Silu }
+    EnergyConfig::new(16, 3, 4, Activation::Silu)
 }
 
 fn langevin() -> LangevinConfig {

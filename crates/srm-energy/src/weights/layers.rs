@@ -37,7 +37,7 @@ impl Layers<'_> {
         let shaped = Form::of(weight).and_then(|form| weight.get(form.shaped())).ok_or_else(unknown)?;
         match *self.entries[*shaped].tensor()?.0 {
             [features @ 1..=1024, channels @ 1..=4, 3, 3] => {
-                Ok(EnergyConfig { size, channels, features, activation: Activation::LeakyRelu(0.2) })
+                Ok(EnergyConfig::new(size, channels, features, Activation::LeakyRelu(0.2)))
             }
             _ => Err(unknown()),
         }

@@ -22,7 +22,7 @@ impl Drop for Folder {
 }
 
 fn config(size: usize) -> EnergyConfig {
-    EnergyConfig { size, channels: 3, features: 4, activation: Activation::Silu }
+    EnergyConfig::new(size, 3, 4, Activation::Silu)
 }
 
 fn langevin() -> LangevinConfig {
@@ -121,7 +121,7 @@ fn without_our_metadata_the_shapes_say_which_net() {
     for kind in [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::BF16] {
         zeros_file(&path, None, kind, &NET_32);
         let loaded = load_weights(&path, Device::Cpu).unwrap();
-        let expected = EnergyConfig { size: 32, channels: 1, features: 2, activation: Activation::LeakyRelu(0.2) };
+        let expected = EnergyConfig::new(32, 1, 2, Activation::LeakyRelu(0.2));
         assert_eq!(*loaded.net.config(), expected);
         assert_eq!(loaded.net.named_parameters()[0].1.kind(), Kind::Float);
     }

@@ -163,7 +163,7 @@ fn variance_components_are_unbiased() {
 }
 
 fn net() -> ConvNet {
-    let config = EnergyConfig { size: 32, channels: 1, features: 8, activation: Activation::LeakyRelu(0.2) };
+    let config = EnergyConfig::new(32, 1, 8, Activation::LeakyRelu(0.2));
     ConvNet::new(&config, 4, Device::Cpu).unwrap()
 }
 

@@ -106,7 +106,7 @@ fn learning_lands_on_the_moment_matching_estimate_and_long_runs_on_maximum_likel
 }
 
 fn net() -> ConvNet {
-    let config = EnergyConfig { size: 32, channels: 1, features: 4, activation: Activation::LeakyRelu(0.2) };
+    let config = EnergyConfig::new(32, 1, 4, Activation::LeakyRelu(0.2));
     ConvNet::new(&config, 3, Device::Cpu).unwrap()
 }
 

@@ -76,7 +76,7 @@ pub(super) fn in_memory(write: impl FnOnce(&Path)) -> Vec<u8> {
 }
 
 pub(super) fn energy() -> EnergyConfig {
-    EnergyConfig { size: 32, channels: 1, features: 1, activation: Activation::default() }
+    EnergyConfig::new(32, 1, 1, Activation::default())
 }
 
 fn langevin() -> LangevinConfig {

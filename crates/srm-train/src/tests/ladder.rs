@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 const SPREAD: Spread = Spread { threads: 2, block: 4 };
 
 fn net(size: usize, seed: u64) -> ConvNet {
-    let config = EnergyConfig { size, channels: 1, features: 4, activation: Activation::default() };
+    let config = EnergyConfig::new(size, 1, 4, Activation::default());
     ConvNet::new(&config, seed, Device::Cpu).unwrap()
 }
 
