@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::Problem;
 
 /// Every key whose name alone says where it belongs: a misplaced one is sent there. Names that several sections have are left out.
-const KEYS: [&str; 45] = [
+const KEYS: [&str; 47] = [
     "data.images",
     "data.count",
     "data.flip",
@@ -13,6 +13,8 @@ const KEYS: [&str; 45] = [
     "energy.channels",
     "energy.features",
     "energy.activation",
+    "energy.any_size",
+    "energy.reference_std",
     "langevin.steps",
     "langevin.grids",
     "langevin.gradient_scale",

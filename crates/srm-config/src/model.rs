@@ -70,17 +70,25 @@ pub struct EnergyConfig {
     /// generative ConvNet" (Xie, Lu, Zhu and Wu, ICML 2016), so that one net serves images of any height and width. Off by default.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub any_size: bool,
+    /// s > 0 of a reference distribution N(0, s² I), whose −‖x‖²/(2 s²) is added to f; `None`: none, as in the paper.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference_std: Option<f64>,
 }
 
 impl EnergyConfig {
     /// A net for images of one size.
     pub fn new(size: usize, channels: usize, features: usize, activation: Activation) -> EnergyConfig {
-        EnergyConfig { size, channels, features, activation, any_size: false }
+        EnergyConfig { size, channels, features, activation, any_size: false, reference_std: None }
     }
 
     /// Pixels from one place of the last layer to the next: sides of images are multiples of it. 1 for a net of one size of 4 pixels.
     pub fn stride(&self) -> usize {
         (self.size / 4).max(1)
+    }
+
+    /// Places of the last layer on images of these sides.
+    pub fn places(&self, sides: [usize; 2]) -> usize {
+        sides.iter().map(|side| (side / self.stride()).saturating_sub(3)).product()
     }
 
     /// Whether images of this height and width have an f.
@@ -363,7 +371,15 @@ impl EnergyConfig {
         let activation =
             fields.read("activation", Some(Activation::default()), Activation::RULE, Activation::from_value);
         let any_size = fields.read("any_size", Some(false), "must be true or false", Value::as_bool);
-        Some(EnergyConfig { any_size: any_size?, ..EnergyConfig::new(size?, channels?, features?, activation?) })
+        let rule = "must be a number > 0 whose square f32 holds, or absent";
+        let reference_std = fields.read("reference_std", Some(None), rule, |value| {
+            value.as_f64().filter(|&s| is_positive_f32(s) && is_positive_f32(s * s)).map(Some)
+        });
+        Some(EnergyConfig {
+            any_size: any_size?,
+            reference_std: reference_std?,
+            ..EnergyConfig::new(size?, channels?, features?, activation?)
+        })
     }
 }
 

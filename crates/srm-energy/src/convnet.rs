@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Where [`EnergyConfig::any_size`] is on, images may be larger: f is the sum of the last layer at all its places, and g_L the sum of w
-//! at all of them.
+//! at all of them. A reference distribution N(0, s² I) adds −‖x‖²/(2 s²) to f, −x/s² to f' and −v/s² to ∇²f v.
 
 use crate::activation::{apply, is_piecewise_linear, times_first, times_second};
 use crate::fast_path::FastPath;
@@ -192,6 +192,19 @@ impl ConvNet {
         }
     }
 
+    /// f − ‖x‖²/(2 s²), where there is a reference distribution.
+    fn with_reference(&self, f: Tensor, x: &Tensor) -> Result<Tensor> {
+        let Some(s) = self.config.reference_std else { return Ok(f) };
+        let squares = x.f_square()?.f_sum_dim_intlist([1i64, 2, 3].as_slice(), false, x.kind())?;
+        Ok(f.f_sub(&squares.f_mul_scalar(0.5 / (s * s))?)?)
+    }
+
+    /// The derivative along x, or along a motion of x, of what [`ConvNet::with_reference`] takes away, taken from that of the net.
+    fn toward_reference(&self, derivative: Tensor, x: &Tensor) -> Result<Tensor> {
+        let Some(s) = self.config.reference_std else { return Ok(derivative) };
+        Ok(derivative.f_sub(&x.f_mul_scalar(1.0 / (s * s))?)?)
+    }
+
     /// Channels last is what libtorch likes on the CPU, and on a GPU for its tensor cores.
     fn channels_last(&self) -> bool {
         !self.device().is_cuda() || self.precision != Precision::F32
@@ -225,6 +238,7 @@ impl Energy for ConvNet {
             Some(fast) if self.precision != Precision::Bf16 && fast.takes(x) => fast.f(&self.layers, x),
             _ => self.with_pass(x, |pass, x| Ok(pass.forward(x)?.0.f_to_kind(kind)?)),
         }
+        .and_then(|f| self.with_reference(f, x))
     }
 
     fn f_and_grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
@@ -237,6 +251,7 @@ impl Energy for ConvNet {
                 Ok((f.f_to_kind(kind)?, gradient.f_to_kind(kind)?))
             }),
         }
+        .and_then(|(f, gradient)| Ok((self.with_reference(f, x)?, self.toward_reference(gradient, x)?)))
     }
 }
 
@@ -245,10 +260,10 @@ impl Curved for ConvNet {
         self.check(x)?;
         self.check(v)?;
         if self.is_piecewise_linear() {
-            return Ok(v.f_zeros_like()?);
+            return self.toward_reference(v.f_zeros_like()?, v);
         }
         if let Some(fast) = self.fast.as_ref().filter(|fast| fast.takes(x) && fast.takes(v) && x.size() == v.size()) {
-            return fast.hvp(&self.layers, x, v);
+            return self.toward_reference(fast.hvp(&self.layers, x, v)?, v);
         }
         let phi = self.activation();
         let pass = self.pass();
@@ -275,11 +290,11 @@ impl Curved for ConvNet {
                 g = layer.backward(&times_first(phi, &g, a)?)?; // below the first layer nobody asks for it
             }
         }
-        g_dot.map_or_else(|| Ok(v.zeros_like()), Ok)
+        self.toward_reference(g_dot.map_or_else(|| v.f_zeros_like(), Ok)?, v)
     }
 
     fn has_curvature(&self) -> bool {
-        !self.is_piecewise_linear()
+        !self.is_piecewise_linear() || self.config.reference_std.is_some()
     }
 }
 
@@ -306,7 +321,8 @@ impl Trainable for ConvNet {
     fn f_and_parameter_grad(&self, x: &Tensor, coefficients: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         self.check(x)?;
         if let Some(fast) = self.fast.as_ref().filter(|fast| fast.takes(x) && coefficients.size() == x.size()[..1]) {
-            return fast.f_and_parameter_grad(&self.layers, x, coefficients);
+            let (f, gradients) = fast.f_and_parameter_grad(&self.layers, x, coefficients)?;
+            return Ok((self.with_reference(f, x)?, gradients));
         }
         tch::with_grad(|| {
             let tracked = self.replica();
@@ -314,7 +330,7 @@ impl Trainable for ConvNet {
                 tracked.named_parameters().into_iter().map(|(_, t)| t.set_requires_grad(true)).collect();
             let (f, _) = tracked.pass().forward(&tracked.in_layout(&x.detach())?)?;
             let grads = Tensor::f_run_backward(&[f.f_dot(coefficients)?], &weights, false, false)?;
-            Ok((f.detach(), grads))
+            Ok((self.with_reference(f.detach(), x)?, grads))
         })
     }
 
@@ -331,6 +347,13 @@ impl Trainable for ConvNet {
     fn fork(&self) -> Result<Self> {
         // in f32 numbers whatever this net computes in, as averages of weights are taken
         Self::from_tensors(&self.config, &self.named_parameters(), self.device())
+    }
+
+    fn places(&self, shape: &[i64]) -> f64 {
+        match shape {
+            [_, height, width] => self.config.places([*height as usize, *width as usize]).max(1) as f64,
+            _ => 1.0,
+        }
     }
 
     fn describe(&self) -> Json {

@@ -83,6 +83,12 @@ pub trait Trainable: Replicate {
     /// As in [`Energy`].
     fn fork(&self) -> Result<Self>;
 
+    /// How many terms f of a sample of this shape is the sum of. The trainer divides the gradient in θ by it, and the f, gap and r that it
+    /// tells, so that one learning rate serves all sizes; chains take f as it is.
+    fn places(&self, _shape: &[i64]) -> f64 {
+        1.0
+    }
+
     /// What the net is, as JSON: kept in weights files in the section `net`. The library's own nets name their sections.
     fn describe(&self) -> Json {
         Json::Null

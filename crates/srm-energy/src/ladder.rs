@@ -61,15 +61,18 @@ impl<E: Energy> Ladder<E> {
 
     /// The energy that takes `x`.
     fn on_grid_of(&self, x: &Tensor) -> Result<&E> {
-        if let [(_, only)] = &self.grids[..] {
-            return Ok(only);
-        }
-        let width = x.size().last().copied().unwrap_or(0);
-        let found = self.grids.iter().find(|(grid, _)| *grid == width);
-        found.map(|(_, energy)| energy).ok_or_else(|| EnergyError::NoGrid {
+        self.on_grid(&x.size()).ok_or_else(|| EnergyError::NoGrid {
             widths: self.grids.iter().map(|(width, _)| *width).collect(),
             got: x.size(),
         })
+    }
+
+    /// The energy of samples of this shape, `[…, width]`.
+    fn on_grid(&self, shape: &[i64]) -> Option<&E> {
+        if let [(_, only)] = &self.grids[..] {
+            return Some(only);
+        }
+        self.grids.iter().find(|(width, _)| shape.last() == Some(width)).map(|(_, energy)| energy)
     }
 
     /// The same grids with other energies.
@@ -130,6 +133,10 @@ impl<E: Trainable> Trainable for Ladder<E> {
 
     fn fork(&self) -> Result<Self> {
         self.map(E::fork)
+    }
+
+    fn places(&self, shape: &[i64]) -> f64 {
+        self.on_grid(shape).map_or(1.0, |energy| energy.places(shape))
     }
 
     /// What the finest says.

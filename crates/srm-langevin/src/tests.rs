@@ -51,6 +51,33 @@ fn gaussian_case_has_the_exact_mean_and_variance() {
     }
 }
 
+/// Under N(0, s² I) alone, which is what a net of zeros leaves, eq. (4) has v ← (1 − Δτ/2s²)² v + Δτ for its variance v, and the
+/// limit s²/(1 − Δτ/4s²): above s² by the bias of the step.
+#[test]
+fn a_net_of_zeros_leaves_the_reference_distribution_with_the_steps_own_bias() {
+    let (s, delta_tau) = (0.4f64, 0.09);
+    for activation in [Activation::LeakyRelu(0.2), Activation::Silu] {
+        let config = EnergyConfig { any_size: true, reference_std: Some(s), ..EnergyConfig::new(8, 1, 4, activation) };
+        let net = ConvNet::new(&config, 1, Device::Cpu).unwrap();
+        for (_, mut parameter) in net.named_parameters() {
+            let _ = parameter.zero_();
+        }
+        let z = start(&Start::Gaussian, &KEY, &(0..16).collect::<Vec<_>>(), &[1, 64, 48], Device::Cpu).unwrap();
+        let step = |v: f64| (1.0 - delta_tau / (2.0 * s * s)).powi(2) * v + delta_tau;
+        for k in [1, 10, 100] {
+            let mut noise = KeyedNoise::new(KEY, (0..16).collect());
+            let x = finished(short_run(&net, &Kernel::eq4(delta_tau).steps(k), &z, &mut noise, &mut ()).unwrap());
+            let variance = (0..k).fold(1.0, |v, _| step(v));
+            let n = x.numel() as f64; // four standard errors each
+            assert!(x.mean(Kind::Double).double_value(&[]).abs() < 4.0 * (variance / n).sqrt(), "k = {k}");
+            let got = x.to_kind(Kind::Double).var(false).double_value(&[]);
+            assert!((got / variance - 1.0).abs() < 4.0 * (2.0 / n).sqrt(), "k = {k}: {got} against {variance}");
+        }
+        let limit = s * s / (1.0 - delta_tau / (4.0 * s * s));
+        assert!(((0..100).fold(1.0, |v, _| step(v)) / limit - 1.0).abs() < 1e-9 && limit > 1.1 * s * s);
+    }
+}
+
 #[test]
 fn both_forms_of_the_step_are_eq_4() {
     let (x, g, u) = (Tensor::from(1.0), Tensor::from(2.0), Tensor::from(-3.0));

@@ -88,11 +88,11 @@ impl Columns {
         columns.into_iter().flat_map(move |column| column.into_iter().chain(std::iter::repeat(f64::NAN)).take(count))
     }
 
-    /// The means of an update on a grid whose images are `size` wide and have so many pixels.
-    pub(crate) fn record(&self, size: u64, pixels: usize) -> GridRecord {
-        let (f_data, f_sample) = (mean(&self.f_data), mean(&self.f_sample));
+    /// The means of an update on a grid whose images are `size` wide and have so many pixels; f and r by their number of places.
+    pub(crate) fn record(&self, size: u64, pixels: usize, places: f64) -> GridRecord {
+        let [f_data, f_sample, chain_grad_norm] = [&self.f_data, &self.f_sample, &self.r].map(|all| mean(all) / places);
         let sample_std = self.pixel_std(pixels);
-        GridRecord { size, f_data, f_sample, gap: f_data - f_sample, chain_grad_norm: mean(&self.r), sample_std }
+        GridRecord { size, f_data, f_sample, gap: f_data - f_sample, chain_grad_norm, sample_std }
     }
 
     /// Standard deviation of all pixels of the samples; `image` pixels each.

@@ -176,7 +176,8 @@ impl<E: Trainable> Trainer<E> {
         self.sampler.stop_when(stop.clone());
     }
 
-    /// The rule by which each grid is watched, coarse to fine. A chain with r = 1 would go a K / √(c h w) per coordinate, straight on.
+    /// The rule by which each grid is watched, coarse to fine. A chain with r = 1 would go a K / √(c h w) per coordinate, straight on,
+    /// and as many times as far as f has places, by which r was divided.
     pub(crate) fn watches(&self) -> Vec<Watch<'_>> {
         let (dynamics, shapes) = (self.dynamics(), self.shapes());
         let is_ladder = !self.settings.dynamics.course.rises.is_empty();
@@ -187,6 +188,7 @@ impl<E: Trainable> Trainer<E> {
                 Some(_) => steps.map(|step| dynamics.kernel_at(step).gradient_scale).sum(),
             };
             let grid = shape.last().filter(|_| is_ladder).map(|&width| width as u64);
+            let way = way * self.net().places(shape);
             Watch { config: &self.settings.watch, travel: way / coordinates.sqrt(), grid }
         };
         dynamics.grids().into_iter().zip(&shapes).map(watch).collect()

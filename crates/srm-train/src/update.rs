@@ -228,8 +228,9 @@ impl<E: Trainable> Trainer<E> {
         // those of grids that have not joined yet are the last, and left over
         let mut parameters = self.net().named_parameters().into_iter();
         let mut gradients = Vec::new();
-        for grid in mine {
-            let flat = self.ranks.sum(grid, device)?.f_div_scalar_(now.batch as f64)?;
+        for (grid, shape) in mine.into_iter().zip(self.shapes()) {
+            let terms = now.batch as f64 * self.net().places(&shape);
+            let flat = self.ranks.sum(grid, device)?.f_div_scalar_(terms)?;
             let (mut at, all) = (0, flat.numel() as i64);
             for (_, parameter) in parameters.by_ref() {
                 let length = parameter.numel() as i64;
@@ -252,7 +253,7 @@ impl<E: Trainable> Trainer<E> {
         let shapes = self.shapes();
         let numbers = |(columns, shape): (&Columns, &Vec<i64>)| {
             let width = shape.last().map_or(0, |&width| width as u64);
-            columns.record(width, shape.iter().product::<i64>() as usize)
+            columns.record(width, shape.iter().product::<i64>() as usize, self.net().places(shape))
         };
         let mut grids: Vec<GridRecord> = found.grids.iter().zip(&shapes).map(numbers).collect();
         if !grids.iter().all(|grid| grid.gap.is_finite()) || !theta_grad_norm.is_finite() {

@@ -259,3 +259,26 @@ fn sizes_may_take_turns_on_replicas_of_one_net() {
         assert!(thread.join().unwrap().iter().all(|found| found == expected));
     }
 }
+
+#[test]
+fn nets_of_any_size_with_a_reference_keep_the_contract_on_rectangles() {
+    for activation in [Activation::LeakyRelu(0.2), Activation::Silu] {
+        for net in of_any_size(activation) {
+            let config = EnergyConfig { reference_std: Some(0.6), ..net.config().clone() };
+            let net = ConvNet::from_tensors(&config, &net.named_parameters(), Device::Cpu).unwrap();
+            let double = net.to_kind(Kind::Double).unwrap();
+            for [height, width] in [[16, 16], [24, 40]] {
+                let x = uniform([3, 3, height, width]);
+                crate::check::contract(&double, &x.to_kind(Kind::Double)).unwrap();
+                crate::check::training(&double, &x.to_kind(Kind::Double)).unwrap();
+                for (name, net) in net.on_every_path() {
+                    let (f, gradient) = net.f_and_grad(&x).unwrap();
+                    let (exact, exact_gradient) = double.f_and_grad(&x.to_kind(Kind::Double)).unwrap();
+                    assert!(largest(&(f.to_kind(Kind::Double) / exact - 1.0)) < 1e-5, "{name}");
+                    let apart = largest(&(gradient.to_kind(Kind::Double) - &exact_gradient));
+                    assert!(apart <= 1e-4 * largest(&exact_gradient), "{name}: {apart:.1e}");
+                }
+            }
+        }
+    }
+}
