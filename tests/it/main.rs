@@ -25,5 +25,6 @@ mod sample;
 mod surroundings;
 mod survive;
 mod tensorboard;
+mod texture;
 mod train;
 mod weights;

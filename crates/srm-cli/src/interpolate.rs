@@ -37,7 +37,7 @@ pub fn run(flags: &InterpolateFlags, session: &Session) -> Result<()> {
     model.check_chains(pairs * points, "--pairs or --points")?;
     let parts = pairs * if flags.also.animate.is_some() { 2 } else { 1 };
     let bar = session.bar(parts as u64, "rows");
-    let rows = Rows::draw(&run, &model.net.image(), flags.seed, (pairs, &rhos(points)), &bar)?;
+    let rows = Rows::draw(&run, &model.image(), flags.seed, (pairs, &rhos(points)), &bar)?;
     let states = flags.also.animate.as_ref().map(|_| rows.states(&run, &bar)).transpose()?;
     bar.finish_and_clear();
     session.conclude(|| {

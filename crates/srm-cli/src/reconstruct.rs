@@ -46,7 +46,7 @@ pub fn run(flags: &ReconstructFlags, session: &Session) -> Result<()> {
     let target = to_tensor(&gallery.images)?.f_to_device(device)?;
     model.check_chains(count * options.starts, "--count or --starts")?;
     session.same("images", || Ok(format!("{count} images, {}", digest(&gallery.images))))?;
-    let mask = flags.mask.as_deref().map(|path| open_mask(path, count, model.net.image())).transpose()?;
+    let mask = flags.mask.as_deref().map(|path| open_mask(path, count, model.image())).transpose()?;
     let mask = mask.map(|mask| mask.f_to_device(device)).transpose()?;
     session.watch_interrupts()?;
     let _guard = tch::no_grad_guard();

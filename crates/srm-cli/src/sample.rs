@@ -13,7 +13,7 @@ use srm_train::to_bytes;
 use tch::Tensor;
 
 use crate::{
-    flags::SampleFlags,
+    flags::{SampleFlags, Size},
     model::{Choice, Code, Model, shared},
     pictures::{FRAMES, PADDING, animation, square, with_neighbours, write_rows},
     session::{Failure, Session, Shown, status, usage},
@@ -23,6 +23,8 @@ use crate::{
 const STRIP_ROWS: usize = 8;
 /// Steps between two states of a strip are a tenth of the chain: 11 states.
 const STRIP_PARTS: usize = 10;
+/// What a net for images of any size makes where nobody says how large.
+const LARGE: Size = Size([256, 256]);
 /// Chains of an animation.
 const MOVING: usize = 64;
 
@@ -37,7 +39,10 @@ pub fn run(flags: &SampleFlags, session: &Session) -> Result<()> {
     session.prepare(
         [Some(&probe), flags.chain.as_ref(), flags.animate.as_ref()].into_iter().flatten().map(|path| &**path),
     )?;
-    let model = Model::open(&flags.weights, &choice, &flags.model.compute, session)?;
+    let mut model = Model::open(&flags.weights, &choice, &flags.model.compute, session)?;
+    if let Some(Size([height, width])) = flags.size.or(model.net.config().any_size.then_some(LARGE)) {
+        model.resize([height, width])?;
+    }
     model.mention_start();
     let mut set = None;
     session.write(|| {
@@ -209,7 +214,7 @@ fn draw(flags: &SampleFlags, model: &Model, session: &Session) -> Result<Synthes
 /// Draw the codes of --code; every rank draws them all, they are few.
 fn of_codes(flags: &SampleFlags, model: &Model) -> Result<Synthesis> {
     let run = model.generator(ChainNoise::Fixed(flags.seed), 1);
-    let (z, ids) = Code::starts(&flags.code, &run, flags.seed, &model.net.image())?;
+    let (z, ids) = Code::starts(&flags.code, &run, flags.seed, &model.image())?;
     let begun = Instant::now();
     let samples = to_bytes(&run.generate(&z, &ids)?)?;
     Ok(Synthesis { samples, seconds: begun.elapsed().as_secs_f64(), strip: vec![], frames: vec![] })

@@ -39,11 +39,15 @@ pub struct Config {
 /// The observed images.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DataConfig {
-    /// A `.npy` file, u8 `[n, h, w, c]`, relative to the working folder, or `synthetic:blobs`, a set that the program makes.
+    /// A `.npy` file, u8 `[n, h, w, c]`, relative to the working folder, or `synthetic:blobs`, a set that the program makes. With `crop`
+    /// also a picture, or a folder or archive of pictures, of any size.
     pub images: PathBuf,
-    /// Use only the first so many images, >= 1; `None`: all.
+    /// Use only the first so many images, >= 1; `None`: all. With `crop` so many crops; `None`: 1000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<usize>,
+    /// Learn from squares of so many pixels, cut out at random places, each from the next image in turn; `None`: from whole images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop: Option<usize>,
     /// Mirror every second image, chosen at random.
     pub flip: bool,
 }
@@ -130,6 +134,15 @@ impl Config {
             let found = format!("a bank of {} is smaller than a batch of {}", bank.size, train.batch);
             fields.problem(&found, "langevin.init.persistent.size must be at least train.batch", None);
         }
+        if let (Some(DataConfig { crop: Some(crop), .. }), Some(energy)) = (&data, &energy)
+            && !energy.takes([*crop; 2])
+        {
+            let sizes = match energy.any_size {
+                true => format!("{} or larger multiples of {}", energy.size, energy.stride()),
+                false => format!("{}, or larger ones with energy.any_size", energy.size),
+            };
+            fields.problem(&format!("data.crop is {crop}, the net takes {sizes}"), "crops are what the net sees", None);
+        }
         if let (Some(langevin), Some(energy)) = (&langevin, &energy)
             && let Some(misfit) = langevin.misfit(energy)
         {
@@ -177,8 +190,9 @@ impl DataConfig {
             value.as_str().filter(|path| !path.trim().is_empty()).map(PathBuf::from)
         });
         let count = fields.optional_count("count");
+        let crop = fields.optional_count("crop");
         let flip = fields.read("flip", Some(false), "must be true or false", Value::as_bool);
-        Some(DataConfig { images: images?, count: count?, flip: flip? })
+        Some(DataConfig { images: images?, count: count?, crop: crop?, flip: flip? })
     }
 }
 

@@ -5,9 +5,10 @@ use serde_json::{Map, Value};
 use crate::Problem;
 
 /// Every key whose name alone says where it belongs: a misplaced one is sent there. Names that several sections have are left out.
-const KEYS: [&str; 47] = [
+const KEYS: [&str; 48] = [
     "data.images",
     "data.count",
+    "data.crop",
     "data.flip",
     "energy.size",
     "energy.channels",

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::{
     Activation, ColourStart, EnergyConfig, Init, LangevinConfig,
+    energy::{FEATURES_RULE, SIZE_RULE, features_of_net, size_of_net},
     fields::{Fields, one_or_more, whole},
-    model::{FEATURES_RULE, SIZE_RULE, features_of_net, size_of_net},
 };
 
 /// One grid of a ladder: its size, its steps, and the net where it is another than `energy` has.

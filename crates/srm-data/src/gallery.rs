@@ -28,24 +28,39 @@ pub struct Gallery {
 /// [`DataError::Io`], [`DataError::NotASource`], [`DataError::NoImagesIn`], [`DataError::BadPicture`],
 /// [`DataError::NotAnImageSet`].
 pub fn read_gallery(path: &Path, size: usize, channels: usize, count: usize) -> Result<Gallery, DataError> {
+    let mut reader = Reader::new(size, channels);
+    let left_out = each(path, channels, count, |picture, name| reader.take(picture, name))?;
+    Ok(Gallery { left_out, ..reader.done() })
+}
+
+/// Hand over the first `count` pictures of a `.npy`, or of whatever [`preprocess()`](crate::preprocess()) takes, one by one in their own
+/// size, with their names; what was not taken of a folder or archive comes back.
+///
+/// # Errors
+/// As in [`read_gallery`], and what `take` returns.
+pub(crate) fn each(
+    path: &Path,
+    channels: usize,
+    count: usize,
+    mut take: impl FnMut(Picture, String) -> Result<(), DataError>,
+) -> Result<Vec<LeftOut>, DataError> {
     let named = path.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("npy"));
     if named || matches!(identify(path), Some(Kind::Npy | Kind::Npz)) {
-        return from_npy(path, size, channels, count);
+        return each_of_npy(path, channels, count, take);
     }
     if channels == 4 {
         let reason = "pictures have no fourth channel; give a .npy of the net's size".to_owned();
         return Err(DataError::BadPicture { name: path.display().to_string(), reason });
     }
     let mut source = Source::open(path, &std::env::temp_dir())?;
-    let mut reader = Reader::new(size, channels, std::mem::take(&mut source.left_out));
     let (whole, mut buffer) = (path.is_file() && source.kind == "picture", Vec::new());
     for index in 0..source.len().min(count) {
         let name = if whole { path.to_owned() } else { path.join(source.name_of(index)) }.display().to_string();
         let read = source.read(index, Background::White, &mut buffer);
         let (picture, _) = read.map_err(|reason| DataError::BadPicture { name: name.clone(), reason })?;
-        reader.take(picture.with_channels(channels), name)?;
+        take(picture.with_channels(channels), name)?;
     }
-    reader.done()
+    Ok(source.left_out)
 }
 
 /// A square of a picture, in its own pixels.
@@ -91,18 +106,22 @@ pub fn cut_picture(bytes: &[u8], cut: Option<Cut>, size: usize, channels: usize)
     Ok(CutPicture { pixels, width, height })
 }
 
-fn from_npy(path: &Path, size: usize, channels: usize, count: usize) -> Result<Gallery, DataError> {
+fn each_of_npy(
+    path: &Path,
+    channels: usize,
+    count: usize,
+    mut take: impl FnMut(Picture, String) -> Result<(), DataError>,
+) -> Result<Vec<LeftOut>, DataError> {
     let set = ImageSet::open(path)?;
     if set.channels() != channels {
         let got = format!("{} channels, where the net has {channels}", set.channels());
         return Err(DataError::NotAnImageSet { path: path.to_owned(), got });
     }
-    let mut reader = Reader::new(size, channels, Vec::new());
     for i in 0..set.len().min(count) {
         let picture = Picture { width: set.width(), height: set.height(), channels, pixels: set.image(i).to_vec() };
-        reader.take(picture, format!("{} of {}", i, path.display()))?;
+        take(picture, format!("{} of {}", i, path.display()))?;
     }
-    reader.done()
+    Ok(Vec::new())
 }
 
 /// Gathers pictures in one size.
@@ -113,13 +132,12 @@ struct Reader {
     pixels: Vec<u8>,
     names: Vec<String>,
     resized: usize,
-    left_out: Vec<LeftOut>,
 }
 
 impl Reader {
-    fn new(size: usize, channels: usize, left_out: Vec<LeftOut>) -> Self {
+    fn new(size: usize, channels: usize) -> Self {
         let scaler = Scaler::new(Crop::Square, Filter::default(), size, channels);
-        Self { size, channels, scaler, pixels: Vec::new(), names: Vec::new(), resized: 0, left_out }
+        Self { size, channels, scaler, pixels: Vec::new(), names: Vec::new(), resized: 0 }
     }
 
     fn take(&mut self, picture: Picture, name: String) -> Result<(), DataError> {
@@ -137,10 +155,10 @@ impl Reader {
         Ok(())
     }
 
-    fn done(self) -> Result<Gallery, DataError> {
+    fn done(self) -> Gallery {
         let shape = (self.names.len(), self.size, self.size, self.channels);
         let images = Array4::from_shape_vec(shape, self.pixels).expect("every picture has been brought to one size");
-        Ok(Gallery { images, names: self.names, resized: self.resized, left_out: self.left_out })
+        Gallery { images, names: self.names, resized: self.resized, left_out: Vec::new() }
     }
 }
 

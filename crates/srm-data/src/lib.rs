@@ -3,7 +3,7 @@
 //! - [`ImageSet`] reads u8 `.npy` `[n, h, w, c]` straight from the disk's pages; [`Batcher`] chooses the images of an
 //!   update, and [`fill_batch`] turns them into planar numbers in [-1, 1].
 //! - [`preprocess()`] makes such a set of a folder or archive of pictures, CIFAR-10 or IDX files.
-//! - [`read_gallery`] reads a few pictures of any form and size, [`cut_picture`] a square of one.
+//! - [`read_gallery`] reads a few pictures of any form and size, [`cut_picture`] a square of one, [`random_crops`] many.
 //! - [`write_grid`], [`write_npy`] and [`write_pngs`] write what [`to_u8`] gives back; [`npy()`] any array.
 //! - [`nearest`] finds the training image that a sample is closest to.
 //! - [`synthetic`] makes images that need no download.
@@ -24,6 +24,7 @@
 #![deny(missing_docs)]
 
 mod batcher;
+mod crops;
 mod error;
 mod gallery;
 mod image_set;
@@ -36,6 +37,7 @@ mod preprocess;
 pub mod synthetic;
 
 pub use batcher::{Batcher, Pick, fill_batch};
+pub use crops::random_crops;
 pub use error::DataError;
 pub use gallery::{Cut, CutPicture, Gallery, cut_picture, read_gallery};
 pub use image_set::ImageSet;

@@ -46,6 +46,8 @@ pub enum Purpose {
     PowerIteration = 10,
     /// Whether a Metropolis chain takes its proposal.
     ChainAccept = 11,
+    /// Where a square is cut out of an observed picture.
+    Crop = 12,
 }
 
 /// The name of one draw.

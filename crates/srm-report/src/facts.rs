@@ -109,8 +109,11 @@ fn data_name(config: &Config) -> String {
 }
 
 fn data(config: &Config) -> String {
-    let count = config.data.count.map_or("all".to_owned(), |count| format!("the first {}", thousands(count as u64)));
     let flip = if config.data.flip { ", mirrored at random" } else { "" };
+    if let Some(side) = config.data.crop {
+        return format!("{}, crops of {side}×{side} px{flip}", config.data.images.display());
+    }
+    let count = config.data.count.map_or("all".to_owned(), |count| format!("the first {}", thousands(count as u64)));
     format!("{}, {count} images{flip}", config.data.images.display())
 }
 

@@ -111,7 +111,7 @@ impl<'a> Bench<'a> {
     /// What the net returns.
     pub fn see_data(&mut self) -> Result<()> {
         let Some(images) = &self.images else { return Ok(()) };
-        let image = self.model.net.image();
+        let image = self.model.image();
         let (count, block) = (images.len(), self.sampler.block());
         let mut batches = Vec::new();
         for first in (0..count).step_by(block) {

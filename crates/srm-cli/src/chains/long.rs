@@ -228,7 +228,7 @@ fn settings(bench: &Bench<'_>, variant: Variant, sha256: &str) -> LongRunSetting
         seed: flags.common.seed,
         chains,
         block: flags.common.model.block.map_or(default, usize::from),
-        image: bench.model.net.image().to_vec(),
+        image: bench.model.image().to_vec(),
         device: bench.kernels.clone(),
     }
 }

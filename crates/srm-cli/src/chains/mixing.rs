@@ -71,7 +71,7 @@ pub fn diagnose(bench: &Bench<'_>, files: &mut Vec<String>) -> Result<Mixing> {
 /// Run several noises from each of several starts, and keep the images at some steps.
 fn run(bench: &Bench<'_>, (starts, noises): (i64, i64), steps: &[usize]) -> Result<Vec<ChainLog>> {
     let (model, ids) = (bench.model, (0..starts as u64).collect::<Vec<_>>());
-    let image = bench.sampler.dynamics().start_shape(&model.net.image());
+    let image = bench.sampler.dynamics().start_shape(&model.image());
     let z = start(&Start::from(&model.langevin.init), &bench.key(), &ids, &image, model.machine.device)?;
     let z = z.f_repeat_interleave_self_int(noises, 0, None)?;
     let plan = Plan::every_step(bench.beyond, steps);

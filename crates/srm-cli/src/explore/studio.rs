@@ -159,13 +159,17 @@ impl<'a> Studio<'a> {
         let Some(folder) = &self.sources[source].run else {
             bail!("the training images are not here: weights alone do not say which they were");
         };
-        let config: Config = Run::open(folder)?.config()?.context("this run has no config.json")??;
+        let mut config: Config = Run::open(folder)?.config()?.context("this run has no config.json")??;
         if images::is_synthetic(&config) {
             return images::open(&config);
         }
         let images = &config.data.images;
         let found = Places::of(&folder.join(CONFIG)).find(images);
         let (found, _) = found.with_context(|| format!("the training images are not here: {}", images.display()))?;
+        if config.data.crop.is_some() {
+            config.data.images = found;
+            return images::open(&config);
+        }
         Ok(ImageSet::open(&found)?)
     }
 
@@ -181,7 +185,7 @@ impl<'a> Studio<'a> {
         }
         let run = generator(model, &model.langevin, Some(asked.seed), reply);
         let images = to_tensor(&target.pixels)?.f_to_device(model.machine.device)?;
-        let mask = target.mask.as_ref().map(|(_, white)| observed(white.iter(), (1, 1), model.net.image()));
+        let mask = target.mask.as_ref().map(|(_, white)| observed(white.iter(), (1, 1), model.image()));
         let mask = mask.transpose()?.map(|mask| mask.f_to_device(model.machine.device)).transpose()?;
         let method = Method::best_for(run.has_curvature());
         let options = ReconstructOptions {
@@ -246,7 +250,7 @@ fn generator(model: &Model, langevin: &LangevinConfig, seed: Option<u64>, reply:
 /// z of codes of one seed's noise, `[n, …]`, and their noise ids.
 fn starts(run: &ShortRun<Net>, model: &Model, codes: &[srm_explore::Code]) -> Result<(Tensor, Vec<u64>)> {
     let codes: Vec<Code> = codes.iter().map(Code::from).collect();
-    Code::starts(&codes, run, 1, &model.net.image()) // each names its seeds itself
+    Code::starts(&codes, run, 1, &model.image()) // each names its seeds itself
 }
 
 /// An iterate of a reconstruction, u8 `[1, h, w, c]`, as the page takes it.

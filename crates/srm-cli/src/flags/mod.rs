@@ -25,7 +25,7 @@ pub use latent::{InterpolateFlags, ReconstructFlags};
 pub use model::{DiagnosisFlags, GeneratorFlags, ModelFlags};
 pub use moments::MomentsFlags;
 pub use report::ReportFlags;
-pub use sample::SampleFlags;
+pub use sample::{SampleFlags, Size};
 pub use train::TrainFlags;
 
 const STYLES: styling::Styles = styling::Styles::styled()

@@ -1,11 +1,31 @@
 //! Define the command line of `srm sample`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::Args;
 
 use super::ModelFlags;
 use crate::model::Code;
+
+/// Height and width in pixels; on the command line `512x384`, width first, or `512` for a square.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub [usize; 2]);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Size, String> {
+        let (width, height) = text.split_once(['x', 'X', '×']).unwrap_or((text, text));
+        let side = |word: &str| word.trim().parse().ok().filter(|side| (1..=MOST_PIXELS).contains(side));
+        match (side(width), side(height)) {
+            (Some(width), Some(height)) => Ok(Size([height, width])),
+            _ => Err(format!("a size is WxH in pixels, such as 512x384, each side 1 to {MOST_PIXELS}")),
+        }
+    }
+}
+
+/// Pixels of a side at most.
+const MOST_PIXELS: usize = 16_384;
 
 #[derive(Debug, Args)]
 #[command(after_help = r#"Examples:
@@ -14,6 +34,7 @@ use crate::model::Code;
   srm sample --weights last.ckpt --key state_dict.ema --config configs/cifar10.json --out samples.png
   srm sample --weights runs/celeba32-cpu --out faces.png --nearest data/celeba/celeba_32_center178_train.npy
   srm sample --weights hf:owner/name@v1 --out samples.png
+  srm sample --weights runs/bricks --count 1 --size 512x384 --block 1 --out bricks.png
   srm sample --weights runs/fashion32 --update 1200 --code 7 --code 0.8@7+0.6@9 --code 9 --out way.png
   srm sample --weights runs/smoke --count 16 --out samples.png --json
     {"command":"sample","weights":"runs/smoke/checkpoints/000030/weights.safetensors","count":16,"seed":1,"steps":10,"quiet_tail":0,
@@ -35,6 +56,9 @@ pub struct SampleFlags {
     /// Σ w z / √(Σ w²): 0.6@3+0.8@2:9, with the noise of the first image or of the one behind a slash (0.6@3+0.8@9/5).
     #[arg(long, value_name = "CODE", allow_hyphen_values = true, conflicts_with_all = ["count", "chain", "animate"])]
     pub code: Vec<Code>,
+    /// Width and height of the images of a net for any size (energy.any_size) [default: 256x256].
+    #[arg(long, value_name = "WxH")]
+    pub size: Option<Size>,
     /// X.png: a grid; X.npy: u8 [n, h, w, c]; anything else: a folder of PNG files.
     #[arg(long, value_name = "X.png|X.npy|DIR")]
     pub out: PathBuf,

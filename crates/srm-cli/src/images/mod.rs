@@ -8,13 +8,16 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use ndarray::Array4;
 use sha2::{Digest, Sha256};
-use srm_config::{Colours, Config};
-use srm_data::{Gallery, ImageSet, LeftOut, read_gallery};
+use srm_config::{Colours, Config, EnergyConfig};
+use srm_data::{Gallery, ImageSet, LeftOut, random_crops, read_gallery};
 use srm_files::hex;
 
-use crate::session::usage;
+use crate::session::{memory, usage};
 use places::Places;
 pub use synthetic::{SYNTHETIC, is_synthetic};
+
+/// Crops where `data.count` does not say.
+const CROPS: usize = 1000;
 
 /// Refuse a config, read from `source`, whose images are not there, with the places where they are not and the command that makes
 /// them.
@@ -51,6 +54,12 @@ pub fn open(config: &Config) -> Result<ImageSet> {
         return synthetic::make(config);
     }
     let file = &config.data.images;
+    if let Some(side) = config.data.crop {
+        let (count, channels) = (config.data.count.unwrap_or(CROPS), config.energy.channels);
+        let size = EnergyConfig { size: side, ..config.energy.clone() };
+        memory::check(memory::of_images(&size, count), format!("data.count = {count} crops"), "lower data.count")?;
+        return Ok(random_crops(file, side, channels, count, config.train.seed)?);
+    }
     let mut images = open_file(file)?;
     if let Some(count) = config.data.count {
         if count > images.len() {

@@ -10,7 +10,7 @@ pub mod weights;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use srm_config::{Init, LangevinConfig};
+use srm_config::{EnergyConfig, Init, LangevinConfig};
 use srm_data::ImageSet;
 use srm_energy::{ConvNet, Ladder, Replicate};
 use srm_langevin::{Sampler, Spread};
@@ -18,7 +18,7 @@ use srm_latent::{ChainNoise, ShortRun, ShortRunOptions};
 
 use crate::{
     flags::Compute,
-    session::{Machine, Session, interrupt},
+    session::{Machine, Session, interrupt, usage},
 };
 
 pub use choice::Choice;
@@ -38,6 +38,8 @@ pub struct Model {
     pub block: usize,
     /// The last so many steps run without noise, beyond what training did.
     pub quiet_tail: usize,
+    /// Height and width of its images.
+    sides: [usize; 2],
 }
 
 impl Model {
@@ -61,7 +63,32 @@ impl Model {
         let (net, langevin) = weights::load(&file, choice, machine)?;
         session.same("weights", || weights::sha256(&file))?;
         let block = session.agree(|| Ok(machine.block(choice.block, &langevin)))?;
-        Ok(Model { file, net, langevin, machine, block, quiet_tail: choice.quiet_tail })
+        let sides = [net.config().size; 2];
+        Ok(Model { file, net, langevin, machine, block, quiet_tail: choice.quiet_tail, sides })
+    }
+
+    /// Make images of this height and width from now on.
+    ///
+    /// # Errors
+    /// The net takes others.
+    pub fn resize(&mut self, sides: [usize; 2]) -> Result<()> {
+        let EnergyConfig { size, any_size, .. } = *self.net.config();
+        let [height, width] = sides;
+        if self.net.grids() > 1 || !self.net.config().takes(sides) {
+            let takes = match any_size && self.net.grids() == 1 {
+                true => format!("sides of {size} px or more, in multiples of {}", self.net.config().stride()),
+                false => format!("images of {size}x{size} px alone (energy.any_size makes a net for any)"),
+            };
+            return Err(usage(format!("--size {width}x{height}: this net makes {takes}")));
+        }
+        self.sides = sides;
+        Ok(())
+    }
+
+    /// `[c, h, w]` of its images.
+    pub fn image(&self) -> [i64; 3] {
+        let [height, width] = self.sides;
+        [self.net.config().channels, height, width].map(|side| side as i64)
     }
 
     /// The one net of a model that is no ladder, for what is not made for several; `what`: its name.
@@ -87,14 +114,14 @@ impl Model {
 
     /// The same for a form of its net.
     pub fn sampler_of<E: Replicate>(&self, net: &E) -> Sampler<E> {
-        let mut sampler = Sampler::new(net, &self.langevin, &self.net.image(), self.spread());
+        let mut sampler = Sampler::new(net, &self.langevin, &self.image(), self.spread());
         sampler.stop_when(interrupt::stop());
         sampler
     }
 
     /// Runs chains by other settings, for work that asks for Ctrl-C between its parts: what is in hand is not lost.
     pub fn unstoppable_sampler(&self, langevin: &LangevinConfig) -> Sampler<Net> {
-        Sampler::new(&self.net, langevin, &self.net.image(), self.spread())
+        Sampler::new(&self.net, langevin, &self.image(), self.spread())
     }
 
     /// The generator M(z, u); Ctrl-C, where it is watched, ends its chains.
@@ -107,7 +134,7 @@ impl Model {
 
     /// `[h, w, c]` of its images.
     pub fn shape(&self) -> [usize; 3] {
-        self.net.config().shape()
+        [self.sides[0], self.sides[1], self.net.config().channels]
     }
 
     /// Refuse images of another shape.
@@ -123,7 +150,9 @@ impl Model {
     /// # Errors
     /// As in [`Machine::check_chains`].
     pub fn check_chains(&self, count: usize, flag: &str) -> Result<()> {
-        self.machine.check_chains(self.net.config(), self.block, count, flag)
+        // by as many pixels: which side is longer makes no difference to the memory
+        let size = (self.sides[0] * self.sides[1]).isqrt();
+        self.machine.check_chains(&EnergyConfig { size, ..self.net.config().clone() }, self.block, count, flag)
     }
 
     /// Say that chains start at p_0 where training's did not.

@@ -59,7 +59,7 @@ pub fn make(
     let _guard = tch::no_grad_guard();
     let (pairs, iterations) = plan(files.config.as_ref().filter(|_| !machine.device.is_cuda()));
     let iterations = flags.iterations.map_or(iterations, |asked| asked as usize);
-    let (steps, image) = (model.langevin.steps, model.net.image());
+    let (steps, image) = (model.langevin.steps, model.image());
     let every = steps.div_ceil(STRIP_PARTS);
     let bar = session.bar((1 + pairs + iterations) as u64, "parts of the figures");
     let said = |error: anyhow::Error| failure::text(&error);

@@ -63,6 +63,7 @@ mod packed;
 mod product;
 mod products;
 mod scheme;
+mod shape;
 mod simd;
 mod winograd;
 

@@ -1,45 +1,20 @@
 //! Run whole nets through the kernels.
 
 use super::curve::{Curve, Inner};
-use super::edge::{First, pad, unpad};
-use super::geometry::{Geometry, Sides, plane};
+use super::edge::{pad, unpad};
+use super::geometry::{Geometry, plane};
 use super::gradient::{FirstGradient, LastGradient, LayerGradient, Parameters};
 use super::kernels::Kernels;
 use super::memory::Lines;
 use super::packed::Packed;
 use super::products::products;
+use super::shape::Shape;
 use super::simd::PANEL;
 use srm_config::{Activation, EnergyConfig};
 
 /// Tiles that a layer's products should at least have, where the batch holds enough images: each panel of weights is read
 /// from memory once for so many rows.
 const TILES: usize = 48;
-
-/// The layers of a net as the kernels see them: widths filled up to whole vectors.
-#[derive(Clone)]
-pub(crate) struct Shape {
-    pub(super) first: First,
-    pub(super) layers: Vec<Geometry>,
-    pub(super) last_channels: usize,
-    /// Of the map that the last layer reads.
-    pub(super) last_size: Sides,
-}
-
-impl Shape {
-    /// The same layers for images of other sides; `None` where they do not halve to tiles and to a map of at least 4×4.
-    fn resized(&self, size: Sides) -> Option<Self> {
-        let mut last_size = size;
-        let mut resized = |g: &Geometry| {
-            let fits = last_size.iter().all(|side| side % 4 == 0);
-            let g = fits.then(|| Geometry::new(last_size, g.channels, g.outputs))?;
-            last_size = g.halved();
-            Some(g)
-        };
-        let layers = self.layers.iter().map(&mut resized).collect::<Option<Vec<_>>>()?;
-        let first = First { size, ..self.first };
-        last_size.iter().all(|&side| side >= 4).then_some(Self { first, layers, last_size, ..*self })
-    }
-}
 
 /// What stands between the convolutions.
 #[derive(Clone, Copy)]
@@ -104,15 +79,7 @@ impl CpuNet {
             Activation::Gelu => Phi::Smooth(Curve::Gelu),
             Activation::Softplus => Phi::Smooth(Curve::Softplus),
         };
-        let n = config.features.next_multiple_of(kernels.lanes);
-        let first = First { size: [config.size; 2], channels: config.channels, features: n };
-        let (mut layers, mut size, mut channels) = (Vec::new(), config.size, n);
-        while size > 4 {
-            let outputs = (2 * channels).min(8 * n);
-            layers.push(Geometry::new([size; 2], channels, outputs));
-            (size, channels) = (size / 2, outputs);
-        }
-        let shape = Shape { first, layers, last_channels: channels, last_size: [size; 2] };
+        let shape = Shape::new(config, kernels.lanes);
         Some(Self { kernels, shape, phi, buffers: Buffers::default() })
     }
 

@@ -3,7 +3,7 @@
 use super::edge::First;
 use super::geometry::{Geometry, element, places};
 use super::memory::Lines;
-use super::net::Shape;
+use super::shape::Shape;
 use super::simd::PANEL;
 use std::ops::Deref;
 
