@@ -69,18 +69,21 @@ fn what_no_such_net_makes_or_learns_from_is_said() {
     for size in ["x", "0x8", "8x99999"] {
         sample(&run, size).failed_with(2, &["--size"]);
     }
-    let other = place.path().join("other");
-    for (set, said) in [
+    for (i, (set, said)) in [
         ("data.crop=26", "data.crop is 26, the net takes 16 or larger multiples of 4"),
         ("data.crop=44", "48×40 px hold no square of 44"),
         ("energy.any_size=false", "data.crop is 24, the net takes 16, or larger ones with energy.any_size"),
         ("energy.reference_std=0", "energy.reference_std = 0: must be a number > 0"),
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let other = place.path().join(i.to_string());
         let found = srm(&training(&images, text(&other), &[set]));
         assert!(found.code != 0 && found.stderr.contains(said), "{set}: {}", found.stderr);
         assert!(found.code == 1 || !other.exists(), "{set}: nothing is left");
     }
     fs::write(&source, [b"P5\n48 40\n255\n".to_vec(), vec![7; 40 * 48]].concat()).expect("a disk");
-    let flat = srm(&training(&images, text(&other), &[]));
+    let flat = srm(&training(&images, text(&place.path().join("flat")), &[]));
     assert!(flat.code == 1 && flat.stderr.contains("all its pixels are alike"), "{}", flat.stderr);
 }
