@@ -336,7 +336,8 @@ fn every_config_of_the_repository_loads_and_says_what_it_is() {
     }
     names.sort();
     let faces = ["celeba128", "celeba32-cpu", "celeba64"];
-    let others = ["cifar10", "fashion32", "fashion32-plain", "grids32-cpu", "lsun64", "multigrid64", "smoke"];
+    let others =
+        ["celeba64-cpu", "cifar10", "fashion32", "fashion32-plain", "grids32-cpu", "lsun64", "multigrid64", "smoke"];
     assert_eq!(names, [&faces[..], &others].concat());
 }
 
