@@ -55,7 +55,7 @@ impl Served {
     }
 
     /// The lines that a question is answered by.
-    fn lines(&self, path: &str, asked: &Value) -> Vec<Value> {
+    pub fn lines(&self, path: &str, asked: &Value) -> Vec<Value> {
         let answer = self.ask(&format!("POST {path}"), asked.to_string().as_bytes());
         let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
         body.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
@@ -74,7 +74,7 @@ impl Drop for Served {
     }
 }
 
-fn pixels(line: &Value) -> Vec<u8> {
+pub fn pixels(line: &Value) -> Vec<u8> {
     STANDARD.decode(line["pixels"].as_str().expect("pixels")).expect("base64")
 }
 

@@ -2,7 +2,12 @@
 
 use std::{fs, path::Path};
 
-use crate::common::{folder, read_npy, smoke, srm, text};
+use serde_json::json;
+
+use crate::{
+    common::{folder, png_pixels, read_npy, smoke, srm, text},
+    explore::{Served, made, pixels},
+};
 
 /// A grey picture of 48 × 40 px, stripes with a slant.
 fn picture(path: &Path) {
@@ -34,10 +39,12 @@ fn one_picture_gives_images_of_any_size() {
     let (source, run, out) = (place.path().join("stripes.pgm"), place.path().join("run"), place.path().join("x.npy"));
     picture(&source);
     let images = format!("data.images={}", text(&source));
-    srm(&training(&images, text(&run), &[])).done();
+    let scores = ["evaluate.every=6", "evaluate.count=8"];
+    let said = srm(&training(&images, text(&run), &scores)).done().stderr;
+    assert!(said.contains("20 images of 24 px") && run.join("scores.jsonl").exists(), "{said}");
     // the grid of training: 8 × 8 samples of the crops' size
     let grid = fs::read(run.join("samples/x_000006.png")).expect("a grid");
-    assert_eq!(crate::common::png_pixels(&grid).0, 8 * (24 + 2) + 2);
+    assert_eq!(png_pixels(&grid).0, 8 * (24 + 2) + 2);
     let drawn = |more: &[&str]| {
         srm(&[&["sample", "--weights", text(&run), "--out", text(&out)], more].concat()).done();
         read_npy(&out)
@@ -48,6 +55,14 @@ fn one_picture_gives_images_of_any_size() {
     let mixed = drawn(&["--size", "40x24", "--code", "3", "--code", "0.6@1+0.8@2"]).1;
     assert!(mixed[..24 * 40] == five[3 * 24 * 40..4 * 24 * 40]);
     assert!(drawn(&["--count", "1", "--block", "1"]).0.contains("(1, 256, 256, 1)"));
+    // the page names the size that it shows
+    let served = Served::new(&[text(&run)], &place.path().join("pictures"));
+    let asked = json!({
+        "source": 0, "update": null, "codes": [{ "seed": 1, "image": 0 }, { "seed": 1, "image": 1 }], "steps": null, "noise": true,
+        "states": "end",
+    });
+    let lines = served.lines("/api/draw", &asked);
+    assert!(pixels(&lines[0]) == made(&lines[1]["command"], &out), "{}", lines[1]["command"]);
     // a killed or longer run goes on from the same crops
     srm(&["train", "--resume", "--run", text(&run), "--set", "train.updates=8"]).done();
 }
@@ -73,6 +88,10 @@ fn what_no_such_net_makes_or_learns_from_is_said() {
         ("data.crop=26", "data.crop is 26, the net takes 16 or larger multiples of 4"),
         ("data.crop=44", "48×40 px hold no square of 44"),
         ("energy.any_size=false", "data.crop is 24, the net takes 16, or larger ones with energy.any_size"),
+        (
+            "langevin.grids=[{\"size\":8,\"steps\":4},{\"size\":16,\"steps\":6}]",
+            "energy.any_size is on beside langevin.grids",
+        ),
         ("energy.reference_std=0", "energy.reference_std = 0: must be a number > 0"),
     ]
     .into_iter()

@@ -148,6 +148,11 @@ impl Config {
         {
             fields.problem(&misfit, "both must be those of the images", None);
         }
+        if let (Some(langevin), Some(EnergyConfig { any_size: true, .. })) = (&langevin, &energy)
+            && !langevin.grids.is_empty()
+        {
+            fields.problem("energy.any_size is on beside langevin.grids", "nets of a ladder have one size each", None);
+        }
         if let (Some(langevin), Some(train)) = (&langevin, &train)
             && let Some(late) = langevin.grids.last().filter(|last| last.from > 0 && last.from >= train.updates)
         {

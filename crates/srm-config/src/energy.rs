@@ -76,7 +76,7 @@ impl EnergyConfig {
         EnergyConfig { size, channels, features, activation, any_size: false, reference_std: None }
     }
 
-    /// Pixels from one place of the last layer to the next: sides of images are multiples of it. 1 for a net of one size of 4 pixels.
+    /// Pixels from one place of the last layer to the next: sides of images are multiples of it.
     pub fn stride(&self) -> usize {
         (self.size / 4).max(1)
     }

@@ -27,10 +27,11 @@ impl Trainer<Ladder<ConvNet>> {
     /// [`srm_data::DataError::ImageShape`], [`crate::TrainError::TooFewImages`].
     pub fn from_config(config: &Config, images: ImageSet, options: TrainerOptions) -> Result<Self> {
         let TrainerOptions { device, precision, threads, block } = options;
-        let [height, width, channels] = images.shape();
-        if channels != config.energy.channels || !config.energy.takes([height, width]) {
-            images.require(config.energy.shape())?;
-        }
+        let [height, width, _] = images.shape();
+        images.require(match config.energy.takes([height, width]) {
+            true => [height, width, config.energy.channels],
+            false => config.energy.shape(),
+        })?;
         let nets = config.langevin.nets(&config.energy);
         let net = Ladder::fresh(&nets, config.train.seed, device)?.in_precision(precision)?;
         Self::new(net, images, config, Spread { threads, block })

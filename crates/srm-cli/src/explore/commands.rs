@@ -4,7 +4,7 @@ use std::path::Path;
 
 use srm_explore::{Draw, Reconstruct, Target};
 
-use crate::model::Code;
+use crate::{flags::Size, model::Code};
 
 /// Whose net a command names.
 pub struct Weights {
@@ -13,6 +13,8 @@ pub struct Weights {
     pub update: Option<u64>,
     /// Flags of device and precision, with a space before them.
     pub compute: String,
+    /// Of the images, where the net has a choice.
+    pub size: Option<Size>,
     /// Whether images by count are those of codes, bit for bit: a GPU draws a block's noise by the key of its first image.
     pub is_exact: bool,
 }
@@ -46,6 +48,9 @@ pub fn sample(weights: &Weights, asked: &Draw, trained: usize) -> String {
     match in_order {
         true => line.value("--count", codes.len()),
         false => codes.iter().for_each(|code| line.value("--code", code.written(seed))),
+    }
+    if let Some(size) = weights.size {
+        line.value("--size", size);
     }
     let steps = asked.steps.unwrap_or(trained);
     if steps != trained {
@@ -98,8 +103,13 @@ mod tests {
 
     #[test]
     fn a_command_says_what_was_drawn() {
-        let weights =
-            |name: &str, update| Weights { name: name.to_owned(), update, compute: String::new(), is_exact: true };
+        let weights = |name: &str, update| Weights {
+            name: name.to_owned(),
+            update,
+            compute: String::new(),
+            size: None,
+            is_exact: true,
+        };
         let plain = draw(r#"[{"seed":4,"image":0},{"seed":4,"image":1}]"#, r#""update":12,"steps":null,"noise":true"#);
         let said = "srm sample --weights 'a b' --update 12 --seed 4 --count 2 --out x.png";
         assert_eq!(sample(&weights("a b", Some(12)), &plain, 30), said);

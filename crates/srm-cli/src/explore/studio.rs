@@ -20,6 +20,7 @@ use super::{
     frames::{Frame, Frames, numbers},
 };
 use crate::{
+    flags::Size,
     images::{self, places::Places},
     model::{Choice, Code, Model, Net, weights},
     reconstruct::observed,
@@ -234,7 +235,9 @@ impl About {
         let checkpoint = model.file.parent().and_then(|folder| folder.file_name()?.to_str()?.parse().ok());
         let update = checkpoint.filter(|_| self.is_run);
         let is_exact = model.machine.device == Device::Cpu;
-        commands::Weights { name: self.name.clone(), update, compute: self.compute.clone(), is_exact }
+        let [height, width, _] = model.shape();
+        let size = model.net.config().any_size.then_some(Size([height, width]));
+        commands::Weights { name: self.name.clone(), update, compute: self.compute.clone(), size, is_exact }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Define the command line of `srm sample`.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use clap::Args;
 
@@ -21,6 +21,13 @@ impl FromStr for Size {
             (Some(width), Some(height)) => Ok(Size([height, width])),
             _ => Err(format!("a size is WxH in pixels, such as 512x384, each side 1 to {MOST_PIXELS}")),
         }
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [height, width] = self.0;
+        write!(out, "{width}x{height}")
     }
 }
 

@@ -72,11 +72,11 @@ impl Model {
     /// # Errors
     /// The net takes others.
     pub fn resize(&mut self, sides: [usize; 2]) -> Result<()> {
-        let EnergyConfig { size, any_size, .. } = *self.net.config();
-        let [height, width] = sides;
-        if self.net.grids() > 1 || !self.net.config().takes(sides) {
-            let takes = match any_size && self.net.grids() == 1 {
-                true => format!("sides of {size} px or more, in multiples of {}", self.net.config().stride()),
+        let energy = self.net.config();
+        let (size, [height, width]) = (energy.size, sides);
+        if !energy.takes(sides) {
+            let takes = match energy.any_size {
+                true => format!("sides of {size} px or more, in multiples of {}", energy.stride()),
                 false => format!("images of {size}x{size} px alone (energy.any_size makes a net for any)"),
             };
             return Err(usage(format!("--size {width}x{height}: this net makes {takes}")));

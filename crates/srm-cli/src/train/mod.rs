@@ -48,9 +48,9 @@ pub fn run(flags: &TrainFlags, session: &Session) -> Result<()> {
         Ok(())
     })?;
     interrupt::watch_saying(session.output().clone(), INTERRUPTED)?;
-    let fingerprint = images.fingerprint();
+    let (fingerprint, shape) = (images.fingerprint(), images.shape());
     let mut trainer = Trainer::from_config(&plan.config, images, options(&plan.machine, plan.block))?;
-    let scorer = Scorer::open(&plan.config, &plan.machine, plan.block)?;
+    let scorer = Scorer::open(&plan.config, shape, &plan.machine, plan.block)?;
     session.same("images in data.images", || Ok(fingerprint.clone()))?;
     session.same("kind of machine", || Ok(kind(&plan.machine)))?;
     if let Some(mut scorer) = scorer {
@@ -139,7 +139,10 @@ fn introduce(plan: &Plan, images: &ImageSet, ranks: usize) {
         "{}: {} images of {} px, {} updates of {} on {} ({}{} threads, blocks of {}); run folder {}",
         plan.source.display(),
         images.len(),
-        config.energy.size,
+        match images.shape() {
+            [height, width, _] if height == width => height.to_string(),
+            [height, width, _] => format!("{width}×{height}"),
+        },
         config.train.updates,
         config.train.batch,
         plan.machine.device_name(),

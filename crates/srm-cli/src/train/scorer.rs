@@ -27,16 +27,18 @@ pub struct Scorer {
     real: Option<Gathered<RealFeatures>>,
     langevin: LangevinConfig,
     spread: Spread,
+    /// `[h, w, c]` of the samples: that of the images of training.
+    shape: [usize; 3],
     count: usize,
     name: String,
 }
 
 impl Scorer {
-    /// The scorer that a config asks for; `None` where it asks for none.
+    /// The scorer that a config asks for, of samples like the images of training, `[h, w, c]`; `None` where it asks for none.
     ///
     /// # Errors
     /// The feature network or the real images cannot be used.
-    pub fn open(config: &Config, machine: &Machine, block: usize) -> Result<Option<Scorer>> {
+    pub fn open(config: &Config, shape: [usize; 3], machine: &Machine, block: usize) -> Result<Option<Scorer>> {
         let evaluate = &config.evaluate;
         if evaluate.every.is_none() {
             return Ok(None);
@@ -51,13 +53,13 @@ impl Scorer {
                     Reference::Images(images)
                 }
             };
-            reference.images().map_or(Ok(()), |images| images.require(config.energy.shape()))?;
+            reference.images().map_or(Ok(()), |images| images.require(shape))?;
             let name = match net.identity().is_fid {
                 true => "FID".to_owned(),
                 false => format!("frechet {}", net.identity().name),
             };
             let (langevin, spread) = (config.langevin.clone(), Spread { threads: machine.threads, block });
-            Ok(Scorer { net, reference, real: None, langevin, spread, count: evaluate.count, name })
+            Ok(Scorer { net, reference, real: None, langevin, spread, shape, count: evaluate.count, name })
         };
         open().map(Some).context("cannot score the run (section evaluate of the config)")
     }
@@ -75,7 +77,8 @@ impl Scorer {
     }
 
     fn scored(&self, net: &Net, ranks: &dyn Ranks) -> Result<Option<Score>> {
-        let mut sampler = Sampler::new(net, &self.langevin, &net.image(), self.spread);
+        let [height, width, channels] = self.shape.map(|side| side as i64);
+        let mut sampler = Sampler::new(net, &self.langevin, &[channels, height, width], self.spread);
         sampler.stop_when(interrupt::stop());
         let drawn = draw(ranks, &sampler, (GRID_SEED, self.count), &mut |_: usize| true)?;
         let (name, count) = (self.name.clone(), self.count);

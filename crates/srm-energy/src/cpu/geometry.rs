@@ -49,8 +49,10 @@ impl Geometry {
         let on = |tile| Self { size, channels, outputs, tile, kept: true };
         let (two, four) = (on(Tile::Two), on(Tile::Four));
         let bytes = |g: &Self| g.weights() * size_of::<f32>();
+        if size.iter().any(|side| side % 8 != 0) {
+            return Self { kept: bytes(&two) <= LARGE, ..two };
+        }
         match four.tiles() {
-            _ if size.iter().any(|side| side % 8 != 0) => Self { kept: bytes(&two) <= LARGE, ..two },
             1 if bytes(&four) > LARGE_ALONE => two,
             _ => Self { kept: bytes(&four) <= LARGE, ..four },
         }
