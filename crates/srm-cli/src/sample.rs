@@ -1,12 +1,14 @@
 //! Run `srm sample`: draw keyed chains from trained weights and write them as grid, array, folder or strip.
 
+mod kept;
+
 use std::{fmt, path::Path, time::Instant};
 
 use anyhow::{Context, Result};
 use ndarray::Array4;
 use serde::Serialize;
 use srm_data::{ImageSet, nearest, write_grid, write_npy, write_pngs};
-use srm_langevin::{Chains, Observer, Path as States};
+use srm_langevin::{Chains, Known, Observer, Path as States};
 use srm_latent::ChainNoise;
 use srm_terminal::ProgressBar;
 use srm_train::to_bytes;
@@ -18,6 +20,8 @@ use crate::{
     pictures::{FRAMES, PADDING, animation, square, with_neighbours, write_rows},
     session::{Failure, Session, Shown, status, usage},
 };
+
+use kept::Kept;
 
 /// Chains of a strip.
 const STRIP_ROWS: usize = 8;
@@ -40,9 +44,18 @@ pub fn run(flags: &SampleFlags, session: &Session) -> Result<()> {
         [Some(&probe), flags.chain.as_ref(), flags.animate.as_ref()].into_iter().flatten().map(|path| &**path),
     )?;
     let mut model = Model::open(&flags.weights, &choice, &flags.model.compute, session)?;
-    if let Some(Size([height, width])) = flags.size.or(model.net.config().any_size.then_some(LARGE)) {
+    let kept = flags.grow.as_deref().map(|path| Kept::open(path, flags.mask.as_deref(), &model)).transpose()?;
+    let usual = || match &kept {
+        Some(kept) if kept.mask.is_some() => Some(kept.size()), // what is left of a picture, in its size
+        _ => model.net.config().any_size.then_some(LARGE),
+    };
+    if let Some(Size([height, width])) = flags.size.or_else(usual) {
         model.resize([height, width])?;
     }
+    if flags.tile {
+        model.close_borders()?;
+    }
+    let known = kept.map(|kept| kept.within(&model)).transpose()?;
     model.mention_start();
     let mut set = None;
     session.write(|| {
@@ -53,7 +66,7 @@ pub fn run(flags: &SampleFlags, session: &Session) -> Result<()> {
     model.check_chains(count, "--count")?;
 
     let _guard = tch::no_grad_guard();
-    let drawn = if flags.code.is_empty() { draw(flags, &model, session)? } else { of_codes(flags, &model)? };
+    let drawn = if flags.code.is_empty() { draw(flags, &model, known, session)? } else { of_codes(flags, &model)? };
     session.conclude(|| {
         if let Some(path) = &flags.chain {
             write_rows(path, &drawn.strip, count.min(STRIP_ROWS))?;
@@ -179,9 +192,10 @@ struct Synthesis {
 }
 
 /// Run the chains, all ranks together.
-fn draw(flags: &SampleFlags, model: &Model, session: &Session) -> Result<Synthesis> {
+fn draw(flags: &SampleFlags, model: &Model, known: Option<Known>, session: &Session) -> Result<Synthesis> {
     let (ranks, count, steps) = (&**session.ranks(), flags.count as usize, model.langevin.steps);
-    let (sampler, chains) = (model.sampler(), Chains::samples(flags.seed, count));
+    let (mut sampler, chains) = (model.sampler(), Chains::samples(flags.seed, count));
+    sampler.hold(known);
     let mine = shared::own(ranks, &chains, model.block);
     let bar = session.bar((mine.count().div_ceil(model.block) * steps) as u64, "steps");
     let seen = bar.clone();

@@ -148,10 +148,12 @@ impl Config {
         {
             fields.problem(&misfit, "both must be those of the images", None);
         }
-        if let (Some(langevin), Some(EnergyConfig { any_size: true, .. })) = (&langevin, &energy)
-            && !langevin.grids.is_empty()
+        if let (Some(LangevinConfig { init: Init::Colours(start), .. }), Some(EnergyConfig { any_size: true, .. })) =
+            (&langevin, &energy)
+            && start.size() > 1
         {
-            fields.problem("energy.any_size is on beside langevin.grids", "nets of a ladder have one size each", None);
+            let found = format!("langevin.init is the law of {0} x {0} px, energy.any_size is on", start.size());
+            fields.problem(&found, "where images have any size chains start at noise or at one colour", None);
         }
         if let (Some(langevin), Some(train)) = (&langevin, &train)
             && let Some(late) = langevin.grids.last().filter(|last| last.from > 0 && last.from >= train.updates)

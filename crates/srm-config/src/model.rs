@@ -27,6 +27,8 @@ pub enum Init {
     Uniform,
     /// Standard normal N(0, I).
     Gaussian,
+    /// At 0 in every coordinate: all that tells one sample from another is the noise of the steps (Xie, Lu, Zhu and Wu, ICML 2016).
+    Zeros,
     /// An image of one pixel, or of a few, drawn as the observed images averaged down to it are spread: the start of multigrid
     /// sampling, and the informative one of JEM++ (Yang and Ji, ICCV 2021) on a coarse grid.
     Colours(ColourStart),
@@ -41,24 +43,29 @@ pub enum Init {
 pub struct Bank {
     /// Images in the bank, >= 1 and at least a batch; 10,000 in Du and Mordatch's code and in JEM's.
     pub size: usize,
-    /// Probability in [0, 1] that a chain taken from the bank starts anew from uniform noise; 0.05 in both.
+    /// Probability in [0, 1] that a chain taken from the bank starts anew; 0.05 in both.
     pub restart: f64,
+    /// Whether chains start anew at 0 and not at uniform noise, the bank's first ones too: the warm start of Xie, Lu, Zhu and Wu,
+    /// ICML 2016, where `restart` is 0 and the bank as large as a batch.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub zeros: bool,
 }
 
 impl Default for Bank {
     fn default() -> Bank {
-        Bank { size: 10_000, restart: 0.05 }
+        Bank { size: 10_000, restart: 0.05, zeros: false }
     }
 }
 
 impl Init {
-    const RULE: &'static str = r#"must be "uniform", "gaussian", "colours", {"colours": {"size": 1, 2 or 4}}, "data" or {"persistent": {"size": images >= 1, "restart": 0 to 1}}"#;
+    const RULE: &'static str = r#"must be "uniform", "gaussian", "zeros", "colours", {"colours": {"size": 1, 2 or 4}}, "data" or {"persistent": {"size": images >= 1, "restart": 0 to 1, "zeros": true or false}}"#;
 
     fn from_value(value: &Value) -> Option<Init> {
         match value {
             Value::String(name) => match name.as_str() {
                 "uniform" => Some(Init::Uniform),
                 "gaussian" => Some(Init::Gaussian),
+                "zeros" => Some(Init::Zeros),
                 "colours" => Some(Init::Colours(ColourStart::Unmeasured(1))),
                 "data" => Some(Init::Data),
                 "persistent" => Some(Init::Persistent(Bank::default())),
@@ -74,6 +81,7 @@ impl Init {
                     match key.as_str() {
                         "size" => bank.size = crate::fields::one_or_more(value)?,
                         "restart" => bank.restart = value.as_f64().filter(|share| (0.0..=1.0).contains(share))?,
+                        "zeros" => bank.zeros = value.as_bool()?,
                         _ => return None,
                     }
                 }

@@ -1,6 +1,6 @@
 //! Cut squares out of pictures at random places: what a net sees of a texture.
 
-use crate::gallery::each;
+use crate::gallery::{each, whole};
 use crate::{Cut, DataError, ImageSet};
 use ndarray::Array4;
 use srm_random::{Key, Purpose, uniform};
@@ -14,6 +14,7 @@ use std::path::Path;
 pub fn random_crops(path: &Path, side: usize, channels: usize, count: usize, seed: u64) -> Result<ImageSet, DataError> {
     let mut pictures = Vec::new();
     each(path, channels, usize::MAX, |picture, name| {
+        whole(&picture, &name)?;
         let bad = |reason: String| Err(DataError::BadPicture { name: name.clone(), reason });
         if picture.width < side || picture.height < side {
             return bad(format!(

@@ -1,8 +1,8 @@
 //! Read a few pictures straight into memory, whatever their form and size.
 
-use crate::preprocess::{Background, Crop, Filter, Picture, Scaler, Source};
+use crate::preprocess::{Background, Crop, Filter, Lost, Picture, Scaler, Source};
 use crate::{DataError, ImageSet, LeftOut};
-use ndarray::Array4;
+use ndarray::{Array3, Array4};
 use srm_files::{Kind, identify};
 use std::path::Path;
 
@@ -63,6 +63,34 @@ pub(crate) fn each(
     Ok(source.left_out)
 }
 
+/// The first picture of what [`read_gallery`] takes, in its own size: u8 `[h, w, channels]`.
+///
+/// # Errors
+/// As in [`read_gallery`]; [`DataError::NoImagesIn`] where there is none.
+pub fn read_picture(path: &Path, channels: usize) -> Result<Array3<u8>, DataError> {
+    let mut first = None;
+    let left_out = each(path, channels, 1, |picture, name| {
+        whole(&picture, &name)?;
+        let shape = (picture.height, picture.width, channels);
+        first = Some(Array3::from_shape_vec(shape, picture.pixels).expect("a picture has its pixels"));
+        Ok(())
+    })?;
+    first.ok_or_else(|| DataError::NoImagesIn { path: path.to_owned(), left_out })
+}
+
+/// Refuse a picture whose file has what pixels do not.
+///
+/// # Errors
+/// [`DataError::BadPicture`] for a transparent or animated one.
+pub(crate) fn whole(picture: &Picture, name: &str) -> Result<(), DataError> {
+    let reason = match picture.lost {
+        None => return Ok(()),
+        Some(Lost::Transparency) => "it is transparent in places; lay it on a background first",
+        Some(Lost::Motion) => "it is animated; give one frame of it",
+    };
+    Err(DataError::BadPicture { name: name.to_owned(), reason: reason.to_owned() })
+}
+
 /// A square of a picture, in its own pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
@@ -118,7 +146,8 @@ fn each_of_npy(
         return Err(DataError::NotAnImageSet { path: path.to_owned(), got });
     }
     for i in 0..set.len().min(count) {
-        let picture = Picture { width: set.width(), height: set.height(), channels, pixels: set.image(i).to_vec() };
+        let picture =
+            Picture { width: set.width(), height: set.height(), channels, pixels: set.image(i).to_vec(), lost: None };
         take(picture, format!("{} of {}", i, path.display()))?;
     }
     Ok(Vec::new())

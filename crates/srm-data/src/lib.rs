@@ -39,7 +39,7 @@ pub mod synthetic;
 pub use batcher::{Batcher, Pick, fill_batch};
 pub use crops::random_crops;
 pub use error::DataError;
-pub use gallery::{Cut, CutPicture, Gallery, cut_picture, read_gallery};
+pub use gallery::{Cut, CutPicture, Gallery, cut_picture, read_gallery, read_picture};
 pub use image_set::ImageSet;
 pub use nearest::{Neighbour, nearest, nearest_few};
 pub use npy::{NpyNumber, npy};

@@ -92,7 +92,7 @@ impl ConvNet {
         for (i, (shape, stride, padding)) in shapes.iter().enumerate() {
             let weight = in_layout(&find(format!("f.{}.weight", 2 * i), shape)?, !device.is_cuda())?;
             let bias = find(format!("f.{}.bias", 2 * i), &shape[..1])?;
-            layers.push(Layer { weight, bias, stride: *stride, padding: *padding });
+            layers.push(Layer { weight, bias, stride: *stride, padding: *padding, torus: false });
         }
         let fast = FastPath::new(config, &layers);
         let (precision, bf16) = (Precision::default(), Bf16Weights::default());
@@ -111,6 +111,15 @@ impl ConvNet {
             layer.weight = in_layout(&layer.weight, channels_last)?;
         }
         Ok(self)
+    }
+
+    /// Compute images whose opposite borders touch from now on, as those of a tile do that is laid beside itself: what lies there stands
+    /// in place of zeros around an image, the last layer is summed over the borders, too, and f is the same where an image is shifted
+    /// by multiples of the net's stride. Whatever the net's size; only one of any size is likely to know what to make of it.
+    pub fn close_borders(&mut self) {
+        self.layers.iter_mut().for_each(|layer| layer.torus = true);
+        self.fast = self.fast.as_ref().map(FastPath::on_torus);
+        self.bf16 = Bf16Weights::default();
     }
 
     /// The shape of the net.
@@ -139,6 +148,10 @@ impl ConvNet {
             let (_, inputs) = pass.forward(x)?;
             let top = inputs.last().expect("a net has hidden layers");
             let h = apply(pass.activation, top)?;
+            let h = match pass.layers[0].torus {
+                true => h.f_pad([0, 3, 0, 3], "circular", None)?,
+                false => h,
+            };
             let at_places = h.f_im2col([4, 4], [1, 1], [0, 0], [1, 1])?;
             Ok(at_places.f_sum_dim_intlist([2i64].as_slice(), false, None)?.f_to_kind(kind)?)
         })
@@ -165,6 +178,7 @@ impl ConvNet {
         for kernels in crate::cpu::Kernels::available() {
             let net = self.replica();
             if let Some(fast) = FastPath::on(&net.config, &net.layers, kernels) {
+                let fast = if net.layers[0].torus { fast.on_torus() } else { fast };
                 paths.push((kernels.name, Self { fast: Some(fast), ..net }));
             }
         }
@@ -214,7 +228,7 @@ impl ConvNet {
         in_layout(x, self.channels_last())
     }
 
-    fn pass(&self) -> Pass<'_> {
+    pub(crate) fn pass(&self) -> Pass<'_> {
         Pass { layers: &self.layers, activation: self.activation() }
     }
 
@@ -305,6 +319,7 @@ impl Replicate for ConvNet {
             bias: layer.bias.detach(),
             stride: layer.stride,
             padding: layer.padding,
+            torus: layer.torus,
         };
         let layers: Vec<Layer> = self.layers.iter().map(share).collect();
         let fast = self.fast.as_ref().map(FastPath::replica);
@@ -351,7 +366,11 @@ impl Trainable for ConvNet {
 
     fn places(&self, shape: &[i64]) -> f64 {
         match shape {
-            [_, height, width] => self.config.places([*height as usize, *width as usize]).max(1) as f64,
+            [_, height, width] => {
+                let (sides, beyond) = ([*height as usize, *width as usize], 3 * self.config.stride());
+                let on_torus = self.layers[0].torus;
+                self.config.places(if on_torus { sides.map(|side| side + beyond) } else { sides }).max(1) as f64
+            }
             _ => 1.0,
         }
     }

@@ -53,6 +53,11 @@ impl FastPath {
         Self { net: RefCell::new(self.net.borrow().fresh()), weights: Arc::clone(&self.weights) }
     }
 
+    /// The path on images whose opposite borders touch.
+    pub(crate) fn on_torus(&self) -> Self {
+        Self { net: RefCell::new(self.net.borrow().on_torus()), weights: Arc::default() }
+    }
+
     /// Whether `x` is what the kernels read: one image or more. Where somebody asks autograd to follow x, libtorch must do the work.
     pub(crate) fn takes(&self, x: &Tensor) -> bool {
         let plain = x.kind() == Kind::Float && x.device() == Device::Cpu && !x.requires_grad() && x.size()[0] > 0;

@@ -10,7 +10,26 @@ use tch::{Device, Tensor};
 /// A ladder of one energy is that energy, whatever its samples are: its weights have no other names. In one of several the
 /// weights of a grid of 8 pixels are named `grid8.f.0.weight` and so on. Multigrid modelling: Gao et al., CVPR 2018.
 pub struct Ladder<E> {
-    grids: Vec<(i64, E)>,
+    grids: Vec<Grid<E>>,
+}
+
+/// One grid of a ladder.
+struct Grid<E> {
+    /// Its pixels in the names of its weights; 0 for the only one.
+    name: i64,
+    /// Width of the samples that it takes.
+    width: i64,
+    energy: E,
+}
+
+impl<E> Grid<E> {
+    fn new(width: i64, energy: E) -> Self {
+        Self { name: width, width, energy }
+    }
+
+    fn with<F>(&self, energy: F) -> Grid<F> {
+        Grid { name: self.name, width: self.width, energy }
+    }
 }
 
 /// What stands before the names of the weights of a ladder's grid of so many pixels: `grid8.`.
@@ -20,7 +39,7 @@ pub fn grid_prefix(width: i64) -> String {
 
 impl<E> From<E> for Ladder<E> {
     fn from(energy: E) -> Self {
-        Self { grids: vec![(0, energy)] }
+        Self { grids: vec![Grid::new(0, energy)] }
     }
 }
 
@@ -32,19 +51,19 @@ impl<E: Energy> Ladder<E> {
     pub fn new(grids: Vec<(i64, E)>) -> Result<Self> {
         let widths: Vec<i64> = grids.iter().map(|(width, _)| *width).collect();
         match !widths.is_empty() && widths.windows(2).all(|pair| pair[0] < pair[1]) {
-            true => Ok(Self { grids }),
+            true => Ok(Self { grids: grids.into_iter().map(|(width, energy)| Grid::new(width, energy)).collect() }),
             false => Err(EnergyError::Grids { widths }),
         }
     }
 
     /// The energy of the finest grid.
     pub fn finest(&self) -> &E {
-        &self.grids[self.grids.len() - 1].1
+        &self.grids[self.grids.len() - 1].energy
     }
 
     /// The energies, coarse to fine.
     pub fn energies(&self) -> impl Iterator<Item = &E> {
-        self.grids.iter().map(|(_, energy)| energy)
+        self.grids.iter().map(|grid| &grid.energy)
     }
 
     /// The first so many grids alone, at least one.
@@ -52,6 +71,22 @@ impl<E: Energy> Ladder<E> {
     pub fn first_grids(mut self, grids: usize) -> Self {
         self.grids.truncate(grids.max(1));
         self
+    }
+
+    /// The same grids for samples of another width: each takes as much of it as before.
+    ///
+    /// # Errors
+    /// [`EnergyError::Grids`] where that is no whole number of pixels.
+    pub fn resize(&mut self, width: i64) -> Result<()> {
+        let before = self.grids[self.grids.len() - 1].width;
+        if before == 0 || self.grids.iter().any(|grid| grid.width * width % before != 0) {
+            return match self.grids.len() {
+                1 => Ok(()),
+                _ => Err(EnergyError::Grids { widths: vec![width] }),
+            };
+        }
+        self.grids.iter_mut().for_each(|grid| grid.width = grid.width * width / before);
+        Ok(())
     }
 
     /// How many grids there are.
@@ -62,22 +97,22 @@ impl<E: Energy> Ladder<E> {
     /// The energy that takes `x`.
     fn on_grid_of(&self, x: &Tensor) -> Result<&E> {
         self.on_grid(&x.size()).ok_or_else(|| EnergyError::NoGrid {
-            widths: self.grids.iter().map(|(width, _)| *width).collect(),
+            widths: self.grids.iter().map(|grid| grid.width).collect(),
             got: x.size(),
         })
     }
 
     /// The energy of samples of this shape, `[…, width]`.
     fn on_grid(&self, shape: &[i64]) -> Option<&E> {
-        if let [(_, only)] = &self.grids[..] {
-            return Some(only);
+        if let [only] = &self.grids[..] {
+            return Some(&only.energy);
         }
-        self.grids.iter().find(|(width, _)| shape.last() == Some(width)).map(|(_, energy)| energy)
+        self.grids.iter().find(|grid| shape.last() == Some(&grid.width)).map(|grid| &grid.energy)
     }
 
     /// The same grids with other energies.
     fn map<F>(&self, change: impl Fn(&E) -> Result<F>) -> Result<Ladder<F>> {
-        let grids = self.grids.iter().map(|(width, energy)| Ok((*width, change(energy)?)));
+        let grids = self.grids.iter().map(|grid| Ok(grid.with(change(&grid.energy)?)));
         Ok(Ladder { grids: grids.collect::<Result<_>>()? })
     }
 }
@@ -104,7 +139,7 @@ impl<E: Curved> Curved for Ladder<E> {
 
 impl<E: Replicate> Replicate for Ladder<E> {
     fn replica(&self) -> Self {
-        Self { grids: self.grids.iter().map(|(width, energy)| (*width, energy.replica())).collect() }
+        Self { grids: self.grids.iter().map(|grid| grid.with(grid.energy.replica())).collect() }
     }
 
     fn device(&self) -> Device {
@@ -120,11 +155,14 @@ impl<E: Trainable> Trainable for Ladder<E> {
 
     fn named_parameters(&self) -> StateDict {
         match &self.grids[..] {
-            [(_, only)] => only.named_parameters(),
+            [only] => only.energy.named_parameters(),
             grids => {
-                let named = |(width, energy): &(i64, E)| {
-                    let prefix = grid_prefix(*width);
-                    energy.named_parameters().into_iter().map(move |(name, tensor)| (format!("{prefix}{name}"), tensor))
+                let named = |grid: &Grid<E>| {
+                    let prefix = grid_prefix(grid.name);
+                    grid.energy
+                        .named_parameters()
+                        .into_iter()
+                        .map(move |(name, tensor)| (format!("{prefix}{name}"), tensor))
                 };
                 grids.iter().flat_map(named).collect()
             }
@@ -168,6 +206,11 @@ impl Ladder<ConvNet> {
         }
     }
 
+    /// Compute images whose opposite borders touch from now on, see [`ConvNet::close_borders`].
+    pub fn close_borders(&mut self) {
+        self.grids.iter_mut().for_each(|grid| grid.energy.close_borders());
+    }
+
     /// The shape of the finest net.
     pub fn config(&self) -> &EnergyConfig {
         self.finest().config()
@@ -188,7 +231,10 @@ impl Ladder<ConvNet> {
     /// # Errors
     /// [`EnergyError::Torch`].
     pub fn in_precision(self, precision: Precision) -> Result<Self> {
-        let grids = self.grids.into_iter().map(|(width, net)| Ok((width, net.in_precision(precision)?)));
+        let grids = self
+            .grids
+            .into_iter()
+            .map(|Grid { name, width, energy }| Ok(Grid { name, width, energy: energy.in_precision(precision)? }));
         Ok(Self { grids: grids.collect::<Result<_>>()? })
     }
 }

@@ -10,25 +10,52 @@ pub(crate) struct Layer {
     pub(crate) weight: Tensor, // [out, in, k, k]
     pub(crate) bias: Tensor,   // [out]
     pub(crate) stride: i64,
+    /// Zeros on each side, or on a torus what lies at the opposite border.
     pub(crate) padding: i64,
+    pub(crate) torus: bool,
 }
 
 impl Layer {
     fn forward(&self, h: &Tensor) -> Result<Tensor> {
-        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
-        Ok(h.f_conv2d(&self.weight, Some(&self.bias), stride, padding, [1, 1], 1)?)
+        self.convolve(h, Some(&self.bias))
     }
 
     /// W v, without bias: the forward pass of a tangent.
     pub(crate) fn tangent(&self, v: &Tensor) -> Result<Tensor> {
-        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
-        Ok(v.f_conv2d(&self.weight, None::<&Tensor>, stride, padding, [1, 1], 1)?)
+        self.convolve(v, None)
+    }
+
+    fn convolve(&self, h: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        let (stride, no_padding) = ([self.stride; 2], [0; 2]);
+        if !self.torus {
+            return Ok(h.f_conv2d(&self.weight, bias, stride, [self.padding; 2], [1, 1], 1)?);
+        }
+        let [before, behind] = self.around();
+        let around = h.f_pad([before, behind, before, behind], "circular", None)?;
+        Ok(around.f_conv2d(&self.weight, bias, stride, no_padding, [1, 1], 1)?)
     }
 
     /// Wᵀ g.
     pub(crate) fn backward(&self, g: &Tensor) -> Result<Tensor> {
-        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
-        Ok(g.f_conv_transpose2d(&self.weight, None::<&Tensor>, stride, padding, [0, 0], 1, [1, 1])?)
+        let (stride, padding) = ([self.stride; 2], [if self.torus { 0 } else { self.padding }; 2]);
+        let mut x = g.f_conv_transpose2d(&self.weight, None::<&Tensor>, stride, padding, [0, 0], 1, [1, 1])?;
+        for axis in if self.torus { 2..4 } else { 0..0 } {
+            let [before, behind] = self.around();
+            let side = x.size()[axis as usize] - before - behind;
+            let inner = x.f_narrow(axis, before, side)?;
+            let _ = inner.f_narrow(axis, side - before, before)?.f_add_(&x.f_narrow(axis, 0, before)?)?;
+            let _ = inner.f_narrow(axis, 0, behind)?.f_add_(&x.f_narrow(axis, before + side, behind)?)?;
+            x = inner;
+        }
+        Ok(x)
+    }
+
+    /// On a torus, pixels of the opposite border that the kernel reads before the first and behind the last.
+    fn around(&self) -> [i64; 2] {
+        match self.padding {
+            0 => [0, self.weight.size()[3] - 1],
+            padding => [padding; 2],
+        }
     }
 }
 
@@ -77,10 +104,11 @@ impl<'a> Pass<'a> {
     /// g_L for maps like `a` `[b, 8n, h, w]`: w on one of 4×4 pixels, on a larger one the sum of w at all its places.
     pub(crate) fn top_gradient(&self, a: &Tensor) -> Result<Tensor> {
         let (last, size) = (self.last(), a.size()); // its weight: [1, 8n, 4, 4]
-        if size[2..] == last.weight.size()[2..] {
+        if size[2..] == last.weight.size()[2..] && !last.torus {
             return Ok(last.weight.f_expand(size, false)?);
         }
-        let ones = a.f_new_ones([1, 1, size[2] - 3, size[3] - 3], (a.kind(), a.device()))?;
+        let beyond = if last.torus { 0 } else { 3 };
+        let ones = a.f_new_ones([1, 1, size[2] - beyond, size[3] - beyond], (a.kind(), a.device()))?;
         Ok(last.backward(&ones)?.f_expand(size, false)?)
     }
 }

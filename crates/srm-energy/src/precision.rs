@@ -50,6 +50,7 @@ impl Bf16Weights {
         if kept.0 != versions {
             let lower = |layer: &Layer| -> Result<Layer> {
                 Ok(Layer {
+                    torus: layer.torus,
                     weight: layer.weight.f_detach()?.f_to_kind(Kind::BFloat16)?,
                     bias: layer.bias.f_detach()?.f_to_kind(Kind::BFloat16)?,
                     ..*layer

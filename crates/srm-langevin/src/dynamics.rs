@@ -15,6 +15,8 @@ pub enum Start {
     Uniform,
     /// N(0, I).
     Gaussian,
+    /// 0 in every coordinate.
+    Zeros,
     /// A coarse image, each of its pixels a block of z: normal over its numbers. Of one pixel, one colour all over: the 1 × 1 grid
     /// of multigrid sampling (Gao et al. 2018).
     Colours(Colours),
@@ -24,18 +26,20 @@ impl Start {
     /// The law whose mean is that of z; `None`: 0 throughout.
     pub fn colours(&self) -> Option<&Colours> {
         match self {
-            Start::Uniform | Start::Gaussian => None,
+            Start::Uniform | Start::Gaussian | Start::Zeros => None,
             Start::Colours(colours) => Some(colours),
         }
     }
 }
 
 impl From<&Init> for Start {
-    /// Chains of a training that starts at data or at a bank of samples have, outside it, uniform noise to start from; so have
-    /// those of colours that nobody has measured yet.
+    /// Chains of a training that starts at data or at a bank of samples have, outside it, uniform noise to start from, or 0 where the
+    /// bank does; so have those of colours that nobody has measured yet.
     fn from(init: &Init) -> Self {
         match init {
             Init::Gaussian => Start::Gaussian,
+            Init::Zeros => Start::Zeros,
+            Init::Persistent(bank) if bank.zeros => Start::Zeros,
             Init::Colours(ColourStart::Law(law)) => Start::Colours(law.clone()),
             Init::Uniform | Init::Data | Init::Persistent(_) | Init::Colours(_) => Start::Uniform,
         }
@@ -248,6 +252,7 @@ fn draw(p_0: &Start, shape: &[i64], key: &Key, sample: &mut [f32]) {
     match p_0 {
         Start::Uniform => uniform(key, -1.0, 1.0, sample),
         Start::Gaussian => normal(key, sample),
+        Start::Zeros => sample.fill(0.0),
         Start::Colours(colours) => {
             let mut normals = vec![0.0; colours.mean().len()];
             normal(key, &mut normals);

@@ -1,8 +1,9 @@
 //! Run many chains from p_0, or from given images, on the worker threads.
 
+use crate::known::{HeldEnergy, HeldNoise};
 use crate::{
-    ChainKey, Climb, Dynamics, KeyedNoise, LangevinError, Observer, Outcome, Result, Samples, Spread, Stop, Workers,
-    short_run, start,
+    ChainKey, Climb, Dynamics, KeyedNoise, Known, LangevinError, Observer, Outcome, Result, Samples, Spread, Stop,
+    Workers, short_run, start,
 };
 use srm_energy::Replicate;
 use std::ops::Range;
@@ -50,6 +51,7 @@ pub struct Sampler<E> {
     workers: Workers<E>,
     dynamics: Dynamics,
     shape: Vec<i64>,
+    known: Option<Known>,
 }
 
 impl<E: Replicate> Sampler<E> {
@@ -58,12 +60,17 @@ impl<E: Replicate> Sampler<E> {
     /// # Shapes
     /// `shape` of a sample: images `[c, h, w]`, points `[d]`; of a ladder on its finest grid.
     pub fn new(energy: &E, dynamics: impl Into<Dynamics>, shape: &[i64], spread: Spread) -> Self {
-        Self { workers: Workers::new(energy, spread), dynamics: dynamics.into(), shape: shape.to_vec() }
+        Self { workers: Workers::new(energy, spread), dynamics: dynamics.into(), shape: shape.to_vec(), known: None }
     }
 
     /// Give up chains in hand when `stop` is asked for: [`crate::LangevinError::Stopped`].
     pub fn stop_when(&mut self, stop: Stop) {
         self.workers.stop_when(stop);
+    }
+
+    /// Hold still what is known of the samples, on every grid of their chains.
+    pub fn hold(&mut self, known: Option<Known>) {
+        self.known = known;
     }
 
     /// The workers, for other work on blocks of samples.
@@ -114,12 +121,23 @@ impl<E: Replicate> Sampler<E> {
         let shape = dynamics.start_shape(&self.shape);
         let ids: Vec<u64> = chains.ids.clone().collect();
         let with: Vec<&Tensor> = z.into_iter().collect();
+        let known = self.known.clone();
         let blocks = self.workers.full_blocks(&ids, &with, move |energy, mut block| {
             let given = block.with.pop();
             let z = given.map_or_else(|| start(&dynamics.start, &key, &block.ids, &shape, device), Ok)?;
             let mut observer = observe(block.ids[0]);
             let mut noise = KeyedNoise::new(key, block.ids);
-            let outcome = short_run(energy, &dynamics, &z, &mut noise, &mut observer)?;
+            let outcome = match &known {
+                None => short_run(energy, &dynamics, &z, &mut noise, &mut observer)?,
+                Some(known) => {
+                    let (energy, mut noise) = (HeldEnergy { energy, known }, HeldNoise { noise, known });
+                    match short_run(&energy, &dynamics, &known.put_into(&z)?, &mut noise, &mut observer)? {
+                        // to the bit: on the way to a finer grid it was put in its place by an addition
+                        Outcome::Finished(Samples { x }) => Outcome::Finished(Samples { x: known.put_into(&x)? }),
+                        diverged => diverged,
+                    }
+                }
+            };
             Ok((outcome, observer))
         })?;
         self.join(blocks, ids.len())

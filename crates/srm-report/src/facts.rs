@@ -139,6 +139,7 @@ fn short_run(config: &Config) -> String {
     let start = match &langevin.init {
         Init::Uniform => "uniform noise",
         Init::Gaussian => "Gaussian noise",
+        Init::Zeros => "zeros",
         Init::Colours(start) if start.size() == 1 => "one colour all over, as the images' mean colours are spread",
         Init::Colours(_) => "coarse images, as the images averaged down are spread",
         Init::Data => "data",

@@ -33,7 +33,8 @@ impl Trainer<Ladder<ConvNet>> {
             false => config.energy.shape(),
         })?;
         let nets = config.langevin.nets(&config.energy);
-        let net = Ladder::fresh(&nets, config.train.seed, device)?.in_precision(precision)?;
+        let mut net = Ladder::fresh(&nets, config.train.seed, device)?.in_precision(precision)?;
+        net.resize(width as i64)?;
         Self::new(net, images, config, Spread { threads, block })
     }
 }

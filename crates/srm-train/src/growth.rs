@@ -5,7 +5,7 @@
 
 use crate::{Result, Trainer};
 use serde_json::{Value as Json, json};
-use srm_energy::{StateDict, Trainable, grid_prefix};
+use srm_energy::{StateDict, Trainable};
 use srm_langevin::{Dynamics, Sampler};
 use srm_run::WatchStatistics;
 use tch::Tensor;
@@ -45,6 +45,15 @@ impl<E: Trainable> Trainer<E> {
         description
     }
 
+    /// What the names of a grid's weights begin with, coarse to fine.
+    pub(crate) fn prefixes(&self) -> Vec<String> {
+        let named = self.net().named_parameters();
+        let prefix = |(name, _): &(String, _)| name.split_inclusive('.').next().unwrap_or_default().to_owned();
+        let mut prefixes: Vec<String> = named.iter().map(prefix).collect();
+        prefixes.dedup();
+        prefixes
+    }
+
     /// Stand on the grids that take part in the next update; none joins by that.
     pub(crate) fn stand(&mut self) {
         let joined = self.settings.joined(self.state.update + 1);
@@ -59,10 +68,9 @@ impl<E: Trainable> Trainer<E> {
 
     /// After an update, let the grids join whose turn it is.
     pub(crate) fn grow(&mut self) -> Result<()> {
-        let widths = self.settings.widths(&self.feed.data().shape());
-        for (grid, pair) in widths.windows(2).enumerate() {
+        for (grid, pair) in self.prefixes().windows(2).enumerate() {
             if self.settings.grow.get(grid + 1).is_some_and(|&from| from > 0 && from == self.state.update) {
-                self.weights.take_over(&grid_prefix(pair[0]), &grid_prefix(pair[1]))?;
+                self.weights.take_over(&pair[0], &pair[1])?;
                 let coarser = std::mem::take(&mut self.state.watch);
                 self.state.watch_coarser.push(coarser);
             }

@@ -10,23 +10,25 @@ use tch::{Device, Tensor};
 /// Samples of earlier updates, on the CPU.
 pub struct ReplayBuffer {
     images: Tensor, // [size, …]
+    anew: Start,
     restart: f64,
     seed: u64,
 }
 
 impl ReplayBuffer {
-    /// A buffer of uniform noise for samples of a shape: images `[c, h, w]`.
+    /// A buffer of uniform noise, or of zeros, for samples of a shape: images `[c, h, w]`.
     ///
     /// # Errors
     /// [`crate::TrainError::Langevin`].
     pub fn new(config: config::Bank, shape: &[i64], seed: u64) -> Result<Self> {
         let ids: Vec<u64> = (0..config.size as u64).collect();
-        let images = start(&Start::Uniform, &ChainKey { seed, attempt: 0, update: 0 }, &ids, shape, Device::Cpu)?;
-        Ok(Self { images, restart: config.restart, seed })
+        let anew = Start::from(&config::Init::Persistent(config));
+        let images = start(&anew, &ChainKey { seed, attempt: 0, update: 0 }, &ids, shape, Device::Cpu)?;
+        Ok(Self { images, anew, restart: config.restart, seed })
     }
 
     /// The slots of an update, all different, and where their chains start: at the slot's image, or with probability
-    /// `restart` anew at uniform noise.
+    /// `restart` anew.
     ///
     /// # Shapes
     /// slots: i64 `[batch]`; starts: `[batch, …]`, on `device`.
@@ -43,7 +45,7 @@ impl ReplayBuffer {
         uniform(&draw(Purpose::BankRestarts), 0.0, 1.0, &mut coins);
         let anew: Vec<bool> = coins.iter().map(|&coin| f64::from(coin) < self.restart).collect();
         let ids: Vec<u64> = (0..batch as u64).collect();
-        let noise = start(&Start::Uniform, key, &ids, &size[1..], Device::Cpu)?;
+        let noise = start(&self.anew, key, &ids, &size[1..], Device::Cpu)?;
         let anew = per_sample(&Tensor::f_from_slice(&anew)?, &noise)?;
         let starts = noise.f_where_self(&anew, &self.images.f_index_select(0, &slots)?)?;
         Ok((slots, starts.f_to_device(device)?))

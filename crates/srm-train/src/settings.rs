@@ -41,6 +41,7 @@ impl Settings {
             init: match &dynamics.start {
                 Start::Uniform => Init::Uniform,
                 Start::Gaussian => Init::Gaussian,
+                Start::Zeros => Init::Zeros,
                 Start::Colours(law) => Init::Colours(ColourStart::Law(law.clone())),
             },
             dynamics,
@@ -75,6 +76,7 @@ impl Settings {
         let start = match start {
             Start::Uniform => json!("uniform"),
             Start::Gaussian => json!("gaussian"),
+            Start::Zeros => json!("zeros"),
             Start::Colours(law) => json!({ "colours": ColourStart::Law(law.clone()) }),
         };
         let mut dynamics = json!({
@@ -93,11 +95,6 @@ impl Settings {
             "init": init, "flip": flip, "train": train, "log": log, "checkpoint": checkpoint, "evaluate": evaluate,
             "watch": watch,
         })
-    }
-
-    /// The width of a sample on each grid, coarse to fine, where the finest has `shape`.
-    pub(crate) fn widths(&self, shape: &[i64]) -> Vec<i64> {
-        self.dynamics.shapes(shape).iter().map(|shape| shape.last().copied().unwrap_or(0)).collect()
     }
 
     /// How many grids take part in update `t`.

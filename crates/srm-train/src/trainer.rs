@@ -4,7 +4,7 @@ use crate::feed::{Data, Feed};
 use crate::weights::Weights;
 use crate::{Evaluation, Reason, ReplayBuffer, Result, Settings, Snapshot, Watch};
 use srm_config::Init;
-use srm_energy::{StateDict, Trainable, grid_prefix};
+use srm_energy::{StateDict, Trainable};
 use srm_langevin::{Chains, Outcome, Sampler, Samples, Spread, Stop, averaged};
 use srm_ranks::{Ranks, SingleProcess};
 use srm_run::{GridRecord, RunState};
@@ -86,8 +86,7 @@ impl<E: Trainable> Trainer<E> {
     /// Back to the fresh net of update 0.
     pub(crate) fn reset(&mut self) -> Result<()> {
         let grow = &self.settings.grow;
-        let widths = self.settings.widths(&self.feed.data().shape());
-        let joins = widths.into_iter().zip(grow).map(|(width, &from)| (grid_prefix(width), from));
+        let joins = self.prefixes().into_iter().zip(grow).map(|(prefix, &from)| (prefix, from));
         self.weights.reset(&self.settings.train, &joins.collect::<Vec<_>>())?;
         self.replay_buffer = match &self.settings.init {
             Init::Persistent(bank) => {

@@ -42,6 +42,8 @@ const MOST_PIXELS: usize = 16_384;
   srm sample --weights runs/celeba32-cpu --out faces.png --nearest data/celeba/celeba_32_center178_train.npy
   srm sample --weights hf:owner/name@v1 --out samples.png
   srm sample --weights runs/bricks --count 1 --size 512x384 --block 1 --out bricks.png
+  srm sample --weights runs/bricks --count 1 --size 256 --tile --out tile.png
+  srm sample --weights runs/bricks --count 4 --size 512 --grow bricks.png --out more.png
   srm sample --weights runs/fashion32 --update 1200 --code 7 --code 0.8@7+0.6@9 --code 9 --out way.png
   srm sample --weights runs/smoke --count 16 --out samples.png --json
     {"command":"sample","weights":"runs/smoke/checkpoints/000030/weights.safetensors","count":16,"seed":1,"steps":10,"quiet_tail":0,
@@ -66,6 +68,15 @@ pub struct SampleFlags {
     /// Width and height of the images of a net for any size (energy.any_size) [default: 256x256].
     #[arg(long, value_name = "WxH")]
     pub size: Option<Size>,
+    /// Close the borders: each image is a tile that can be laid beside itself, above and below too (energy.any_size).
+    #[arg(long)]
+    pub tile: bool,
+    /// Continue this picture: it stays as it is in the middle of --size, and chains draw what is around it.
+    #[arg(long, value_name = "PICTURE", conflicts_with_all = ["code", "tile"])]
+    pub grow: Option<PathBuf>,
+    /// Draw anew what is black in this mask, as large as the picture of --grow; what is white stays.
+    #[arg(long, value_name = "MASK", requires = "grow")]
+    pub mask: Option<PathBuf>,
     /// X.png: a grid; X.npy: u8 [n, h, w, c]; anything else: a folder of PNG files.
     #[arg(long, value_name = "X.png|X.npy|DIR")]
     pub out: PathBuf,

@@ -81,7 +81,23 @@ impl Model {
             };
             return Err(usage(format!("--size {width}x{height}: this net makes {takes}")));
         }
+        self.net.resize(width as i64)?;
         self.sides = sides;
+        Ok(())
+    }
+
+    /// Make images whose opposite borders touch from now on.
+    ///
+    /// # Errors
+    /// The net takes images of one size alone, which have borders.
+    pub fn close_borders(&mut self) -> Result<()> {
+        if !self.net.config().any_size {
+            let size = self.net.config().size;
+            return Err(usage(format!(
+                "--tile: this net makes images of {size}x{size} px alone (energy.any_size closes borders)"
+            )));
+        }
+        self.net.close_borders();
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use crate::{
     Cut, DataError,
     preprocess::header::{check_promise, check_webp, png_exif, whole_jpeg},
 };
+use image::codecs::{png::PngDecoder, webp::WebPDecoder};
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, metadata::Orientation};
 use srm_files::{BEGINNING, identify_bytes};
 use std::{fmt, io::Cursor, str::FromStr};
@@ -20,6 +21,17 @@ pub(crate) struct Picture {
     pub(crate) channels: usize,
     /// u8 `[height, width, channels]`.
     pub(crate) pixels: Vec<u8>,
+    /// What of the file is not in the pixels.
+    pub(crate) lost: Option<Lost>,
+}
+
+/// What a file has and pixels do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Pixels that let something shine through.
+    Transparency,
+    /// The frames after the first.
+    Motion,
 }
 
 /// What shows through transparent pixels.
@@ -79,7 +91,11 @@ impl Picture {
             return Err(format!("it is damaged ({rest} bytes more than its header says)"));
         }
         picture.apply_orientation(orientation);
-        Ok(Self::flatten(picture, background))
+        let lost = match is_animated(bytes, format) {
+            true => Some(Lost::Motion),
+            false => is_transparent(&picture).then_some(Lost::Transparency),
+        };
+        Ok(Self { lost, ..Self::flatten(picture, background) })
     }
 
     fn flatten(picture: DynamicImage, background: Background) -> Self {
@@ -95,7 +111,7 @@ impl Picture {
             colour if colour.color().has_alpha() => (3, lay::<4>(&colour.into_rgba8(), ground)),
             colour => (3, colour.into_rgb8().into_raw()),
         };
-        Self { width, height, channels, pixels }
+        Self { width, height, channels, pixels, lost: None }
     }
 
     /// A square of it; none where it does not lie inside.
@@ -106,7 +122,7 @@ impl Picture {
         }
         let row = |y: usize| &self.pixels[(y * self.width + left) * self.channels..][..side * self.channels];
         let pixels = (top..top + side).flat_map(row).copied().collect();
-        Some(Self { width: side, height: side, channels: self.channels, pixels })
+        Some(Self { width: side, height: side, channels: self.channels, pixels, lost: self.lost })
     }
 
     /// With 1 or 3 channels. Grey of a colour is 0.299 R + 0.587 G + 0.114 B, as Pillow's `convert("L")` (ITU-R 601).
@@ -165,6 +181,27 @@ fn decode_upto_its_end(bytes: &[u8], format: ImageFormat) -> Result<(DynamicImag
         _ => &[],
     };
     Ok((picture, orientation, rest.len()))
+}
+
+/// Whether a file has several frames.
+fn is_animated(bytes: &[u8], format: ImageFormat) -> bool {
+    let bytes = Cursor::new(bytes);
+    match format {
+        ImageFormat::Png => PngDecoder::new(bytes).is_ok_and(|decoder| decoder.is_apng().unwrap_or(false)),
+        ImageFormat::WebP => WebPDecoder::new(bytes).is_ok_and(|decoder| decoder.has_animation()),
+        _ => false,
+    }
+}
+
+/// Whether something would shine through a pixel.
+fn is_transparent(picture: &DynamicImage) -> bool {
+    match picture {
+        DynamicImage::ImageLumaA8(picture) => picture.pixels().any(|pixel| pixel.0[1] < u8::MAX),
+        DynamicImage::ImageRgba8(picture) => picture.pixels().any(|pixel| pixel.0[3] < u8::MAX),
+        DynamicImage::ImageLumaA16(picture) => picture.pixels().any(|pixel| pixel.0[1] < u16::MAX),
+        DynamicImage::ImageRgba16(picture) => picture.pixels().any(|pixel| pixel.0[3] < u16::MAX),
+        _ => false,
+    }
 }
 
 /// Lay pixels of N channels, the last of them alpha, over `ground`: (c a + ground (255 - a)) / 255, rounded.

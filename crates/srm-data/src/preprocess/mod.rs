@@ -18,7 +18,7 @@ mod tests;
 use crate::DataError;
 pub use crop::Crop;
 pub use decode::Background;
-pub(crate) use decode::Picture;
+pub(crate) use decode::{Lost, Picture};
 pub use listing::LeftOut;
 pub use manifest::{Manifest, Origin, Refused, sha256_of_file};
 use output::Output;

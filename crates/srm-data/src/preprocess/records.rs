@@ -117,11 +117,11 @@ impl Records {
                 let planar = &self.bytes[index * CIFAR_RECORD + 1..][..CIFAR_RECORD - 1];
                 let plane = CIFAR_SIDE * CIFAR_SIDE;
                 let pixels = (0..plane).flat_map(|i| [planar[i], planar[plane + i], planar[2 * plane + i]]).collect();
-                Picture { width: CIFAR_SIDE, height: CIFAR_SIDE, channels: 3, pixels }
+                Picture { width: CIFAR_SIDE, height: CIFAR_SIDE, channels: 3, pixels, lost: None }
             }
             Layout::Idx { height, width } => {
                 let pixels = self.bytes[16 + index * height * width..][..height * width].to_vec();
-                Picture { width, height, channels: 1, pixels }
+                Picture { width, height, channels: 1, pixels, lost: None }
             }
         }
     }

@@ -7,6 +7,7 @@
 #![allow(unsafe_code)] // SIMD kernels; `Kernels` checks every slice before a pointer is used
 
 use super::geometry::{Sides, padded};
+use super::kernels::Kernels;
 use super::simd::Simd;
 
 /// A smooth activation.
@@ -56,6 +57,27 @@ pub(super) struct Image {
     pub first: *mut f32,
     /// Null where nobody asks for φ''.
     pub second: *mut f32,
+}
+
+/// What follows a convolution with a smooth activation, for row `i` of h: of the first `images` rows a becomes φ, the rows
+/// behind them are their tangents.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn activate(
+    kernels: &Kernels,
+    curve: Curve,
+    inner: &Inner,
+    bias: &[f32],
+    (i, images): (usize, usize),
+    a: &mut [f32],
+    first: &mut [f32],
+    second: Option<&mut [f32]>,
+) {
+    let at = i % images * inner.len();
+    let (first, second) = (&mut first[at..], second.map(|second| &mut second[at..]));
+    match second {
+        Some(second) if i >= images => kernels.tangent(inner, first, second, a),
+        second => kernels.curve(curve, inner, bias, a, first, second),
+    }
 }
 
 /// φ(a + bias) in place of a, φ'(a + bias) into `first`, φ'' into `second`.
@@ -233,8 +255,7 @@ unsafe fn exp<S: Simd>(x: S::V) -> S::V {
 
 #[cfg(test)]
 mod tests {
-    use super::super::kernels::Kernels;
-    use super::{Curve, Inner};
+    use super::{Curve, Inner, Kernels};
     use crate::activation::{apply, times_first, times_second};
     use srm_config::Activation;
     use tch::{Kind, Tensor};

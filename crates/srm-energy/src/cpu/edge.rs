@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)] // SIMD kernels; `Kernels` checks every slice before a pointer is used
 
-use super::geometry::{Sides, padded};
+use super::geometry::{Sides, padded, unwrap, wrap};
 use super::product::{Product, product};
 use super::simd::{PANEL, Simd};
 
@@ -12,6 +12,8 @@ pub(super) struct First {
     pub size: Sides,
     pub channels: usize,
     pub features: usize,
+    /// Whether the padding is what lies at the opposite border, and not zeros.
+    pub torus: bool,
 }
 
 impl First {
@@ -158,7 +160,7 @@ pub(super) unsafe fn last_gradient<S: Simd>(
     }
 }
 
-/// `[c, h, w]` into the inner pixels of `[h + 2, w + 2, c]`.
+/// `[c, h, w]` into the inner pixels of `[h + 2, w + 2, c]`, and on a torus beyond them.
 pub(super) fn pad(f: &First, x: &[f32], padded: &mut [f32]) {
     let ([height, width], channels) = (f.size, f.channels);
     for (c, plane) in x.chunks_exact(height * width).enumerate() {
@@ -169,11 +171,17 @@ pub(super) fn pad(f: &First, x: &[f32], padded: &mut [f32]) {
             }
         }
     }
+    if f.torus {
+        wrap(f.size, f.channels, padded);
+    }
 }
 
-/// The inner pixels of `[h + 2, w + 2, c]` as `[c, h, w]`.
-pub(super) fn unpad(f: &First, padded: &[f32], x: &mut [f32]) {
+/// A gradient on `[h + 2, w + 2, c]` as one in `[c, h, w]`, the transpose of [`pad`].
+pub(super) fn unpad(f: &First, padded: &mut [f32], x: &mut [f32]) {
     let ([height, width], channels) = (f.size, f.channels);
+    if f.torus {
+        unwrap(f.size, f.channels, padded);
+    }
     for (c, plane) in x.chunks_exact_mut(height * width).enumerate() {
         for (y, row) in plane.chunks_exact_mut(width).enumerate() {
             let from = &padded[((y + 1) * (width + 2) + 1) * channels + c..];

@@ -26,9 +26,36 @@ pub(super) fn padded([height, width]: Sides) -> usize {
     (height + 2) * (width + 2)
 }
 
-/// Places of the last layer, 4×4 pixels, on a map of these sides.
-pub(super) fn places(size: Sides) -> Sides {
-    size.map(|side| side - 3)
+/// Places of the last layer, 4×4 pixels, on a map of these sides; on a torus it is laid over the border, too.
+pub(super) fn places(size: Sides, torus: bool) -> Sides {
+    if torus { size } else { size.map(|side| side - 3) }
+}
+
+/// Make the padding of an image `[height + 2, width + 2, channels]` what lies at the opposite border.
+pub(super) fn wrap([height, width]: Sides, channels: usize, image: &mut [f32]) {
+    let row = (width + 2) * channels;
+    for line in image.chunks_exact_mut(row).skip(1).take(height) {
+        line.copy_within(width * channels..(width + 1) * channels, 0);
+        line.copy_within(channels..2 * channels, (width + 1) * channels);
+    }
+    image.copy_within(height * row..(height + 1) * row, 0);
+    image.copy_within(row..2 * row, (height + 1) * row);
+}
+
+/// The transpose of [`wrap`] in the inner pixels: what the padding holds is added to the pixels that it stood for.
+pub(super) fn unwrap([height, width]: Sides, channels: usize, image: &mut [f32]) {
+    let row = (width + 2) * channels;
+    let mut add = |from: usize, to: usize| image[to] += image[from];
+    for i in 0..row {
+        add(i, height * row + i);
+        add((height + 1) * row + i, row + i);
+    }
+    for y in 1..=height {
+        for c in 0..channels {
+            add(y * row + c, y * row + width * channels + c);
+            add(y * row + (width + 1) * channels + c, y * row + channels + c);
+        }
+    }
 }
 
 /// One 4×4 stride-2 convolution: `[height, width, channels]` to `[height/2, width/2, outputs]`. In memory an image is channels-last
@@ -41,12 +68,14 @@ pub(super) struct Geometry {
     pub tile: Tile,
     /// Whether U = G w Gᵀ is kept, rather than made from the taps in every product.
     pub kept: bool,
+    /// Whether the padding is what lies at the opposite border, and not zeros.
+    pub torus: bool,
 }
 
 impl Geometry {
     /// The convolution on the tile that suits it; both sides are multiples of 4.
     pub(super) fn new(size: Sides, channels: usize, outputs: usize) -> Self {
-        let on = |tile| Self { size, channels, outputs, tile, kept: true };
+        let on = |tile| Self { size, channels, outputs, tile, kept: true, torus: false };
         let (two, four) = (on(Tile::Two), on(Tile::Four));
         let bytes = |g: &Self| g.weights() * size_of::<f32>();
         if size.iter().any(|side| side % 8 != 0) {

@@ -167,6 +167,7 @@ impl FirstGradient {
 /// The gradient in the last layer's weights: Σ cᵢ hᵢ over the places where it is laid on.
 pub(super) struct LastGradient {
     size: Sides,
+    torus: bool,
     channels: usize,
     /// Σ cᵢ hᵢ, `[height, width, channels]`.
     sums: Vec<f32>,
@@ -174,8 +175,8 @@ pub(super) struct LastGradient {
 }
 
 impl LastGradient {
-    pub(super) fn new(size: Sides, channels: usize) -> Self {
-        Self { size, channels, sums: vec![0.0; size[0] * size[1] * channels], bias: 0.0 }
+    pub(super) fn new(size: Sides, channels: usize, torus: bool) -> Self {
+        Self { size, torus, channels, sums: vec![0.0; size[0] * size[1] * channels], bias: 0.0 }
     }
 
     /// Add `by` times one padded image of activations.
@@ -192,11 +193,12 @@ impl LastGradient {
 
     /// Into the net's `[1, channels, 4, 4]` and `[1]`.
     pub(super) fn finish(&self, (weight, bias): Parameters) {
-        let [down, across] = places(self.size);
+        let [down, across] = places(self.size, self.torus);
         for (c, weight) in weight.chunks_exact_mut(16).enumerate() {
             for (tap, weight) in weight.iter_mut().enumerate() {
+                let (top, left) = if self.torus { (0, 0) } else { (tap / 4, tap % 4) };
                 let row = |y: usize| {
-                    let first = ((y + tap / 4) * self.size[1] + tap % 4) * self.channels + c;
+                    let first = ((y + top) * self.size[1] + left) * self.channels + c;
                     self.sums[first..].iter().step_by(self.channels).take(across)
                 };
                 *weight = (0..down).flat_map(row).sum();

@@ -90,7 +90,7 @@ fn both_tiles_kept_or_made_are_the_convolution_and_its_derivatives() {
         for tile in [Tile::Two, Tile::Four] {
             for size in [[8, 8], [16, 16], [32, 32], [8, 24], [40, 16]] {
                 // a depth of 160 with AVX2: more than one part of that of products on taps
-                let g = Geometry { size, channels: 5 * kernels.lanes, outputs: 3 * 16, tile, kept: true };
+                let g = Geometry { size, channels: 5 * kernels.lanes, outputs: 3 * 16, tile, kept: true, torus: false };
                 layer(&kernels, &g);
                 layer(&kernels, &Geometry { kept: false, ..g });
             }
@@ -123,7 +123,7 @@ fn tiles_are_chosen_by_the_weight_that_they_make() {
 #[should_panic(expected = "assertion failed")]
 fn a_slice_one_number_short_is_refused() {
     let Some(kernels) = Kernels::available().into_iter().next() else { panic!("assertion failed: nothing to refuse") };
-    let g = Geometry { size: [8, 8], channels: 16, outputs: 32, tile: Tile::Four, kept: true };
+    let g = Geometry { size: [8, 8], channels: 16, outputs: 32, tile: Tile::Four, kept: true, torus: false };
     let room = g.points() * plane(&g, 1, g.depth());
     kernels.input(&g, 1, &vec![0.0; g.input_len()], &mut vec![0.0; room - 1]);
 }

@@ -1,8 +1,8 @@
 //! Run whole nets through the kernels.
 
-use super::curve::{Curve, Inner};
+use super::curve::{Curve, Inner, activate};
 use super::edge::{pad, unpad};
-use super::geometry::{Geometry, plane};
+use super::geometry::{Geometry, plane, wrap};
 use super::gradient::{FirstGradient, LastGradient, LayerGradient, Parameters};
 use super::kernels::Kernels;
 use super::memory::Lines;
@@ -88,6 +88,11 @@ impl CpuNet {
         Self { kernels: self.kernels, shape: self.shape.clone(), phi: self.phi, buffers: Buffers::default() }
     }
 
+    /// The same net on images whose opposite borders touch.
+    pub(crate) fn on_torus(&self) -> Self {
+        Self { shape: self.shape.clone().on_torus(), ..self.fresh() }
+    }
+
     /// Height and width of the images.
     pub(crate) fn size(&self) -> [usize; 2] {
         self.shape.first.size
@@ -165,7 +170,7 @@ impl CpuNet {
         assert_eq!(gradients.len(), top + 2, "a place for each layer");
         let mut places = gradients.iter_mut().rev().map(|(weight, bias)| (&mut **weight, &mut **bias));
         let mut place = || places.next().expect("there are as many as layers");
-        let mut last = LastGradient::new(self.shape.last_size, self.shape.last_channels);
+        let mut last = LastGradient::new(self.shape.last_size, self.shape.last_channels, self.shape.first.torus);
         for (h, &by) in self.buffers.h[top].chunks_exact(self.top_len()).zip(coefficients) {
             last.add(h, by);
         }
@@ -257,13 +262,24 @@ impl CpuNet {
                 activate(&self.kernels, curve, &inner, &weights.first.bias, (i, images), h, &mut first[0], second);
             }
         }
+        self.close_up(0, images);
         for l in 0..self.shape.layers.len() {
             self.layer_forward(weights, l, images);
+            self.close_up(l + 1, images);
         }
         let len = self.top_len();
         let top = self.buffers.h[self.shape.layers.len()][..images * len].chunks_exact(len);
         let Shape { last_size, last_channels, .. } = self.shape;
         top.map(|h| weights.last_bias + self.kernels.last(last_size, last_channels, h, &weights.last_weight)).collect()
+    }
+
+    /// On a torus, take to the padding of the activations `l` what lies at the opposite border.
+    fn close_up(&mut self, l: usize, images: usize) {
+        let (inner, rows) = (self.inner(l), self.rows(images));
+        if self.shape.first.torus {
+            let images = self.buffers.h[l].chunks_exact_mut(inner.len()).take(rows);
+            images.for_each(|image| wrap(inner.size, inner.channels, image));
+        }
     }
 
     /// Rows of h for so many images: with tangents twice as many.
@@ -374,26 +390,5 @@ fn add_images(
         kernels.output_gradient(g, count, gradient, v);
         kernels.input(g, count, h, m);
         sums.add(kernels, g, count, m, v);
-    }
-}
-
-/// What follows a convolution with a smooth activation, for row `i` of h: of the first `images` rows a becomes φ, the rows
-/// behind them are their tangents.
-#[allow(clippy::too_many_arguments)]
-fn activate(
-    kernels: &Kernels,
-    curve: Curve,
-    inner: &Inner,
-    bias: &[f32],
-    (i, images): (usize, usize),
-    a: &mut [f32],
-    first: &mut [f32],
-    second: Option<&mut [f32]>,
-) {
-    let at = i % images * inner.len();
-    let (first, second) = (&mut first[at..], second.map(|second| &mut second[at..]));
-    match second {
-        Some(second) if i >= images => kernels.tangent(inner, first, second, a),
-        second => kernels.curve(curve, inner, bias, a, first, second),
     }
 }

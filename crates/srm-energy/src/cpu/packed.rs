@@ -37,12 +37,15 @@ impl Packed {
             packed.set(g, &weight, &bias);
         }
         let (weight, bias) = layer(shape.layers.len() + 1)?;
-        let ([down, across], channels, width) = (places(shape.last_size), shape.last_channels, shape.last_size[1]);
+        let ([down, across], channels, width) =
+            (places(shape.last_size, shape.first.torus), shape.last_channels, shape.last_size[1]);
         self.last_weight.clear();
         self.last_weight.resize(shape.last_size[0] * width * channels, 0.0);
         for tap in 0..16 {
+            // on a torus each tap comes to lie on each pixel
+            let (top, left) = if shape.first.torus { (0, 0) } else { (tap / 4, tap % 4) };
             for y in 0..down {
-                let row = &mut self.last_weight[((y + tap / 4) * width + tap % 4) * channels..][..across * channels];
+                let row = &mut self.last_weight[((y + top) * width + left) * channels..][..across * channels];
                 for pixel in row.chunks_exact_mut(channels) {
                     pixel.iter_mut().zip(weight.chunks_exact(16)).for_each(|(sum, taps)| *sum += taps[tap]);
                 }

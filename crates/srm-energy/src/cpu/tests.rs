@@ -282,3 +282,51 @@ fn nets_of_any_size_with_a_reference_keep_the_contract_on_rectangles() {
         }
     }
 }
+
+/// On a torus every pixel has the same neighbours wherever it lies: derivatives against f64, and f under shifts by the stride.
+#[test]
+fn opposite_borders_touch_on_a_torus() {
+    let sides = [[16, 16], [36, 16], [24, 40]];
+    for activation in [Activation::LeakyRelu(0.2), Activation::Silu] {
+        for plain in of_any_size(activation) {
+            let (mut exact, mut net) = (plain.to_kind(Kind::Double).unwrap(), plain);
+            exact.close_borders();
+            net.close_borders();
+            for [height, width] in sides {
+                let (x, v) = (uniform([3, 3, height, width]), uniform([3, 3, height, width]).flip([1]));
+                let coefficients = Tensor::from_slice(&[1.0f32, -2.0, 0.5]);
+                let (x_exact, v_exact) = (x.to_kind(Kind::Double), v.to_kind(Kind::Double));
+                let (f, gradient) = exact.f_and_grad(&x_exact).unwrap();
+                let by_autograd = |t: &Tensor| {
+                    let t = t.detach().set_requires_grad(true);
+                    let sum = exact.pass().forward(&t).unwrap().0.sum(Kind::Double);
+                    Tensor::run_backward(&[sum], &[&t], false, false).remove(0)
+                };
+                assert!(largest(&(&gradient - by_autograd(&x_exact))) <= 1e-12 * largest(&gradient));
+                let weights = exact.f_and_parameter_grad(&x_exact, &coefficients.to_kind(Kind::Double)).unwrap().1;
+                let product = exact.hvp(&x_exact, &v_exact).unwrap();
+                let places = (height / 4 * width / 4) as f64;
+                assert_eq!(net.places(&[3, height, width]), places);
+                for (name, net) in net.on_every_path() {
+                    let case = format!("{name}, {height} × {width}, {activation:?}");
+                    let near = |ours: &Tensor, expected: &Tensor, bound: f64| {
+                        let apart = largest(&(ours.to_kind(Kind::Double) - expected));
+                        assert!(apart <= bound, "{case}: {apart:.1e}, not within {bound:.1e}");
+                    };
+                    let (ours, ours_gradient) = net.f_and_grad(&x).unwrap();
+                    near(&ours, &f, 1e-6 * places);
+                    near(&ours_gradient, &gradient, 1e-4 * largest(&gradient));
+                    let (_, ours_weights) = net.f_and_parameter_grad(&x, &coefficients).unwrap();
+                    for (ours, expected) in ours_weights.iter().zip(&weights) {
+                        near(ours, expected, 5e-5 * largest(expected));
+                    }
+                    near(&net.hvp(&x, &v).unwrap(), &product, 2e-5 * largest(&product));
+                    let (shifted, moved) = net.f_and_grad(&x.roll([8, 12], [2, 3])).unwrap();
+                    near(&shifted, &f, 1e-6 * places);
+                    near(&moved, &gradient.roll([8, 12], [2, 3]), 1e-4 * largest(&gradient));
+                    assert!(name == "libtorch" || height == 36 || net.kernels_take(&x), "{case}");
+                }
+            }
+        }
+    }
+}

@@ -238,29 +238,36 @@ unsafe fn input_gradient_tiles<S: Simd, F: Scheme<N, M>, const N: usize, const M
         let h = h.wrapping_add(image * g.input_len());
         for ti in 0..=down {
             for tj in 0..=across {
-                // A tile's part of m, or zeros outside the image.
-                let part = |ti: usize, tj: usize| match ti < down && tj < across {
+                // A tile's part of m; outside the image zeros, or that of the opposite border.
+                let part = |ti: usize, tj: usize| match g.torus || (ti < down && tj < across) {
                     true => {
+                        let (ti, tj) = (around(ti, down), around(tj, across));
                         let tile = (image * down + ti) * across + tj;
                         Part { at: m.wrapping_add(tile * stride(g.depth())), plane }
                     }
                     false => Part { at: zero, plane: 0 },
                 };
                 let (up, left) = (ti.wrapping_sub(1), tj.wrapping_sub(1));
-                let around =
+                let near =
                     Around { own: part(ti, tj), above: part(up, tj), left: part(ti, left), corner: part(up, left) };
                 // SAFETY: `part` gives whole rows of m or the zeros. Behind the last tile only one row or column is left.
                 unsafe {
                     match (ti < down, tj < across) {
-                        (true, true) => pixels::<S, F, N, M, false, false>(g, ti, tj, &around, slope, h),
-                        (true, false) => pixels::<S, F, N, M, false, true>(g, ti, tj, &around, slope, h),
-                        (false, true) => pixels::<S, F, N, M, true, false>(g, ti, tj, &around, slope, h),
-                        (false, false) => pixels::<S, F, N, M, true, true>(g, ti, tj, &around, slope, h),
+                        (true, true) => pixels::<S, F, N, M, false, false>(g, ti, tj, &near, slope, h),
+                        (true, false) => pixels::<S, F, N, M, false, true>(g, ti, tj, &near, slope, h),
+                        (false, true) => pixels::<S, F, N, M, true, false>(g, ti, tj, &near, slope, h),
+                        (false, false) => pixels::<S, F, N, M, true, true>(g, ti, tj, &near, slope, h),
                     }
                 }
             }
         }
     }
+}
+
+/// A tile's number in a row of `tiles`, where that one before the first, which wraps to the largest number, is the last, and that
+/// behind the last the first.
+fn around(tile: usize, tiles: usize) -> usize {
+    if tile == usize::MAX { tiles - 1 } else { tile % tiles }
 }
 
 /// The products of one tile, point by point.
@@ -340,6 +347,8 @@ unsafe fn pixels<
     h: *mut f32,
 ) {
     let row = (g.size[1] + 2) * g.channels;
+    // Behind the last tile there are zeros, whose part in it need not be computed; or on a torus the first.
+    let alone = (ONE_ROW && !g.torus, ONE_COLUMN && !g.torus);
     for phase in 0..4 {
         // Row and column of the first pixel of this phase: the first and the last are padding.
         let (y, x) = (2 * M * ti + phase / 2, 2 * M * tj + phase % 2);
@@ -353,9 +362,9 @@ unsafe fn pixels<
             // SAFETY: the caller's pointers hold `depth` numbers, and a pixel that is stored lies in the image.
             unsafe {
                 let slope = S::splat(slope);
-                let (half, before) = around.columns::<S, F, N, M>(k, (ONE_ROW, ONE_COLUMN));
+                let (half, before) = around.columns::<S, F, N, M>(k, alone);
                 for i in 0..if ONE_ROW { 1 } else { M } {
-                    let pixels = match ONE_COLUMN {
+                    let pixels = match alone.1 {
                         true => [before[i]; M],
                         false => F::input_gradient::<S>(half[i], before[i]),
                     };

@@ -103,7 +103,7 @@ fn points_are_learned_with_any_stabiliser_and_threads_change_no_bit() {
     let (averaged, _) = train(2, |settings| {
         settings.train.ema = Some(0.9);
         settings.train.spectral_norm = Some(1.0);
-        settings.init = srm_config::Init::Persistent(srm_config::Bank { size: 64, restart: 0.2 });
+        settings.init = srm_config::Init::Persistent(srm_config::Bank { size: 64, restart: 0.2, zeros: false });
     });
     assert_eq!(averaged.replay_buffer().unwrap().size(), [64, 2]);
     assert!(
