@@ -91,4 +91,34 @@ mod tests {
         let flat = refused(16, |_| 9);
         assert!(flat.contains("x.png") && flat.contains("all its pixels are alike"), "{flat}");
     }
+
+    #[test]
+    fn transparent_and_animated_pictures_are_refused() {
+        use image::{ImageEncoder, codecs::png::PngEncoder};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.png");
+        let png = |alpha: u8| {
+            let pixels: Vec<u8> =
+                (0..20 * 20).flat_map(|i| [i as u8, 3, 7, if i == 33 { alpha } else { 255 }]).collect();
+            let mut bytes = Vec::new();
+            PngEncoder::new(&mut bytes).write_image(&pixels, 20, 20, image::ExtendedColorType::Rgba8).unwrap();
+            bytes
+        };
+        let refused = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            random_crops(&path, 16, 3, 3, 5).map(|_| ()).unwrap_err().to_string()
+        };
+        let told = refused(&png(200));
+        assert!(told.contains("x.png") && told.contains("transparent in places"), "{told}");
+        // the chunk that says how many frames there are, behind the header's 33 bytes
+        let mut moving = png(255);
+        let chunk = [&b"acTL"[..], &2u32.to_be_bytes(), &0u32.to_be_bytes()].concat();
+        let mut sum = flate2::Crc::new();
+        sum.update(&chunk);
+        moving.splice(33..33, [&8u32.to_be_bytes()[..], &chunk, &sum.sum().to_be_bytes()].concat());
+        let told = refused(&moving);
+        assert!(told.contains("x.png") && told.contains("animated"), "{told}");
+        std::fs::write(&path, png(255)).unwrap();
+        assert_eq!(random_crops(&path, 16, 3, 3, 5).unwrap().len(), 3, "alpha of 255 throughout shows nothing");
+    }
 }

@@ -186,7 +186,7 @@ mod tests {
         for bytes in [idx(), pack(&idx())] {
             fs::write(&path, bytes).unwrap();
             let records = Records::open(&path).unwrap();
-            let picture = Picture { width: 3, height: 2, channels: 1, pixels: vec![7, 8, 9, 10, 11, 12] };
+            let picture = Picture { width: 3, height: 2, channels: 1, pixels: vec![7, 8, 9, 10, 11, 12], lost: None };
             assert_eq!((records.len(), records.picture(1)), (2, picture));
         }
         let packed = pack(&idx());

@@ -189,7 +189,8 @@ mod tests {
     #[test]
     fn the_box_filter_takes_the_mean_of_the_crop_alone() {
         // 4 × 2 pixels, two channels' worth of columns: the middle square is 10, 30 / 50, 70
-        let picture = Picture { width: 4, height: 2, channels: 1, pixels: vec![255, 10, 30, 255, 255, 50, 70, 255] };
+        let picture =
+            Picture { width: 4, height: 2, channels: 1, pixels: vec![255, 10, 30, 255, 255, 50, 70, 255], lost: None };
         let mut scaler = Scaler::new(Crop::Square, Filter::Box, 1, 1);
         assert_eq!(scaler.run(&picture), Ok(&[40_u8][..]));
         let mut same = Scaler::new(Crop::Square, Filter::Lanczos, 2, 1);
@@ -198,13 +199,13 @@ mod tests {
 
     #[test]
     fn padding_puts_zeros_around() {
-        let picture = Picture { width: 1, height: 2, channels: 3, pixels: vec![1, 2, 3, 4, 5, 6] };
+        let picture = Picture { width: 1, height: 2, channels: 3, pixels: vec![1, 2, 3, 4, 5, 6], lost: None };
         let mut scaler = Scaler::new(Crop::Pad, Filter::Box, 3, 3);
         let mut expected = [0; 27];
         expected[3..6].copy_from_slice(&[1, 2, 3]);
         expected[12..15].copy_from_slice(&[4, 5, 6]);
         assert_eq!(scaler.run(&picture), Ok(&expected[..]));
-        let wide = Picture { width: 4, height: 1, channels: 3, pixels: vec![0; 12] };
+        let wide = Picture { width: 4, height: 1, channels: 3, pixels: vec![0; 12], lost: None };
         assert!(scaler.run(&wide).unwrap_err().contains("4×1"));
     }
 }

@@ -196,7 +196,9 @@ fn what_does_not_fit_an_own_net_is_refused_before_the_run() {
     let changes: [fn(&mut Settings); 3] = [
         |settings| settings.train.batch = 0,
         |settings| settings.dynamics.steps = 0,
-        |settings| settings.init = srm_config::Init::Persistent(srm_config::Bank { size: 3, restart: 0.0 }),
+        |settings| {
+            settings.init = srm_config::Init::Persistent(srm_config::Bank { size: 3, restart: 0.0, zeros: false })
+        },
     ];
     for (change, word) in changes.into_iter().zip(["batch of 0", "0 steps", "bank of 3"]) {
         let mut settings = settings(1);

@@ -179,7 +179,7 @@ fn damage_is_found_and_named() {
 
 #[test]
 fn channels_convert_both_ways() {
-    let red = Picture { width: 1, height: 1, channels: 3, pixels: vec![255, 0, 0] };
+    let red = Picture { width: 1, height: 1, channels: 3, pixels: vec![255, 0, 0], lost: None };
     let grey = red.clone().with_channels(1);
     assert_eq!((grey.channels, &grey.pixels[..]), (1, &[76][..])); // 0.299 · 255 = 76.2
     assert_eq!(grey.with_channels(3).pixels, [76; 3]);
