@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::json;
 
 use crate::{
-    common::{folder, png_pixels, read_npy, smoke, srm, text},
+    common::{Run, folder, png_pixels, read_npy, smoke, srm, text},
     explore::{Served, made, pixels},
 };
 
@@ -33,6 +33,16 @@ fn training<'a>(images: &'a str, run: &'a str, more: &'a [&'a str]) -> Vec<&'a s
     words.into_iter().chain(SETTINGS.iter().chain(more).flat_map(|set| ["--set", set])).collect()
 }
 
+fn sample(run: &Path, out: &Path, more: &[&str]) -> Run {
+    srm(&[&["sample", "--weights", text(run), "--out", text(out)], more].concat())
+}
+
+/// Header and bytes of the samples.
+fn drawn(run: &Path, out: &Path, more: &[&str]) -> (String, Vec<u8>) {
+    sample(run, out, more).done();
+    read_npy(out)
+}
+
 #[test]
 fn one_picture_gives_images_of_any_size() {
     let place = folder();
@@ -45,10 +55,7 @@ fn one_picture_gives_images_of_any_size() {
     // the grid of training: 8 × 8 samples of the crops' size
     let grid = fs::read(run.join("samples/x_000006.png")).expect("a grid");
     assert_eq!(png_pixels(&grid).0, 8 * (24 + 2) + 2);
-    let drawn = |more: &[&str]| {
-        srm(&[&["sample", "--weights", text(&run), "--out", text(&out)], more].concat()).done();
-        read_npy(&out)
-    };
+    let drawn = |more: &[&str]| drawn(&run, &out, more);
     let (header, five) = drawn(&["--size", "40x24", "--count", "5"]);
     assert!(header.contains("(5, 24, 40, 1)"), "{header}");
     assert!(drawn(&["--size", "40x24", "--count", "1", "--block", "1"]).1 == five[..24 * 40], "in any block");
@@ -74,9 +81,7 @@ fn what_no_such_net_makes_or_learns_from_is_said() {
     picture(&source);
     let images = format!("data.images={}", text(&source));
     srm(&training(&images, text(&run), &[])).done();
-    let sample = |weights: &Path, size: &str| {
-        srm(&["sample", "--weights", text(weights), "--out", text(&out), "--count", "1", "--size", size])
-    };
+    let sample = |weights: &Path, size: &str| sample(weights, &out, &["--count", "1", "--size", size]);
     for size in ["18x16", "16x18", "12x16", "8"] {
         sample(&run, size).failed_with(2, &["--size", "sides of 16 px or more, in multiples of 4"]);
     }
@@ -117,11 +122,8 @@ fn ladders_of_any_size_tile_and_continue_pictures() {
         "langevin.noise_std=0.05",
     ];
     srm(&training(&images, text(&run), &more)).done();
-    let sample = |more: &[&str]| srm(&[&["sample", "--weights", text(&run), "--out", text(&out)], more].concat());
-    let drawn = |more: &[&str]| {
-        sample(more).done();
-        read_npy(&out)
-    };
+    let sample = |more: &[&str]| sample(&run, &out, more);
+    let drawn = |more: &[&str]| drawn(&run, &out, more);
     let (header, three) = drawn(&["--size", "40x24", "--count", "3"]);
     assert!(header.contains("(3, 24, 40, 1)"), "{header}");
     assert!(three[..24 * 40] != three[24 * 40..2 * 24 * 40], "the noise of the steps tells samples apart");
@@ -152,8 +154,7 @@ fn ladders_of_any_size_tile_and_continue_pictures() {
     fs::write(&mask, [b"P5\n40 48\n255\n".to_vec(), vec![0; 40 * 48]].concat()).expect("a disk");
     sample(&["--grow", text(&source), "--mask", text(&mask)]).failed_with(2, &["40x48 px", "48x40"]);
     sample(&["--grow", text(&place.path().join("none.png"))]).failed_with(1, &["none.png"]);
-    srm(&["sample", "--weights", text(&smoke().0), "--out", text(&out), "--tile"])
-        .failed_with(2, &["--tile", "32x32 px alone", "energy.any_size"]);
+    self::sample(&smoke().0, &out, &["--tile"]).failed_with(2, &["--tile", "32x32 px alone", "energy.any_size"]);
 }
 
 /// Chains that are kept over the updates, from zeros on: a killed run resumes to the same weights.

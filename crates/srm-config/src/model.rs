@@ -58,6 +58,11 @@ impl Default for Bank {
 }
 
 impl Init {
+    /// Whether chains start at 0, those of a bank where they start anew.
+    pub fn is_zeros(&self) -> bool {
+        matches!(self, Init::Zeros | Init::Persistent(Bank { zeros: true, .. }))
+    }
+
     const RULE: &'static str = r#"must be "uniform", "gaussian", "zeros", "colours", {"colours": {"size": 1, 2 or 4}}, "data" or {"persistent": {"size": images >= 1, "restart": 0 to 1, "zeros": true or false}}"#;
 
     fn from_value(value: &Value) -> Option<Init> {

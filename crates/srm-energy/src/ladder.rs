@@ -76,14 +76,14 @@ impl<E: Energy> Ladder<E> {
     /// The same grids for samples of another width: each takes as much of it as before.
     ///
     /// # Errors
-    /// [`EnergyError::Grids`] where that is no whole number of pixels.
+    /// [`EnergyError::NoGrid`] where that is no whole number of pixels.
     pub fn resize(&mut self, width: i64) -> Result<()> {
-        let before = self.grids[self.grids.len() - 1].width;
-        if before == 0 || self.grids.iter().any(|grid| grid.width * width % before != 0) {
-            return match self.grids.len() {
-                1 => Ok(()),
-                _ => Err(EnergyError::Grids { widths: vec![width] }),
-            };
+        let before = match &self.grids[..] {
+            [.., last] if self.grids.len() > 1 => last.width,
+            _ => return Ok(()), // one alone takes any
+        };
+        if self.grids.iter().any(|grid| grid.width * width % before != 0) {
+            return Err(self.no_grid(vec![width]));
         }
         self.grids.iter_mut().for_each(|grid| grid.width = grid.width * width / before);
         Ok(())
@@ -96,10 +96,11 @@ impl<E: Energy> Ladder<E> {
 
     /// The energy that takes `x`.
     fn on_grid_of(&self, x: &Tensor) -> Result<&E> {
-        self.on_grid(&x.size()).ok_or_else(|| EnergyError::NoGrid {
-            widths: self.grids.iter().map(|grid| grid.width).collect(),
-            got: x.size(),
-        })
+        self.on_grid(&x.size()).ok_or_else(|| self.no_grid(x.size()))
+    }
+
+    fn no_grid(&self, got: Vec<i64>) -> EnergyError {
+        EnergyError::NoGrid { widths: self.grids.iter().map(|grid| grid.width).collect(), got }
     }
 
     /// The energy of samples of this shape, `[…, width]`.

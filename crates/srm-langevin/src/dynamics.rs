@@ -38,10 +38,9 @@ impl From<&Init> for Start {
     fn from(init: &Init) -> Self {
         match init {
             Init::Gaussian => Start::Gaussian,
-            Init::Zeros => Start::Zeros,
-            Init::Persistent(bank) if bank.zeros => Start::Zeros,
+            init if init.is_zeros() => Start::Zeros,
             Init::Colours(ColourStart::Law(law)) => Start::Colours(law.clone()),
-            Init::Uniform | Init::Data | Init::Persistent(_) | Init::Colours(_) => Start::Uniform,
+            Init::Uniform | Init::Zeros | Init::Data | Init::Persistent(_) | Init::Colours(_) => Start::Uniform,
         }
     }
 }

@@ -51,19 +51,20 @@ impl Known {
         Ok(Self { grids: Arc::new(shapes.iter().map(on_grid).collect::<Result<_>>()?) })
     }
 
-    /// The image and where it is free, for states like `x`.
-    fn like(&self, x: &Tensor) -> Result<[Tensor; 2]> {
+    /// The grid of the states `x`.
+    fn on_grid_of(&self, x: &Tensor) -> Result<&OnGrid> {
         let size = x.size();
-        let grid = self.grids.iter().find(|grid| size[1..] == grid.shape).ok_or_else(|| LangevinError::Shape {
+        self.grids.iter().find(|grid| size[1..] == grid.shape).ok_or_else(|| LangevinError::Shape {
             what: "a state of which a part is known",
             expected: self.grids.last().map(|grid| grid.shape.to_vec()).unwrap_or_default(),
-            got: size.clone(),
-        })?;
-        let tensor = |numbers: &[f32]| -> Result<Tensor> {
-            let tensor = Tensor::f_from_slice(numbers)?.f_reshape(grid.shape)?;
-            Ok(tensor.f_to_kind(x.kind())?.f_to_device(x.device())?)
-        };
-        Ok([tensor(&grid.image)?, tensor(&grid.free)?])
+            got: size,
+        })
+    }
+
+    /// 1 where `x` is free, 0 where it is known.
+    fn free(&self, x: &Tensor) -> Result<Tensor> {
+        let grid = self.on_grid_of(x)?;
+        grid.like(x, &grid.free)
     }
 
     /// x with what is known in its place.
@@ -74,8 +75,16 @@ impl Known {
     /// # Errors
     /// [`LangevinError::Shape`], [`LangevinError::Torch`].
     pub fn put_into(&self, x: &Tensor) -> Result<Tensor> {
-        let [image, free] = self.like(x)?;
+        let grid = self.on_grid_of(x)?;
+        let (image, free) = (grid.like(x, &grid.image)?, grid.like(x, &grid.free)?);
         Ok(image.f_expand_as(x)?.f_where_self(&free.f_expand_as(x)?.f_eq(0.0)?, x)?)
+    }
+}
+
+impl OnGrid {
+    /// `[c, h, w]` of these numbers, of the kind and on the device of x.
+    fn like(&self, x: &Tensor, numbers: &[f32]) -> Result<Tensor> {
+        Ok(Tensor::f_from_slice(numbers)?.f_reshape(self.shape)?.f_to_kind(x.kind())?.f_to_device(x.device())?)
     }
 }
 
@@ -92,7 +101,7 @@ impl<E: Energy> Energy for HeldEnergy<'_, E> {
 
     fn f_and_grad(&self, x: &Tensor) -> srm_energy::Result<(Tensor, Tensor)> {
         let (f, gradient) = self.energy.f_and_grad(x)?;
-        let [_, free] = self.known.like(x).map_err(|error| srm_energy::EnergyError::Other(Box::new(error)))?;
+        let free = self.known.free(x).map_err(|error| srm_energy::EnergyError::Other(Box::new(error)))?;
         Ok((f, gradient.f_mul(&free)?))
     }
 }
@@ -106,7 +115,7 @@ pub(crate) struct HeldNoise<'a, N> {
 impl<N: Noise> Noise for HeldNoise<'_, N> {
     fn draw(&mut self, step: usize, x: &Tensor) -> Result<Option<Tensor>> {
         let Some(u) = self.noise.draw(step, x)? else { return Ok(None) };
-        let [_, free] = self.known.like(x)?;
+        let free = self.known.free(x)?;
         Ok(Some(u.f_mul(&free)?))
     }
 

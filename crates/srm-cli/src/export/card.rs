@@ -305,11 +305,10 @@ fn training(config: &Config) -> Vec<(&'static str, String)> {
 fn start(init: &Init) -> &'static str {
     match init {
         Init::Gaussian => "Gaussian noise",
-        Init::Zeros => "zeros",
-        Init::Persistent(bank) if bank.zeros => "zeros",
+        init if init.is_zeros() => "zeros",
         Init::Colours(start) if start.size() == 1 => "one colour all over",
         Init::Colours(_) => "a coarse image of normal law",
-        Init::Uniform | Init::Data | Init::Persistent(_) => "uniform noise",
+        Init::Uniform | Init::Zeros | Init::Data | Init::Persistent(_) => "uniform noise",
     }
 }
 

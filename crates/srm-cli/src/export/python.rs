@@ -130,8 +130,7 @@ fn start(init: &Init, net: &EnergyConfig) -> String {
                 repeats = s / size
             )
         }
-        Init::Zeros => format!("x = torch.zeros({IMAGES}, {c}, {s}, {s})"),
-        Init::Persistent(bank) if bank.zeros => format!("x = torch.zeros({IMAGES}, {c}, {s}, {s})"),
+        init if init.is_zeros() => format!("x = torch.zeros({IMAGES}, {c}, {s}, {s})"),
         _ => format!("x = torch.rand({IMAGES}, {c}, {s}, {s}) * 2 - 1"),
     }
 }
