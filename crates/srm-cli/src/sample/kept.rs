@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ndarray::{Array3, Array4, s};
 use srm_data::read_picture;
 use srm_langevin::{Dynamics, Known};
@@ -25,12 +25,9 @@ impl Kept {
     /// # Errors
     /// They cannot be read, or have different sizes.
     pub fn open(path: &Path, mask: Option<&Path>, model: &Model) -> Result<Kept> {
-        let read = |path: &Path, channels| {
-            read_picture(path, channels).with_context(|| format!("cannot read {}", path.display()))
-        };
-        let picture = read(path, model.shape()[2])?;
+        let picture = read_picture(path, model.shape()[2])?;
         let read_mask = |path: &Path| {
-            let mask = read(path, 1)?;
+            let mask = read_picture(path, 1)?;
             let ([h, w, _], [height, width, _]) = (shape(&mask), shape(&picture));
             match (h, w) == (height, width) {
                 true => Ok(mask),
