@@ -1,79 +1,165 @@
 #!/bin/sh
-# Check and time the CUDA path on a machine with a GPU and PyTorch 2.11: numbers against the CPU, the table's GPU rows beside
-# the PyTorch loop, chain statistics of bf16 against f32, a few minutes of training, pictures.
+# Check and time the CUDA path on a machine with a GPU and PyTorch 2.11, part by part: one that fails or runs out of time ends no
+# other, and each writes what it finds as it goes.
 #
 #   scripts/gpu_check.sh SRM TABLE IMAGES OUT [MINUTES]
 #
 # SRM and TABLE are the binaries that `cargo build --workspace --all-targets` leaves: target/debug/srm and the newest
 # target/debug/deps/table-*. IMAGES is a u8 .npy [n, 64, 64, 3], OUT a folder, MINUTES the training's length (default 4).
-# PYTHON names a Python with PyTorch (default python3). Exit status 0: every check held.
-set -eu
+# PYTHON names a Python with PyTorch (default python3), PARTS some parts alone, DEVICE=cpu rehearses all of them, small, on the
+# CPU. OUT/parts.txt says how each ended; exit status 0: every check held.
+set -u
 
 if [ $# -lt 4 ]; then
-    sed -n '2,10p' "$0" >&2
+    sed -n '2,12p' "$0" >&2
     exit 2
 fi
 srm=$1 table=$2 images=$3 out=$4 minutes=${5:-4}
-python=${PYTHON:-python3}
+python=${PYTHON:-python3} device=${DEVICE:-cuda}
 here=$(cd "$(dirname "$0")/.." && pwd)
-mkdir -p "$out"
 
-lib=$("$python" -c 'import os, torch; print(os.path.join(os.path.dirname(torch.__file__), "lib"))')
-export LD_LIBRARY_PATH="$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-export SRM_LIBTORCH_CUDA="$lib"
-failed=0
+if [ -z "${SRM_PART:-}" ]; then
+    mkdir -p "$out"
+    lib=$("$python" -c 'import os, torch; print(os.path.join(os.path.dirname(torch.__file__), "lib"))') || exit 1
+    export LD_LIBRARY_PATH="$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+    [ "$device" = cpu ] || export SRM_LIBTORCH_CUDA="$lib"
+    failed=0
+    # the name of each part and the seconds that it may take
+    for part in doctor:30 apart:60 table:150 loop:150 train:$((minutes * 60 + 60)) pictures:90 resume:60 chains:150 stop:60 refused:60; do
+        name=${part%:*}
+        case " ${PARTS:-$name} " in *" $name "*) ;; *) continue ;; esac
+        echo "== $name"
+        began=$(date +%s)
+        SRM_PART=$name timeout -k 10 "${part#*:}" sh "$0" "$@" > "$out/$name.txt" 2>&1
+        status=$?
+        tail -n 25 "$out/$name.txt"
+        case $status in 0) said=ok ;; 124 | 137) said="OUT OF TIME" failed=1 ;; *) said="FAILED ($status)" failed=1 ;; esac
+        echo "$name: $said, $(($(date +%s) - began)) s" | tee -a "$out/parts.txt"
+    done
+    exit $failed
+fi
 
-echo "== what is here"
-"$srm" doctor | tee "$out/doctor.txt"
+# What a rehearsal makes smaller: the nets, the chains, the rows of the table.
+if [ "$device" = cpu ]; then
+    small="--set energy.features=4 --set langevin.steps=4 --set train.batch=4"
+    rows=32px-n16 timed=32px-n16 updates=6 sizes="--size 32 --n 8 --m 8 --K 2" kinds=f32 seconds=20
+else
+    small="--set langevin.steps=50 --set train.batch=32"
+    rows="gpu-64px-n64 gpu-32px-n32" timed=gpu updates=200 sizes="--size 64 --n 64 --m 100 --K 40" kinds="f32 tf32 bf16" seconds=$((minutes * 60))
+fi
+precision() { [ "$device" = cpu ] || echo "--precision $1"; }
 
-echo "== f' on the GPU in true f32 against the CPU, largest difference (at most 1e-5)"
-for row in gpu-64px-n64 gpu-32px-n32; do
-    apart=$("$table" --device cuda --precision f32 --only "$row" --devices-apart)
-    echo "$row $apart" | tee -a "$out/apart.txt"
-    awk -v apart="$apart" 'BEGIN { exit !(apart <= 1e-5) }' || { echo "FAILED: $row differs by $apart"; failed=1; }
-done
+# train RUN FLAG...: learn from the images by the headline's config
+train() {
+    run=$1
+    shift
+    # shellcheck disable=SC2086
+    ${before:-} "$srm" train --config "$here/configs/celeba64.json" --run "$run" --device "$device" --set "data.images=\"$images\"" \
+        --set data.count=null --set train.learning_rate=2e-4 $small "$@"
+}
 
-echo "== the table, srm in each kind of numbers; the published loop beside it computes as libtorch does by default (TF32)"
-for precision in f32 tf32 bf16; do
-    echo "-- $precision"
-    "$table" --device cuda --precision "$precision" --json > "$out/table_$precision.json"
-    "$python" - "$out/table_$precision.json" <<'PYTHON'
+# weights of the newest checkpoint of a run
+weights() { find "$1/checkpoints" -path '*/0*/weights.safetensors' | sort | tail -n 1; }
+
+case $SRM_PART in
+doctor)
+    "$srm" doctor
+    ;;
+apart) # f' on the GPU in true f32 against the CPU, largest difference
+    for row in $rows; do
+        # shellcheck disable=SC2046
+        apart=$("$table" --device "$device" $(precision f32) --only "$row" --devices-apart) || exit 1
+        echo "$row $apart (at most 1e-5)"
+        awk -v apart="$apart" 'BEGIN { exit !(apart <= 1e-5) }' || exit 1
+    done
+    ;;
+table) # srm in each kind of numbers; the published loop beside it computes as libtorch does by default (TF32)
+    for kind in $kinds; do
+        echo "-- $kind"
+        # shellcheck disable=SC2046
+        "$table" --device "$device" $(precision "$kind") --only "$timed" --json > "$out/table_$kind.json" || exit 1
+        "$python" - "$out/table_$kind.json" << 'PYTHON' || exit 1
 import json, sys
 for row in json.load(open(sys.argv[1]))["rows"]:
     print("%-14s published %8.2f ms  srm %8.2f ms  ratio %5.2f  %9.0f GFLOP/s, %.2f of the matrix product" % (
         row["name"], row["baseline_ms"], row["srm_ms"], row["ratio"], row["gflops"], row["gemm_share"]))
 PYTHON
-done
-
-echo "== the PyTorch loop, milliseconds a step at 64 px, n 64, m 100"
-for tf32 in "" --tf32; do
-    "$python" "$here/scripts/published_loop.py" --time --device cuda --size 64 --n 64 --m 100 --K 40 $tf32 |
-        tee "$out/pytorch${tf32}.json"
-done
-
-echo "== 200 updates at 64 px: chain statistics in f32 and bf16"
-for precision in f32 bf16; do
-    "$srm" train --config "$here/configs/celeba64.json" --run "$out/chains_$precision" --overwrite --device cuda \
-        --precision "$precision" --set "data.images=\"$images\"" --set data.count=null --set train.updates=200 \
-        --set langevin.steps=50 --set train.batch=32 --set log.every=1 --set log.samples_every=200 > /dev/null
-done
-"$python" - "$out/chains_f32/metrics.jsonl" "$out/chains_bf16/metrics.jsonl" <<'PYTHON' || failed=1
+    done
+    ;;
+loop) # the PyTorch loop, milliseconds a step
+    compiled="--tf32 --compile"
+    [ "$device" = cpu ] && compiled=
+    for more in "" --tf32 "$compiled"; do
+        # shellcheck disable=SC2086
+        "$python" "$here/scripts/published_loop.py" --time --device "$device" $sizes $more > "$out/pytorch.json" || exit 1
+        echo "${more:-plain} $(cat "$out/pytorch.json")"
+    done
+    ;;
+train) # the recipe for the minutes there are
+    if command -v nvidia-smi > /dev/null; then
+        nvidia-smi --query-gpu=name,memory.used,utilization.gpu --format=csv,noheader -l 5 > "$out/memory.csv" &
+        watcher=$!
+    fi
+    # shellcheck disable=SC2046,SC2086
+    timeout --signal=INT "$seconds" "$srm" train --config "$here/configs/celeba64.json" --run "$out/run" --overwrite --device "$device" \
+        $(precision bf16) --set "data.images=\"$images\"" --set data.count=null --set train.learning_rate=2e-4 $small \
+        --set log.every=50 --set log.samples_every=500 --set checkpoint.every=500
+    [ -z "${watcher:-}" ] || kill "$watcher"
+    tail -n 1 "$out/run/metrics.jsonl" && weights "$out/run" | grep .
+    ;;
+pictures) # of what was trained, by every command
+    set -e
+    "$srm" sample --weights "$out/run" --device "$device" --count 16 --out "$out/samples.png" --chain "$out/chain.png"
+    "$srm" interpolate --weights "$out/run" --device "$device" --pairs 2 --out "$out/interpolation.png"
+    "$srm" reconstruct --weights "$out/run" --device "$device" --images "$images" --count 4 --iterations 50 --out "$out/reconstruction.png"
+    "$srm" evaluate --weights "$out/run" --device "$device" --data "$images" --count 100 --newest
+    ;;
+resume) # twenty updates, and twice ten: the same bits
+    set -e
+    train "$out/whole" --overwrite --set train.updates=20 --set checkpoint.every=10
+    train "$out/parts" --overwrite --set train.updates=10 --set checkpoint.every=10
+    "$srm" train --resume --run "$out/parts" --device "$device" --set train.updates=20
+    cmp "$(weights "$out/whole")" "$(weights "$out/parts")"
+    echo "the same bits"
+    ;;
+chains) # the statistics of chains in f32, in bf16, and on the CPU, at a size that the CPU can do
+    set -e
+    for kind in f32 bf16 cpu; do
+        case $kind in cpu) where="--device cpu" ;; *) where="--device $device $(precision $kind)" ;; esac
+        # shellcheck disable=SC2086
+        "$srm" train --config "$here/configs/celeba64.json" --run "$out/chains_$kind" --overwrite $where \
+            --set "data.images=\"$images\"" --set data.count=null --set train.updates=$updates --set energy.features=8 \
+            --set langevin.steps=20 --set train.batch=16 --set log.every=1 --set log.samples_every=1000 > /dev/null
+    done
+    "$python" - "$out" << 'PYTHON'
 import json, statistics, sys
-runs = [[json.loads(line) for line in open(path)][100:] for path in sys.argv[1:]]
+runs = {kind: [json.loads(line) for line in open(f"{sys.argv[1]}/chains_{kind}/metrics.jsonl")] for kind in ("f32", "bf16", "cpu")}
+runs = {kind: lines[len(lines) // 2:] for kind, lines in runs.items()}
 good = True
 for key in ("gap", "chain_grad_norm", "sample_std"):
-    means = [statistics.fmean(line[key] for line in run) for run in runs]
-    spread = max(statistics.pstdev(line[key] for line in run) for run in runs)
-    within = abs(means[0] - means[1]) <= spread
+    means = {kind: statistics.fmean(line[key] for line in run) for kind, run in runs.items()}
+    spread = max(statistics.pstdev(line[key] for line in run) for run in runs.values())
+    within = max(means.values()) - min(means.values()) <= spread
     good &= within
-    print("%-16s f32 %9.4f  bf16 %9.4f  spread of updates %.4f  %s" % (key, *means, spread, "ok" if within else "FAILED"))
+    print("%-16s %s  spread of updates %.4f  %s" % (key, means, spread, "ok" if within else "FAILED"))
 sys.exit(not good)
 PYTHON
-
-echo "== $minutes minutes of training at 64 px, then pictures"
-timeout --signal=INT "$((minutes * 60))" "$srm" train --config "$here/configs/celeba64.json" --run "$out/run" --overwrite \
-    --device cuda --precision bf16 --set "data.images=\"$images\"" --set data.count=null --set langevin.steps=50 \
-    --set train.batch=32 --set 'train.learning_rate=2e-4' --set log.samples_every=500 --set checkpoint.every=500 || true
-"$srm" sample --weights "$out/run" --device cuda --out "$out/samples.png" --chain "$out/chain.png"
-tail -n 1 "$out/run/metrics.jsonl"
-[ "$failed" = 0 ] && echo "all checks held" || { echo "some checks FAILED"; exit 1; }
+    ;;
+stop) # Ctrl-C in the middle
+    before="timeout --signal=INT 20"
+    train "$out/stopped" --overwrite --set train.updates=100000 > "$out/stopped.txt" 2>&1
+    tail -n 3 "$out/stopped.txt"
+    grep -q -- "--resume goes on from there" "$out/stopped.txt"
+    ;;
+refused) # a device that is not there, and more than there is memory for
+    "$srm" sample --weights fashion32 --device cuda:9 --out "$out/none.png" && exit 1
+    [ "$device" = cpu ] && exit 0
+    said=$("$srm" sample --weights "$out/run" --device "$device" --count 65535 --block 65535 --out "$out/many.npy" 2>&1) && exit 1
+    echo "$said" | tail -n 3
+    echo "$said" | grep -q block
+    ;;
+*)
+    echo "PARTS: no part $SRM_PART" >&2
+    exit 2
+    ;;
+esac

@@ -60,9 +60,10 @@ def save_grid(x, path, padding=2):
     Image.fromarray(grid.squeeze()).save(path)
 
 
-def time_steps(size, n, m, steps, device):
+def time_steps(size, n, m, steps, device, compiled):
     """Milliseconds a step."""
     net = F(size, 3, n).to(device)
+    net = torch.compile(net) if compiled else net
     z = torch.rand(m, 3, size, size, device=device) * 2 - 1
     seconds = []
     for _ in range(4):
@@ -82,6 +83,7 @@ def main():
     p.add_argument("--size", type=int, default=32, help="pixels, for --time")
     p.add_argument("--device", default="cpu", help="for --time")
     p.add_argument("--tf32", action="store_true", help="allow TF32 in convolutions, for --time on a GPU")
+    p.add_argument("--compile", action="store_true", help="by torch.compile, for --time")
     p.add_argument("--n", type=int, default=64, help="features of the first layer")
     p.add_argument("--m", type=int, default=64, help="images and chains per update")
     p.add_argument("--K", type=int, default=100, help="Langevin steps")
@@ -95,7 +97,7 @@ def main():
     if a.time:
         torch.backends.cudnn.allow_tf32 = a.tf32
         torch.backends.cudnn.benchmark = True
-        print(json.dumps({"ms": time_steps(a.size, a.n, a.m, a.K, a.device), "torch": torch.__version__}))
+        print(json.dumps({"ms": time_steps(a.size, a.n, a.m, a.K, a.device, a.compile), "torch": torch.__version__}))
         return
     if not a.images or not a.out:
         p.error("--images and --out are needed to train")

@@ -1,11 +1,15 @@
 //! Ladders from outside: one run through every command, and what is said where it cannot go on.
 
-use std::{fs, path::PathBuf, sync::OnceLock};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::common::{folder, png_size, read_npy, srm, text};
+use crate::common::{folder, png_size, read_npy, smoke, srm, text};
 
 const GRIDS: &str = r#"langevin.grids=[{"size":4,"steps":3},{"size":16,"steps":3,"from":4},{"size":32,"steps":4}]"#;
 
@@ -30,6 +34,27 @@ pub fn ladder() -> &'static PathBuf {
     run
 }
 
+/// --truncation 1 changes no pixel; at 0 all chains start at one image, and only their noise tells them apart.
+fn starts_nearer_the_mean(weights: &str, place: &Path, whole: &Path) {
+    let drawn = |psi: &str, more: &[&str]| {
+        let out = place.join(format!("psi{psi}{}.npy", more.len()));
+        let fixed =
+            ["sample", "--weights", weights, "--count", "20", "--truncation", psi, "--out", text(&out), "--json"];
+        let said = srm(&[&fixed[..], more].concat()).done().json();
+        assert_eq!(said["truncation"].to_string(), format!("{psi}.0"));
+        read_npy(&out).1
+    };
+    assert!(drawn("1", &[]) == read_npy(whole).1);
+    let same = drawn("0", &["--quiet-tail", "10"]);
+    let (first, others) = same.split_at(same.len() / 20);
+    assert!(others.chunks(first.len()).all(|other| other == first));
+    assert!(drawn("0", &[]).chunks(first.len()).skip(1).any(|other| other != first), "by their noise");
+    let wrong = ["sample", "--weights", weights, "--truncation", "1.5", "--out", "x.png"];
+    srm(&wrong).failed_with(2, &["--truncation", "from 0 to 1"]);
+    let noise = ["sample", "--weights", text(&smoke().0), "--truncation", "0.5", "--out", "x.png"];
+    srm(&noise).failed_with(1, &["--truncation 0.5", "do not start at a law of the data"]);
+}
+
 #[test]
 fn a_ladder_goes_through_every_command() {
     let (run, place) = (ladder(), folder());
@@ -46,6 +71,7 @@ fn a_ladder_goes_through_every_command() {
     let quiet = path("quiet.npy");
     srm(&["sample", "--weights", weights, "--count", "20", "--quiet-tail", "10", "--out", text(&quiet)]).done();
     assert!(read_npy(&array).1 != read_npy(&quiet).1);
+    starts_nearer_the_mean(weights, place.path(), &array);
 
     let rows = path("rows.png");
     srm(&["interpolate", "--weights", weights, "--pairs", "2", "--points", "5", "--out", text(&rows)]).done();

@@ -19,6 +19,12 @@ pub struct Args {
     /// Where the figures go [default: figures/ in the run folder, beside the weights file, or here]
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Start samples and rows nearer the mean of the data's law, as `srm sample --truncation`
+    #[arg(long, value_name = "PSI")]
+    truncation: Option<f64>,
+    /// Run the last N steps of samples and rows without noise, as `srm sample --quiet-tail`
+    #[arg(long, value_name = "N")]
+    quiet_tail: Option<u32>,
 }
 
 const DEMO: &str = "runs/demo";
@@ -43,8 +49,15 @@ pub fn run(args: Args) -> Result<()> {
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let place = |name: &str| out.join(name).display().to_string();
 
-    srm(&["sample", "--weights", &weights, "--out", &place("synthesis.png"), "--chain", &place("chain.png")])?;
-    srm(&["interpolate", "--weights", &weights, "--out", &place("interpolation.png")])?;
+    let chosen = [
+        ("--truncation", args.truncation.map(|psi| psi.to_string())),
+        ("--quiet-tail", args.quiet_tail.map(|steps| steps.to_string())),
+    ];
+    let chosen: Vec<&str> =
+        chosen.iter().filter_map(|(flag, value)| Some([*flag, value.as_deref()?])).flatten().collect();
+    let (samples, chain, rows) = (place("synthesis.png"), place("chain.png"), place("interpolation.png"));
+    srm(&[&["sample", "--weights", &weights, "--out", &samples, "--chain", &chain], &chosen[..]].concat())?;
+    srm(&[&["interpolate", "--weights", &weights, "--out", &rows], &chosen[..]].concat())?;
     match args.images.or_else(|| unseen(&root, &args.weights)) {
         Some(images) => {
             let images = images.display().to_string();

@@ -52,8 +52,15 @@ pub fn run(flags: &SampleFlags, session: &Session) -> Result<()> {
     if let Some(Size([height, width])) = flags.size.or_else(usual) {
         model.resize([height, width])?;
     }
-    if flags.tile {
-        model.close_borders()?;
+    match model.net.config().any_size {
+        true if !flags.tile => model.hide_borders()?,
+        false if flags.tile => {
+            let size = model.net.config().size;
+            return Err(usage(format!(
+                "--tile: this net makes images of {size}x{size} px alone (energy.any_size closes borders)"
+            )));
+        }
+        _ => {}
     }
     let known = kept.map(|kept| kept.within(&model)).transpose()?;
     model.mention_start();
@@ -82,6 +89,7 @@ pub fn run(flags: &SampleFlags, session: &Session) -> Result<()> {
             seed: flags.seed,
             steps: model.langevin.steps,
             quiet_tail: model.quiet_tail,
+            truncation: model.truncation,
             device: model.machine.device_name(),
             threads: model.machine.threads,
             block: model.block,
@@ -104,6 +112,7 @@ struct Report<'a> {
     seed: u64,
     steps: usize,
     quiet_tail: usize,
+    truncation: Option<f64>,
     device: String,
     threads: usize,
     block: usize,
@@ -217,12 +226,13 @@ fn draw(flags: &SampleFlags, model: &Model, known: Option<Known>, session: &Sess
              were trained with, or an earlier checkpoint"
         ))
     })?;
-    let (own, shape) = ((&chains, model.block), model.shape());
+    let (own, shape) = ((&chains, model.block), model.drawn_shape());
     let strip = recorders.iter().filter_map(|recorder| recorder.strip.as_ref());
     let strip = shared::states(ranks, strip, own, count.min(STRIP_ROWS), shape)?;
     let frames = recorders.iter().filter_map(|recorder| recorder.frames.as_ref());
     let frames = shared::states(ranks, frames, own, count.min(MOVING), shape)?;
-    Ok(Synthesis { samples, seconds, strip, frames })
+    let shown = |states: Vec<Array4<u8>>| states.into_iter().map(|state| model.shown(state)).collect();
+    Ok(Synthesis { samples: model.shown(samples), seconds, strip: shown(strip), frames: shown(frames) })
 }
 
 /// Draw the codes of --code; every rank draws them all, they are few.
@@ -230,7 +240,7 @@ fn of_codes(flags: &SampleFlags, model: &Model) -> Result<Synthesis> {
     let run = model.generator(ChainNoise::Fixed(flags.seed), 1);
     let (z, ids) = Code::starts(&flags.code, &run, flags.seed, &model.image())?;
     let begun = Instant::now();
-    let samples = to_bytes(&run.generate(&z, &ids)?)?;
+    let samples = model.shown(to_bytes(&run.generate(&z, &ids)?)?);
     Ok(Synthesis { samples, seconds: begun.elapsed().as_secs_f64(), strip: vec![], frames: vec![] })
 }
 

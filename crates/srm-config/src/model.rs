@@ -205,6 +205,14 @@ impl LangevinConfig {
         Some(changed)
     }
 
+    /// The same chain from starts whose distance from the mean of the data's law is `psi` times what it was. `None` where chains
+    /// start at no such law.
+    #[must_use]
+    pub fn with_truncation(&self, psi: f64) -> Option<LangevinConfig> {
+        let Init::Colours(ColourStart::Law(law)) = &self.init else { return None };
+        Some(LangevinConfig { init: Init::Colours(ColourStart::Law(law.truncated(psi))), ..self.clone() })
+    }
+
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<LangevinConfig> {
         let grids = read_grids(fields);
         let of_grids = grids.as_ref().map_or(0, |grids| grids.iter().map(|grid| grid.steps).sum());

@@ -34,6 +34,8 @@ pub struct ConvNet {
     fast: Option<FastPath>,
     precision: Precision,
     bf16: Bf16Weights,
+    /// Where this net's borders are closed, the same weights with borders open.
+    open: Option<Box<ConvNet>>,
 }
 
 /// Shape `[out, in, k, k]`, stride and padding of each convolution of the net.
@@ -96,7 +98,7 @@ impl ConvNet {
         }
         let fast = FastPath::new(config, &layers);
         let (precision, bf16) = (Precision::default(), Bf16Weights::default());
-        Ok(Self { config: config.clone(), layers, fast, precision, bf16 })
+        Ok(Self { config: config.clone(), layers, fast, precision, bf16, open: None })
     }
 
     /// The same net computing in other numbers. On a GPU the weights of all but f32 lie channels-last, as tensor cores like
@@ -106,6 +108,7 @@ impl ConvNet {
     /// [`EnergyError::Torch`].
     pub fn in_precision(mut self, precision: Precision) -> Result<Self> {
         self.precision = precision;
+        self.open = self.open.map(|open| open.in_precision(precision).map(Box::new)).transpose()?;
         let channels_last = self.channels_last();
         for layer in &mut self.layers {
             layer.weight = in_layout(&layer.weight, channels_last)?;
@@ -116,7 +119,10 @@ impl ConvNet {
     /// Compute images whose opposite borders touch from now on, as those of a tile do that is laid beside itself: what lies there stands
     /// in place of zeros around an image, the last layer is summed over the borders, too, and f is the same where an image is shifted
     /// by multiples of the net's stride. Whatever the net's size; only one of any size is likely to know what to make of it.
+    ///
+    /// The derivative in the weights, which takes crops of pictures too, and f beside it have open borders still.
     pub fn close_borders(&mut self) {
+        self.open = self.open.take().or_else(|| Some(Box::new(self.replica())));
         self.layers.iter_mut().for_each(|layer| layer.torus = true);
         self.fast = self.fast.as_ref().map(FastPath::on_torus);
         self.bf16 = Bf16Weights::default();
@@ -323,8 +329,9 @@ impl Replicate for ConvNet {
         };
         let layers: Vec<Layer> = self.layers.iter().map(share).collect();
         let fast = self.fast.as_ref().map(FastPath::replica);
+        let open = self.open.as_ref().map(|open| Box::new(open.replica()));
         let bf16 = Bf16Weights::default();
-        Self { config: self.config.clone(), layers, fast, precision: self.precision, bf16 }
+        Self { config: self.config.clone(), layers, fast, precision: self.precision, bf16, open }
     }
 
     fn device(&self) -> Device {
@@ -334,6 +341,9 @@ impl Replicate for ConvNet {
 
 impl Trainable for ConvNet {
     fn f_and_parameter_grad(&self, x: &Tensor, coefficients: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        if let Some(open) = &self.open {
+            return open.f_and_parameter_grad(x, coefficients);
+        }
         self.check(x)?;
         if let Some(fast) = self.fast.as_ref().filter(|fast| fast.takes(x) && coefficients.size() == x.size()[..1]) {
             let (f, gradients) = fast.f_and_parameter_grad(&self.layers, x, coefficients)?;
@@ -361,16 +371,16 @@ impl Trainable for ConvNet {
 
     fn fork(&self) -> Result<Self> {
         // in f32 numbers whatever this net computes in, as averages of weights are taken
-        Self::from_tensors(&self.config, &self.named_parameters(), self.device())
+        let mut fork = Self::from_tensors(&self.config, &self.named_parameters(), self.device())?;
+        if self.open.is_some() {
+            fork.close_borders();
+        }
+        Ok(fork)
     }
 
     fn places(&self, shape: &[i64]) -> f64 {
         match shape {
-            [_, height, width] => {
-                let (sides, beyond) = ([*height as usize, *width as usize], 3 * self.config.stride());
-                let on_torus = self.layers[0].torus;
-                self.config.places(if on_torus { sides.map(|side| side + beyond) } else { sides }).max(1) as f64
-            }
+            [_, height, width] => self.config.places([*height as usize, *width as usize]).max(1) as f64,
             _ => 1.0,
         }
     }

@@ -35,6 +35,9 @@ impl Trainer<Ladder<ConvNet>> {
         let nets = config.langevin.nets(&config.energy);
         let mut net = Ladder::fresh(&nets, config.train.seed, device)?.in_precision(precision)?;
         net.resize(width as i64)?;
+        if config.energy.any_size {
+            net.close_borders(); // chains never see a border: crops of pictures have none
+        }
         Self::new(net, images, config, Spread { threads, block })
     }
 }

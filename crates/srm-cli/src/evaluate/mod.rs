@@ -198,6 +198,7 @@ impl<'a> Scoring<'a> {
             seed: model.as_ref().map(|_| flags.seed),
             steps: model.as_ref().map(|model| model.langevin.steps),
             quiet_tail: model.as_ref().map(|model| model.quiet_tail),
+            truncation: model.as_ref().and_then(|model| model.truncation),
             langevin: model.as_ref().map(|model| model.langevin.clone()),
             count,
             reconstruction,

@@ -62,7 +62,8 @@ pub struct Scored<'a> {
     pub seed: Option<u64>,
     pub steps: Option<usize>,
     pub quiet_tail: Option<usize>,
-    /// The chain as it ran, quiet tail and all.
+    pub truncation: Option<f64>,
+    /// The chain as it ran, quiet tail, truncation and all.
     pub langevin: Option<LangevinConfig>,
     pub count: usize,
     pub reconstruction: Option<Reconstructed<'a>>,

@@ -51,6 +51,7 @@ pub fn sample(weights: &Weights, asked: &Draw, trained: usize) -> String {
     }
     if let Some(size) = weights.size {
         line.value("--size", size);
+        line.0 += " --tile"; // the page shows all that chains draw
     }
     let steps = asked.steps.unwrap_or(trained);
     if steps != trained {

@@ -222,10 +222,11 @@ impl Card<'_> {
                 .quiet_tail
                 .filter(|&steps| steps > 0)
                 .map_or(String::new(), |steps| format!(", {steps} without noise"));
+            let narrow = row.truncation.map_or(String::new(), |psi| format!(", truncation {psi}"));
             for metric in scores.metrics(row) {
                 let (count, seed, steps) = (thousands(row.count), or_none(row.seed), or_none(row.steps));
                 let number = figure(metric.value);
-                writeln!(text, "| {} | {number} | {count} | {seed} | {steps}{quiet} |", plain(&metric.name))
+                writeln!(text, "| {} | {number} | {count} | {seed} | {steps}{quiet}{narrow} |", plain(&metric.name))
                     .expect("a string takes it");
             }
         }

@@ -38,6 +38,7 @@ pub struct Row {
     pub steps: Option<u64>,
     #[serde(default)]
     pub quiet_tail: Option<u64>,
+    pub truncation: Option<f64>,
     frechet: Option<f64>,
     kernel: Option<Mean>,
     precision: Option<f64>,
@@ -133,8 +134,10 @@ impl Scores {
         let facts = self.data.facts();
         let kind = facts.and_then(|facts| facts.hub).unwrap_or("own-images");
         let entry = |row: &Row| {
-            let arguments =
-                json!({ "samples": row.count, "seed": row.seed, "steps": row.steps, "quiet_tail": row.quiet_tail });
+            let arguments = json!({
+                "samples": row.count, "seed": row.seed, "steps": row.steps, "quiet_tail": row.quiet_tail,
+                "truncation": row.truncation,
+            });
             let arguments = without_nulls(&arguments);
             let metric = |Metric { kind, name, value }: Metric| json!({ "type": kind, "value": value, "name": name, "args": arguments });
             json!({

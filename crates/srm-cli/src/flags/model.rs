@@ -22,6 +22,10 @@ pub struct ModelFlags {
     /// Run the last N of the K steps without noise, and what comes after them too.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub quiet_tail: u32,
+    /// Chains that start at the data's law (init "colours") start nearer its mean: their distance from it times PSI, 0 to 1.
+    /// Better formed images, less variety; the truncation trick of GANs (Brock et al. 2019).
+    #[arg(long, value_name = "PSI", value_parser = fraction)]
+    pub truncation: Option<f64>,
     /// Take the Langevin settings from this config; a .pth file carries none.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -30,6 +34,11 @@ pub struct ModelFlags {
     pub block: Option<u16>,
     #[command(flatten)]
     pub compute: Compute,
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "give a number from 0 to 1".to_owned())
 }
 
 /// What both diagnoses of a net end with.

@@ -68,7 +68,8 @@ pub struct SampleFlags {
     /// Width and height of the images of a net for any size (energy.any_size) [default: 256x256].
     #[arg(long, value_name = "WxH")]
     pub size: Option<Size>,
-    /// Close the borders: each image is a tile that can be laid beside itself, above and below too (energy.any_size).
+    /// Each image is a tile that can be laid beside itself, above and below too (energy.any_size). Without this it is cut out of a
+    /// larger one, and does not repeat.
     #[arg(long)]
     pub tile: bool,
     /// Continue this picture: it stays as it is in the middle of --size, and chains draw what is around it.

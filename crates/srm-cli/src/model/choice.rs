@@ -18,6 +18,8 @@ pub struct Choice {
     pub steps: Option<usize>,
     /// The last so many steps run without noise.
     pub quiet_tail: usize,
+    /// How far from the mean of the data's law chains start, as a share of what training's did; `None`: all.
+    pub truncation: Option<f64>,
     /// Chains per block; `None`: as trained.
     pub block: Option<usize>,
 }
@@ -34,6 +36,7 @@ impl Choice {
             config: flags.config.as_deref().map(|path| Config::load(path, &[])).transpose()?,
             steps: flags.steps.map(|steps| steps as usize),
             quiet_tail: flags.quiet_tail as usize,
+            truncation: flags.truncation,
             block: flags.block.map(usize::from),
         })
     }

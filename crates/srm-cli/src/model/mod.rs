@@ -10,6 +10,7 @@ pub mod weights;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use ndarray::{Array4, s};
 use srm_config::{EnergyConfig, Init, LangevinConfig};
 use srm_data::ImageSet;
 use srm_energy::{ConvNet, Ladder, Replicate};
@@ -38,8 +39,12 @@ pub struct Model {
     pub block: usize,
     /// The last so many steps run without noise, beyond what training did.
     pub quiet_tail: usize,
+    /// How far from the mean of the data's law its chains start; `None`: as far as training's.
+    pub truncation: Option<f64>,
     /// Height and width of its images.
     sides: [usize; 2],
+    /// By how much its chains' are larger, half of it on each side.
+    margin: usize,
 }
 
 impl Model {
@@ -60,11 +65,15 @@ impl Model {
     pub fn load(weights: &Path, choice: &Choice, machine: Machine, session: &Session) -> Result<Model> {
         let find = || weights::locate_at(&remote::brought(weights, session.output())?, choice.update);
         let file = srm_ranks::agree_on_file(&**session.ranks(), find)?;
-        let (net, langevin) = weights::load(&file, choice, machine)?;
+        let (mut net, langevin) = weights::load(&file, choice, machine)?;
+        if net.config().any_size {
+            net.close_borders(); // as in training: its chains have never seen a border
+        }
         session.same("weights", || weights::sha256(&file))?;
         let block = session.agree(|| Ok(machine.block(choice.block, &langevin)))?;
         let sides = [net.config().size; 2];
-        Ok(Model { file, net, langevin, machine, block, quiet_tail: choice.quiet_tail, sides })
+        let &Choice { quiet_tail, truncation, .. } = choice;
+        Ok(Model { file, net, langevin, machine, block, quiet_tail, truncation, sides, margin: 0 })
     }
 
     /// Make images of this height and width from now on.
@@ -82,29 +91,39 @@ impl Model {
             return Err(usage(format!("--size {width}x{height}: this net makes {takes}")));
         }
         self.net.resize(width as i64)?;
-        self.sides = sides;
+        (self.sides, self.margin) = (sides, 0);
         Ok(())
     }
 
-    /// Make images whose opposite borders touch from now on.
+    /// Cut images out of larger ones from now on: those of nets for any size are tiles, and nobody shall see how they go on.
     ///
     /// # Errors
-    /// The net takes images of one size alone, which have borders.
-    pub fn close_borders(&mut self) -> Result<()> {
-        if !self.net.config().any_size {
-            let size = self.net.config().size;
-            return Err(usage(format!(
-                "--tile: this net makes images of {size}x{size} px alone (energy.any_size closes borders)"
-            )));
-        }
-        self.net.close_borders();
-        Ok(())
+    /// [`EnergyError::NoGrid`](srm_energy::EnergyError::NoGrid), never for sides that the net takes.
+    pub fn hide_borders(&mut self) -> Result<()> {
+        self.margin = self.net.config().size;
+        Ok(self.net.resize((self.sides[1] + self.margin) as i64)?)
     }
 
-    /// `[c, h, w]` of its images.
+    /// `[c, h, w]` of its chains' images.
     pub fn image(&self) -> [i64; 3] {
+        let [height, width, channels] = self.drawn_shape();
+        [channels, height, width].map(|side| side as i64)
+    }
+
+    /// `[h, w, c]` of its chains' images.
+    pub fn drawn_shape(&self) -> [usize; 3] {
+        let [height, width] = self.sides.map(|side| side + self.margin);
+        [height, width, self.net.config().channels]
+    }
+
+    /// What is shown of its chains' images, `[n, h, w, c]`.
+    pub fn shown(&self, drawn: Array4<u8>) -> Array4<u8> {
         let [height, width] = self.sides;
-        [self.net.config().channels, height, width].map(|side| side as i64)
+        let from = self.margin / 2;
+        match self.margin {
+            0 => drawn,
+            _ => drawn.slice(s![.., from..from + height, from..from + width, ..]).as_standard_layout().into_owned(),
+        }
     }
 
     /// The one net of a model that is no ladder, for what is not made for several; `what`: its name.
@@ -167,7 +186,8 @@ impl Model {
     /// As in [`Machine::check_chains`].
     pub fn check_chains(&self, count: usize, flag: &str) -> Result<()> {
         // by as many pixels: which side is longer makes no difference to the memory
-        let size = (self.sides[0] * self.sides[1]).isqrt();
+        let [height, width, _] = self.drawn_shape();
+        let size = (height * width).isqrt();
         self.machine.check_chains(&EnergyConfig { size, ..self.net.config().clone() }, self.block, count, flag)
     }
 

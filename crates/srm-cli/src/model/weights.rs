@@ -41,6 +41,15 @@ pub fn load(file: &Path, choice: &Choice, machine: Machine) -> Result<(Net, Lang
     if choice.quiet_tail > 0 {
         langevin = langevin.with_quiet_tail(choice.quiet_tail);
     }
+    if let Some(psi) = choice.truncation {
+        langevin = langevin.with_truncation(psi).with_context(|| {
+            format!(
+                "--truncation {psi}: the chains of {} do not start at a law of the data (init \"colours\"), and noise has no typical \
+                 part; leave it out",
+                file.display()
+            )
+        })?;
+    }
     Ok((net.in_precision(machine.precision)?, langevin))
 }
 

@@ -61,21 +61,23 @@ impl Kept {
             )));
         }
         let (top, left) = ((height - h) / 2, (width - w) / 2);
-        let mut image = Array4::<u8>::zeros((1, height, width, channels));
-        image.slice_mut(s![0, top..top + h, left..left + w, ..]).assign(&self.picture);
+        let [all_rows, all_columns, _] = model.drawn_shape();
+        let [above, beside] = [(all_rows - height) / 2 + top, (all_columns - width) / 2 + left];
+        let mut image = Array4::<u8>::zeros((1, all_rows, all_columns, channels));
+        image.slice_mut(s![0, above..above + h, beside..beside + w, ..]).assign(&self.picture);
         // one channel of a mask serves all
         let stays = self.mask.unwrap_or_else(|| Array3::from_elem((h, w, 1), u8::MAX));
         let stays = stays.broadcast((h, w, channels)).expect("the mask has the picture's size");
-        let mut free = Array3::<f32>::ones((height, width, channels));
-        let mut inner = free.slice_mut(s![top..top + h, left..left + w, ..]);
-        inner.zip_mut_with(&stays, |free, &byte| *free = f32::from(byte < 128));
-        if free.iter().all(|&free| free == 0.0) {
+        if (h, w) == (height, width) && stays.iter().all(|&byte| byte >= 128) {
             return Err(usage(format!(
                 "--grow {name}: all of {width}x{height} px stays; give a larger --size, or a --mask that is black where to draw"
             )));
         }
+        let mut free = Array3::<f32>::ones((all_rows, all_columns, channels));
+        let mut inner = free.slice_mut(s![above..above + h, beside..beside + w, ..]);
+        inner.zip_mut_with(&stays, |free, &byte| *free = f32::from(byte < 128));
         let tensor = |values: Vec<f32>| -> Result<Tensor> {
-            let shape = [height, width, channels].map(|side| side as i64);
+            let shape = [all_rows, all_columns, channels].map(|side| side as i64);
             Ok(Tensor::f_from_slice(&values)?.f_reshape(shape)?.f_permute([2, 0, 1])?.f_contiguous()?)
         };
         let image = tensor(image.iter().map(|&byte| f32::from(byte) / 127.5 - 1.0).collect())?;
