@@ -14,7 +14,7 @@
 
 use crate::activation::{apply, is_piecewise_linear, times_first, times_second};
 use crate::fast_path::FastPath;
-use crate::pass::{Layer, Pass};
+use crate::pass::{Layer, Pass, layer_shapes};
 use crate::precision::{Bf16Weights, Precision};
 use crate::{Curved, Energy, EnergyError, Replicate, Result, StateDict, Trainable, fresh_weights};
 use serde_json::{Value as Json, json};
@@ -36,20 +36,6 @@ pub struct ConvNet {
     bf16: Bf16Weights,
     /// Where this net's borders are closed, the same weights with borders open.
     open: Option<Box<ConvNet>>,
-}
-
-/// Shape `[out, in, k, k]`, stride and padding of each convolution of the net.
-pub fn layer_shapes(config: &EnergyConfig) -> Vec<([i64; 4], i64, i64)> {
-    let n = config.features as i64;
-    let mut shapes = vec![([n, config.channels as i64, 3, 3], 1, 1)];
-    let (mut width, mut pixels) = (n, config.size);
-    while pixels > 4 {
-        let next = (2 * width).min(8 * n);
-        shapes.push(([next, width, 4, 4], 2, 1));
-        (width, pixels) = (next, pixels / 2);
-    }
-    shapes.push(([1, width, 4, 4], 1, 0));
-    shapes
 }
 
 impl ConvNet {
@@ -108,11 +94,11 @@ impl ConvNet {
     /// [`EnergyError::Torch`].
     pub fn in_precision(mut self, precision: Precision) -> Result<Self> {
         self.precision = precision;
-        self.open = self.open.map(|open| open.in_precision(precision).map(Box::new)).transpose()?;
         let channels_last = self.channels_last();
         for layer in &mut self.layers {
             layer.weight = in_layout(&layer.weight, channels_last)?;
         }
+        self.open = self.open.as_ref().map(|_| Box::new(self.opened()));
         Ok(self)
     }
 
@@ -122,10 +108,18 @@ impl ConvNet {
     ///
     /// The derivative in the weights, which takes crops of pictures too, and f beside it have open borders still.
     pub fn close_borders(&mut self) {
-        self.open = self.open.take().or_else(|| Some(Box::new(self.replica())));
+        self.open = Some(Box::new(self.opened()));
         self.layers.iter_mut().for_each(|layer| layer.torus = true);
         self.fast = self.fast.as_ref().map(FastPath::on_torus);
         self.bf16 = Bf16Weights::default();
+    }
+
+    /// The same weights with borders open.
+    fn opened(&self) -> Self {
+        let mut open = Self { open: None, ..self.replica() };
+        open.layers.iter_mut().for_each(|layer| layer.torus = false);
+        open.fast = FastPath::new(&open.config, &open.layers);
+        open
     }
 
     /// The shape of the net.

@@ -71,11 +71,12 @@ mod weights;
 
 pub use analytic::{GaussianMixture, Quadratic};
 pub use autograd::{Autograd, Parameters, fresh_weights};
-pub use convnet::{ConvNet, layer_shapes};
+pub use convnet::ConvNet;
 pub use cpu::{cpu_multiplier_rate, force_cpu_kernels};
 pub use energy::{Curved, Energy, Replicate, Trainable, copies};
 pub use error::EnergyError;
 pub use ladder::{Ladder, grid_prefix};
+pub use pass::layer_shapes;
 pub use precision::Precision;
 pub use pth::is_torch_script;
 pub use weights::{

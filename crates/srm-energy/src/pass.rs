@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::activation::{apply, times_first};
-use srm_config::Activation;
+use srm_config::{Activation, EnergyConfig};
 use tch::Tensor;
 
 /// One convolution and what the derivatives need of its geometry.
@@ -13,6 +13,20 @@ pub(crate) struct Layer {
     /// Zeros on each side, or on a torus what lies at the opposite border.
     pub(crate) padding: i64,
     pub(crate) torus: bool,
+}
+
+/// Shape `[out, in, k, k]`, stride and padding of each convolution of the net.
+pub fn layer_shapes(config: &EnergyConfig) -> Vec<([i64; 4], i64, i64)> {
+    let n = config.features as i64;
+    let mut shapes = vec![([n, config.channels as i64, 3, 3], 1, 1)];
+    let (mut width, mut pixels) = (n, config.size);
+    while pixels > 4 {
+        let next = (2 * width).min(8 * n);
+        shapes.push(([next, width, 4, 4], 2, 1));
+        (width, pixels) = (next, pixels / 2);
+    }
+    shapes.push(([1, width, 4, 4], 1, 0));
+    shapes
 }
 
 impl Layer {

@@ -16,7 +16,7 @@ use super::DiagnosisFlags;
   srm diagnose chains --weights runs/fashion32 --out chains --metropolis-steps 10000 --metropolis-scale 0.1
   srm diagnose chains --weights runs/smoke --out chains --json
     {"command":"diagnose chains","weights":"runs/smoke/checkpoints/000030/weights.safetensors","sha256":"5f...","seed":1,
-     "device":"cpu","threads":2,"block":8,"steps":10,"quiet_tail":0,"gradient_scale":1.0,"noise_std":0.01,"temperature":5e-5,
+     "device":"cpu","threads":2,"block":8,"steps":10,"quiet_tail":0,"truncation":null,"gradient_scale":1.0,"noise_std":0.01,"temperature":5e-5,
      "data":null,"training":null,
      "short":{"chains":64,"beyond":20,"blown_up":[],"largest":1.05,"statistics":[{"step":0,"chains":64,"f":0.01,"f_std":0.0,
        "gradient_norm":0.02,"std":0.58,"largest":1.0,"distance":0.0,"acceptance":0.0}, ...]},

@@ -18,7 +18,7 @@ use super::ModelFlags;
     {"command":"evaluate","data":{"file":"x.npy","count":800,"statistics":false,"manifest":{"crop":"center178","filter":"bilinear",...}},
      "features":{"name":"random-conv","is_fid":false,"dimension":144,"file":null,"sha256":null,"input":[[-1.0,1.0],null]},
      "results":[{"samples":"net.safetensors","sha256":"5f...","update":null,"count":800,"seed":1,"steps":30,
-       "quiet_tail":0,"langevin":{"steps":30,...},"frechet":1.93,
+       "quiet_tail":0,"truncation":null,"langevin":{"steps":30,...},"frechet":1.93,
        "kernel":{"mean":0.02,"std":0.001,"subset":800,"subsets":100},"inception_score":null,
        "precision":0.71,"recall":0.42,"neighbours":3,"nearest":null,"reconstruction":null,"seconds":12.0}],
      "self_check":null,"warnings":["..."],"seconds":12.4}

@@ -12,7 +12,7 @@ use super::{GeneratorFlags, ModelFlags};
   srm interpolate --weights runs/fashion32 --out rows.png
   srm interpolate --weights runs/celeba32-cpu --pairs 4 --points 12 --noise off --out rows.png --npy rows.npy --json
     {"command":"interpolate","weights":"runs/celeba32-cpu/checkpoints/004500/weights.safetensors","pairs":4,"points":12,
-     "rho":[1.0,0.99,...],"seed":1,"noise":"off","steps":30,"quiet_tail":0,"device":"cpu","seconds":0.9,"out":"rows.png",
+     "rho":[1.0,0.99,...],"seed":1,"noise":"off","steps":30,"quiet_tail":0,"truncation":null,"device":"cpu","seconds":0.9,"out":"rows.png",
      "npy":"rows.npy","animate":null,"shape":[48,32,32,3],"smoothness":{"neighbours":[[0.05,...],...],"mean":0.05,"largest":0.11,"ends":[0.4,...]}}
     (one line; distances are root mean squares per pixel on the [-1, 1] scale)"#)]
 pub struct InterpolateFlags {
@@ -48,7 +48,7 @@ pub struct InterpolateFlags {
   srm reconstruct --weights runs/celeba32-cpu --images faces.npy --count 8 --out r.png --json
     {"command":"reconstruct","weights":"runs/celeba32-cpu/checkpoints/004500/weights.safetensors","images":"faces.npy",
      "count":8,"iterations":200,"method":"adam","step":0.02,"latent":"free","starts":1,"noise":"fixed","seed":1,"steps":30,
-     "quiet_tail":0,"mask":null,"observed_noise":null,"device":"cpu","seconds":21.4,"out":"r.png","npy":null,"animate":null,
+     "quiet_tail":0,"truncation":null,"mask":null,"observed_noise":null,"device":"cpu","seconds":21.4,"out":"r.png","npy":null,"animate":null,
      "mse":[0.004,...],"mean_mse":0.005,"best_iteration":[198,...],"curve":[0.41,...],"moved":0.52,"names":["0 of faces.npy",...]}
     (one line; errors are per observed pixel on the [-1, 1] scale)"#)]
 pub struct ReconstructFlags {

@@ -46,7 +46,7 @@ const MOST_PIXELS: usize = 16_384;
   srm sample --weights runs/bricks --count 4 --size 512 --grow bricks.png --out more.png
   srm sample --weights runs/fashion32 --update 1200 --code 7 --code 0.8@7+0.6@9 --code 9 --out way.png
   srm sample --weights runs/smoke --count 16 --out samples.png --json
-    {"command":"sample","weights":"runs/smoke/checkpoints/000030/weights.safetensors","count":16,"seed":1,"steps":10,"quiet_tail":0,
+    {"command":"sample","weights":"runs/smoke/checkpoints/000030/weights.safetensors","count":16,"seed":1,"steps":10,"quiet_tail":0,"truncation":null,
      "device":"cpu","threads":2,"block":8,"seconds":0.4,"out":"samples.png","shape":[16,32,32,3],"chain":null,
      "animate":null,"nearest":null}
     (one line; with --nearest: {"data":FILE,"indices":[...],"distances":[...]})"#)]
