@@ -49,12 +49,13 @@ else
 fi
 precision() { [ "$device" = cpu ] || echo "--precision $1"; }
 
-# train RUN FLAG...: learn from the images by the headline's config
+# train RUN FLAG...: learn from the images anew by the headline's config; $where: on which device, $before: what starts it
+where="--device $device" before=
 train() {
     run=$1
     shift
     # shellcheck disable=SC2086
-    ${before:-} "$srm" train --config "$here/configs/celeba64.json" --run "$run" --device "$device" --set "data.images=\"$images\"" \
+    $before "$srm" train --config "$here/configs/celeba64.json" --run "$run" --overwrite $where --set "data.images=\"$images\"" \
         --set data.count=null --set train.learning_rate=2e-4 $small "$@"
 }
 
@@ -89,7 +90,7 @@ PYTHON
 loop) # the PyTorch loop, milliseconds a step
     compiled="--tf32 --compile"
     [ "$device" = cpu ] && compiled=
-    for more in "" --tf32 "$compiled"; do
+    for more in "" --tf32 ${compiled:+"$compiled"}; do
         # shellcheck disable=SC2086
         "$python" "$here/scripts/published_loop.py" --time --device "$device" $sizes $more > "$out/pytorch.json" || exit 1
         echo "${more:-plain} $(cat "$out/pytorch.json")"
@@ -100,10 +101,8 @@ train) # the recipe for the minutes there are
         nvidia-smi --query-gpu=name,memory.used,utilization.gpu --format=csv,noheader -l 5 > "$out/memory.csv" &
         watcher=$!
     fi
-    # shellcheck disable=SC2046,SC2086
-    timeout --signal=INT "$seconds" "$srm" train --config "$here/configs/celeba64.json" --run "$out/run" --overwrite --device "$device" \
-        $(precision bf16) --set "data.images=\"$images\"" --set data.count=null --set train.learning_rate=2e-4 $small \
-        --set log.every=50 --set log.samples_every=500 --set checkpoint.every=500
+    before="timeout --signal=INT $seconds" where="$where $(precision bf16)"
+    train "$out/run" --set log.every=50 --set log.samples_every=500 --set checkpoint.every=500
     [ -z "${watcher:-}" ] || kill "$watcher"
     tail -n 1 "$out/run/metrics.jsonl" && weights "$out/run" | grep .
     ;;
@@ -116,8 +115,8 @@ pictures) # of what was trained, by every command
     ;;
 resume) # twenty updates, and twice ten: the same bits
     set -e
-    train "$out/whole" --overwrite --set train.updates=20 --set checkpoint.every=10
-    train "$out/parts" --overwrite --set train.updates=10 --set checkpoint.every=10
+    train "$out/whole" --set train.updates=20 --set checkpoint.every=10
+    train "$out/parts" --set train.updates=10 --set checkpoint.every=10
     "$srm" train --resume --run "$out/parts" --device "$device" --set train.updates=20
     cmp "$(weights "$out/whole")" "$(weights "$out/parts")"
     echo "the same bits"
@@ -126,10 +125,8 @@ chains) # the statistics of chains in f32, in bf16, and on the CPU, at a size th
     set -e
     for kind in f32 bf16 cpu; do
         case $kind in cpu) where="--device cpu" ;; *) where="--device $device $(precision $kind)" ;; esac
-        # shellcheck disable=SC2086
-        "$srm" train --config "$here/configs/celeba64.json" --run "$out/chains_$kind" --overwrite $where \
-            --set "data.images=\"$images\"" --set data.count=null --set train.updates=$updates --set energy.features=8 \
-            --set langevin.steps=20 --set train.batch=16 --set log.every=1 --set log.samples_every=1000 > /dev/null
+        train "$out/chains_$kind" --set train.updates=$updates --set energy.features=8 --set langevin.steps=20 \
+            --set train.batch=16 --set log.every=1 --set log.samples_every=1000 > /dev/null
     done
     "$python" - "$out" << 'PYTHON'
 import json, statistics, sys
@@ -147,12 +144,14 @@ PYTHON
     ;;
 stop) # Ctrl-C in the middle
     before="timeout --signal=INT 20"
-    train "$out/stopped" --overwrite --set train.updates=100000 > "$out/stopped.txt" 2>&1
+    train "$out/stopped" --set train.updates=100000 > "$out/stopped.txt" 2>&1
     tail -n 3 "$out/stopped.txt"
     grep -q -- "--resume goes on from there" "$out/stopped.txt"
     ;;
 refused) # a device that is not there, and more than there is memory for
-    "$srm" sample --weights fashion32 --device cuda:9 --out "$out/none.png" && exit 1
+    said=$("$srm" sample --weights fashion32 --device cuda:9 --out "$out/none.png" 2>&1) && exit 1
+    echo "$said"
+    echo "$said" | grep -q cuda || exit 1
     [ "$device" = cpu ] && exit 0
     said=$("$srm" sample --weights "$out/run" --device "$device" --count 65535 --block 65535 --out "$out/many.npy" 2>&1) && exit 1
     echo "$said" | tail -n 3
