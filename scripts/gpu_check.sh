@@ -6,8 +6,9 @@
 #
 # SRM and TABLE are the binaries that `cargo build --workspace --all-targets` leaves: target/debug/srm and the newest
 # target/debug/deps/table-*. IMAGES is a u8 .npy [n, 64, 64, 3], OUT a folder, MINUTES the training's length (default 4).
-# PYTHON names a Python with PyTorch (default python3), PARTS some parts alone, DEVICE=cpu rehearses all of them, small, on the
-# CPU. OUT/parts.txt says how each ended; exit status 0: every check held.
+# PYTHON names a Python with PyTorch (default python3), PARTS some parts alone. DEVICE=cpu rehearses all of them, small, on the CPU;
+# so does REHEARSE=1 on what SRM_LIBTORCH_CUDA names, the tests' stand-in for a GPU (target/tmp/stand_in_*.so), which is SRM_CUDA_SHIM,
+# too. OUT/parts.txt says how each ended; exit status 0: every check held.
 set -u
 
 if [ $# -lt 4 ]; then
@@ -16,16 +17,18 @@ if [ $# -lt 4 ]; then
 fi
 srm=$1 table=$2 images=$3 out=$4 minutes=${5:-4}
 python=${PYTHON:-python3} device=${DEVICE:-cuda}
+rehearse=${REHEARSE:-}
+[ "$device" = cpu ] && rehearse=1
 here=$(cd "$(dirname "$0")/.." && pwd)
 
 if [ -z "${SRM_PART:-}" ]; then
     mkdir -p "$out"
     lib=$("$python" -c 'import os, torch; print(os.path.join(os.path.dirname(torch.__file__), "lib"))') || exit 1
     export LD_LIBRARY_PATH="$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-    [ "$device" = cpu ] || export SRM_LIBTORCH_CUDA="$lib"
+    [ "$device" = cpu ] || export SRM_LIBTORCH_CUDA="${SRM_LIBTORCH_CUDA:-$lib}"
     failed=0
     # the name of each part and the seconds that it may take
-    for part in doctor:30 apart:60 table:150 loop:150 train:$((minutes * 60 + 60)) pictures:90 resume:60 chains:150 stop:60 refused:60; do
+    for part in doctor:30 apart:60 table:150 loop:150 tried:150 train:$((minutes * 60 + 60)) pictures:90 resume:60 chains:150 stop:60 refused:60; do
         name=${part%:*}
         case " ${PARTS:-$name} " in *" $name "*) ;; *) continue ;; esac
         echo "== $name"
@@ -40,12 +43,13 @@ if [ -z "${SRM_PART:-}" ]; then
 fi
 
 # What a rehearsal makes smaller: the nets, the chains, the rows of the table.
-if [ "$device" = cpu ]; then
+if [ -n "$rehearse" ]; then
     small="--set energy.features=4 --set langevin.steps=4 --set train.batch=4"
     rows=32px-n16 timed=32px-n16 updates=6 sizes="--size 32 --n 8 --m 8 --K 2" kinds=f32 seconds=20
+    [ "$device" = cpu ] || rows=gpu-rehearsal timed=gpu-rehearsal
 else
     small="--set langevin.steps=50 --set train.batch=32"
-    rows="gpu-64px-n64 gpu-32px-n32" timed=gpu updates=200 sizes="--size 64 --n 64 --m 100 --K 40" kinds="f32 tf32 bf16" seconds=$((minutes * 60))
+    rows="gpu-64px-n64 gpu-32px-n64" timed=gpu-64px-n64,gpu-32px-n64,gpu-32px-n32,gpu-update updates=200 sizes="--size 64 --n 64 --m 100 --K 40" kinds="f32 tf32 bf16" seconds=$((minutes * 60))
 fi
 precision() { [ "$device" = cpu ] || echo "--precision $1"; }
 
@@ -89,12 +93,31 @@ PYTHON
     ;;
 loop) # the PyTorch loop, milliseconds a step
     compiled="--tf32 --compile"
-    [ "$device" = cpu ] && compiled=
+    [ -n "$rehearse" ] && compiled=
     for more in "" --tf32 ${compiled:+"$compiled"}; do
         # shellcheck disable=SC2086
         "$python" "$here/scripts/published_loop.py" --time --device "$device" $sizes $more > "$out/pytorch.json" || exit 1
         echo "${more:-plain} $(cat "$out/pytorch.json")"
     done
+    ;;
+tried) # what SRM_CUDA_TRY switches on: milliseconds a step with each and with all, and that a graph changes no bit
+    set -e
+    [ "$device" = cpu ] && { echo "a GPU's alone"; exit 0; }
+    for try in "" graph pad fuse graph,pad,fuse; do
+        for row in $rows; do
+            SRM_CUDA_TRY=$try "$table" --device cuda --precision bf16 --only "$row" --json > "$out/tried.json" || { echo "$row ${try:-plain} FAILED"; continue; }
+            "$python" - "$out/tried.json" "${try:-plain}" << 'PYTHON'
+import json, sys
+for row in json.load(open(sys.argv[1]))["rows"]:
+    print("%-14s %-15s srm %8.3f ms  %.2f of the matrix product" % (row["name"], sys.argv[2], row["srm_ms"], row["gemm_share"]))
+PYTHON
+        done
+    done
+    for try in "" graph; do
+        SRM_CUDA_TRY=$try "$srm" sample --weights fashion32 --device cuda --precision bf16 --count 64 --out "$out/tried_$try.npy"
+    done
+    cmp "$out/tried_.npy" "$out/tried_graph.npy"
+    echo "the same bits"
     ;;
 train) # the recipe for the minutes there are
     if command -v nvidia-smi > /dev/null; then
@@ -153,7 +176,9 @@ refused) # a device that is not there, and more than there is memory for
     echo "$said"
     echo "$said" | grep -q cuda || exit 1
     [ "$device" = cpu ] && exit 0
-    said=$("$srm" sample --weights "$out/run" --device "$device" --count 65535 --block 65535 --out "$out/many.npy" 2>&1) && exit 1
+    many=65535
+    [ -n "$rehearse" ] && many=2048 && export SRM_STAND_IN_MB=64
+    said=$("$srm" sample --weights "$out/run" --device "$device" --count $many --block $many --out "$out/many.npy" 2>&1) && exit 1
     echo "$said" | tail -n 3
     echo "$said" | grep -q block
     ;;

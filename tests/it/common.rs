@@ -51,6 +51,9 @@ pub fn command(arguments: &[&str]) -> Command {
         .env_remove("SRM_LIBTORCH_CUDA")
         .env_remove("RUST_LOG")
         .env("XDG_CACHE_HOME", "/nonexistent-cache");
+    if let Some(library) = std::env::var_os("SRM_TEST_CUDA") {
+        command.env("SRM_LIBTORCH_CUDA", library);
+    }
     command
 }
 

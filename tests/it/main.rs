@@ -12,6 +12,7 @@ mod explore;
 mod export;
 mod export_in_python;
 mod faults;
+mod gpu;
 mod hub;
 mod ladder;
 mod latent;

@@ -20,7 +20,7 @@ pub fn check(name: &str, usual: &str, package: &str, variable: impl Fn(&str) -> 
 
 /// The command as the `cc` crate takes it: the variable for this machine's kind, then HOST_, then the plain one; a path that
 /// exists is one word, blanks or not, and anything else is words, like `ccache g++ -m64`.
-fn words(name: &str, usual: &str, variable: impl Fn(&str) -> Option<OsString>) -> Vec<String> {
+pub fn words(name: &str, usual: &str, variable: impl Fn(&str) -> Option<OsString>) -> Vec<String> {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let names = [
         format!("{name}_{target}"),

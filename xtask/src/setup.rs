@@ -12,6 +12,7 @@ use srm_files::hex;
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    process::Command,
     time::Instant,
 };
 
@@ -61,6 +62,7 @@ pub fn run(args: Args) -> Result<()> {
             &place_cuda,
             args.verify,
         )?;
+        println!("{}", shim(&cpu, &cuda));
     }
     println!("{}", lines_to_paste(&cpu));
     workspace::remove_folder(&wheels)
@@ -154,12 +156,50 @@ fn place_cpu(name: &str) -> Option<String> {
     }
 }
 
-/// All shared libraries in the layout of site-packages, which the library paths `$ORIGIN/../../nvidia/*/lib` expect.
+/// Compile crates/srm-energy/cuda/graph.cpp beside libtorch_cuda: what SRM_CUDA_TRY switches on. srm runs without it, so a compiler
+/// that fails is told of and no more.
+fn shim(cpu: &Path, cuda: &Path) -> String {
+    let source = workspace::root().join("crates/srm-energy/cuda/graph.cpp");
+    let library = cuda.join("torch/lib/libsrm_cuda.so");
+    let headers = cuda.join("nvidia/cu13/include");
+    let new = library.with_extension("new");
+    let compiler = compiler::words("CXX", "c++", |name| env::var_os(name));
+    let output = Command::new(&compiler[0])
+        .args(&compiler[1..])
+        .args(["-std=c++20", "-O2", "-shared", "-fPIC", "-o"])
+        .args([&new, &source])
+        .arg("-I")
+        .arg(cpu.join("include"))
+        .arg("-I")
+        .arg(&headers)
+        .output();
+    let problem = match output {
+        _ if !headers.is_dir() => {
+            format!("an earlier set-up left CUDA's headers out; delete {} and run this again", cuda.display())
+        }
+        Err(error) => format!("{} does not run: {error}", compiler.join(" ")),
+        Ok(output) if !output.status.success() => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            said.lines().find(|line| line.contains("error")).unwrap_or(said.trim()).to_owned()
+        }
+        Ok(_) => match fs::rename(&new, &library) {
+            Ok(()) => return format!("{} is there for SRM_CUDA_TRY", library.display()),
+            Err(error) => format!("cannot write {}: {error}", library.display()),
+        },
+    };
+    format!(
+        "{} was not compiled: {problem}; srm runs without it, but for SRM_CUDA_TRY=graph and fuse",
+        source.display()
+    )
+}
+
+/// All shared libraries in the layout of site-packages, which the library paths `$ORIGIN/../../nvidia/*/lib` expect, and CUDA's headers.
 fn place_cuda(name: &str) -> Option<String> {
     let shared = name.ends_with(".so") || name.contains(".so.");
     let wanted = (name.starts_with("torch/lib/") && name != "torch/lib/libtorch_python.so")
         || (name.starts_with("nvidia/") && name.contains("/lib/"));
-    if shared && wanted { Some(name.to_owned()) } else { licence(name) }
+    let header = name.starts_with("nvidia/cu13/include/") && (name.ends_with(".h") || name.ends_with(".hpp"));
+    if shared && wanted || header { Some(name.to_owned()) } else { licence(name) }
 }
 
 fn licence(name: &str) -> Option<String> {
@@ -244,13 +284,16 @@ mod tests {
             "torch/lib/libtorch_cpu.so",
             "nvidia/cudnn/lib/libcudnn.so.9",
             "nvidia/cu13/lib/libcublas.so.13",
+            "nvidia/cu13/include/cuda_runtime_api.h",
+            "nvidia/cu13/include/crt/host_defines.h",
+            "nvidia/cu13/include/vector_functions.hpp",
         ] {
             assert_eq!(place_cuda(name).as_deref(), Some(name));
         }
         for name in [
             "torch/lib/libtorch_python.so",
             "nvidia/cu13/lib/libcudart_static.a",
-            "nvidia/cu13/include/cupti.h",
+            "nvidia/cu13/bin/ptxas",
             "torch/__init__.py",
         ] {
             assert_eq!(place_cuda(name), None);

@@ -43,8 +43,9 @@ pub const CPU: &[Wheel] = &[
     ),
 ];
 
-/// What the wheel of torch 2.11.0 asks for besides, on a machine with a GPU.
+/// What the wheel of torch 2.11.0 asks for besides, on a machine with a GPU, and headers for what srm compiles there.
 pub const CUDA: &[Wheel] = &[
+    wheel("nvidia-cuda-crt", "13.0.88", 134_086, "2c8043c7c9e02492716426e9919fc78d2c5b3b2a7a768a88e952676b08aa55a4"),
     wheel("nvidia-cublas", "13.1.0.3", 423_133_236, "ee8722c1f0145ab246bccb9e452153b5e0515fd094c3678df50b2a0888b8b171"),
     wheel(
         "nvidia-cuda-nvrtc",

@@ -53,6 +53,9 @@ struct CudaFound {
     devices: Vec<String>,
     cudart: Option<i64>,
     cudnn: Option<i64>,
+    /// What SRM_CUDA_TRY may need.
+    #[serde(serialize_with = "shown::optional")]
+    shim: Option<PathBuf>,
     problem: Option<String>,
 }
 
@@ -116,6 +119,7 @@ fn find_cuda() -> CudaFound {
         Ok(_) => None,
     };
     CudaFound {
+        shim: opened.as_deref().ok().and_then(srm_energy::cuda::library),
         library: opened.ok(),
         available,
         devices: if available { device_names() } else { Vec::new() },
@@ -265,7 +269,9 @@ fn cuda_lines(cuda: &CudaFound) -> Vec<String> {
     let number = |version: Option<i64>| version.map_or("none".to_owned(), |version| version.to_string());
     let (runtime, cudnn) = (number(cuda.cudart), number(cuda.cudnn));
     let found = format!("CUDA       {} (runtime {runtime}, cuDNN {cudnn})", shown(&cuda.library));
-    [found].into_iter().chain(cuda.devices.iter().map(|device| format!("           {device}"))).collect()
+    let shim = cuda.shim.as_ref().map(|file| format!("{} is there for {}", file.display(), srm_energy::cuda::SWITCH));
+    let below = cuda.devices.iter().cloned().chain(shim).map(|line| format!("           {line}"));
+    [found].into_iter().chain(below).collect()
 }
 
 fn shown(path: &Option<PathBuf>) -> String {

@@ -36,7 +36,8 @@ pub fn main() -> ! {
     let arguments: Arguments = srm_terminal::parse();
     let output = Output::install(arguments.command.json());
     libtorch::settle();
-    let code = match run(&arguments.command, &output) {
+    let done = failure::caught(|| run(&arguments.command, &output));
+    let code = match done {
         Ok(()) => 0,
         Err(error) => {
             output.line(&format!("error: {}", failure::text(&error)));

@@ -12,10 +12,11 @@
 //! Where [`EnergyConfig::any_size`] is on, images may be larger: f is the sum of the last layer at all its places, and g_L the sum of w
 //! at all of them. A reference distribution N(0, s² I) adds −‖x‖²/(2 s²) to f, −x/s² to f' and −v/s² to ∇²f v.
 
-use crate::activation::{apply, is_piecewise_linear, times_first, times_second};
+use crate::activation::{is_piecewise_linear, times_first, times_second};
+use crate::cuda::Recordings;
 use crate::fast_path::FastPath;
 use crate::pass::{Layer, Pass, layer_shapes};
-use crate::precision::{Bf16Weights, Precision};
+use crate::precision::{Numbers, Precision, in_layout};
 use crate::{Curved, Energy, EnergyError, Replicate, Result, StateDict, Trainable, fresh_weights};
 use serde_json::{Value as Json, json};
 use srm_config::{Activation, EnergyConfig};
@@ -32,8 +33,7 @@ pub struct ConvNet {
     pub(crate) layers: Vec<Layer>,
     /// Kernels of our own, where they serve this net.
     fast: Option<FastPath>,
-    precision: Precision,
-    bf16: Bf16Weights,
+    numbers: Numbers,
     /// Where this net's borders are closed, the same weights with borders open.
     open: Option<Box<ConvNet>>,
 }
@@ -83,8 +83,7 @@ impl ConvNet {
             layers.push(Layer { weight, bias, stride: *stride, padding: *padding, torus: false });
         }
         let fast = FastPath::new(config, &layers);
-        let (precision, bf16) = (Precision::default(), Bf16Weights::default());
-        Ok(Self { config: config.clone(), layers, fast, precision, bf16, open: None })
+        Ok(Self { config: config.clone(), layers, fast, numbers: Numbers::default(), open: None })
     }
 
     /// The same net computing in other numbers. On a GPU the weights of all but f32 lie channels-last, as tensor cores like
@@ -93,8 +92,8 @@ impl ConvNet {
     /// # Errors
     /// [`EnergyError::Torch`].
     pub fn in_precision(mut self, precision: Precision) -> Result<Self> {
-        self.precision = precision;
-        let channels_last = self.channels_last();
+        self.numbers = Numbers::new(precision);
+        let channels_last = self.numbers.channels_last(self.device());
         for layer in &mut self.layers {
             layer.weight = in_layout(&layer.weight, channels_last)?;
         }
@@ -111,7 +110,7 @@ impl ConvNet {
         self.open = Some(Box::new(self.opened()));
         self.layers.iter_mut().for_each(|layer| layer.torus = true);
         self.fast = self.fast.as_ref().map(FastPath::on_torus);
-        self.bf16 = Bf16Weights::default();
+        self.numbers = Numbers::new(self.numbers.precision);
     }
 
     /// The same weights with borders open.
@@ -147,7 +146,7 @@ impl ConvNet {
         self.with_pass(x, |pass, x| {
             let (_, inputs) = pass.forward(x)?;
             let top = inputs.last().expect("a net has hidden layers");
-            let h = apply(pass.activation, top)?;
+            let h = pass.activated(top)?;
             let h = match pass.layers[0].torus {
                 true => h.f_pad([0, 3, 0, 3], "circular", None)?,
                 false => h,
@@ -219,28 +218,22 @@ impl ConvNet {
         Ok(derivative.f_sub(&x.f_mul_scalar(1.0 / (s * s))?)?)
     }
 
-    /// Channels last is what libtorch likes on the CPU, and on a GPU for its tensor cores.
-    fn channels_last(&self) -> bool {
-        !self.device().is_cuda() || self.precision != Precision::F32
-    }
-
     fn in_layout(&self, x: &Tensor) -> Result<Tensor> {
-        in_layout(x, self.channels_last())
+        in_layout(x, self.numbers.channels_last(self.device()))
     }
 
     pub(crate) fn pass(&self) -> Pass<'_> {
-        Pass { layers: &self.layers, activation: self.activation() }
+        Pass { layers: &self.layers, activation: self.activation(), fused: false }
     }
 
     /// Call `compute` with the layers in the numbers of the net's precision and x in theirs.
     fn with_pass<T>(&self, x: &Tensor, compute: impl FnOnce(&Pass, &Tensor) -> Result<T>) -> Result<T> {
-        let (x, activation) = (self.in_layout(x)?, self.activation());
-        match self.precision {
-            Precision::F32 | Precision::Tf32 => compute(&self.pass(), &x),
-            Precision::Bf16 => self
-                .bf16
-                .with(&self.layers, |layers| compute(&Pass { layers, activation }, &x.f_to_kind(Kind::BFloat16)?)),
-        }
+        self.numbers.with_pass(self.pass(), x, compute)
+    }
+
+    /// Kernels of our own for x, where they serve it and the net's numbers.
+    fn fast_for(&self, x: &Tensor) -> Option<&FastPath> {
+        self.fast.as_ref().filter(|fast| self.numbers.precision != Precision::Bf16 && fast.takes(x))
     }
 }
 
@@ -248,9 +241,9 @@ impl Energy for ConvNet {
     fn f(&self, x: &Tensor) -> Result<Tensor> {
         self.check(x)?;
         let kind = x.kind();
-        match &self.fast {
-            Some(fast) if self.precision != Precision::Bf16 && fast.takes(x) => fast.f(&self.layers, x),
-            _ => self.with_pass(x, |pass, x| Ok(pass.forward(x)?.0.f_to_kind(kind)?)),
+        match self.fast_for(x) {
+            Some(fast) => fast.f(&self.layers, x),
+            None => self.with_pass(x, |pass, x| Ok(pass.forward(x)?.0.f_to_kind(kind)?)),
         }
         .and_then(|f| self.with_reference(f, x))
     }
@@ -258,14 +251,19 @@ impl Energy for ConvNet {
     fn f_and_grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         self.check(x)?;
         let kind = x.kind();
-        match &self.fast {
-            Some(fast) if self.precision != Precision::Bf16 && fast.takes(x) => fast.f_and_grad(&self.layers, x),
-            _ => self.with_pass(x, |pass, x| {
+        match self.fast_for(x) {
+            Some(fast) => fast.f_and_grad(&self.layers, x),
+            None => self.with_pass(x, |pass, x| {
                 let (f, gradient) = pass.f_and_grad(x)?;
+                let gradient = gradient.f_narrow(1, 0, self.config.channels as i64)?;
                 Ok((f.f_to_kind(kind)?, gradient.f_to_kind(kind)?))
             }),
         }
         .and_then(|(f, gradient)| Ok((self.with_reference(f, x)?, self.toward_reference(gradient, x)?)))
+    }
+
+    fn recordings(&self, _x: &Tensor) -> Result<Option<&Recordings>> {
+        self.numbers.recordings(&self.layers, self.device())
     }
 }
 
@@ -324,8 +322,7 @@ impl Replicate for ConvNet {
         let layers: Vec<Layer> = self.layers.iter().map(share).collect();
         let fast = self.fast.as_ref().map(FastPath::replica);
         let open = self.open.as_ref().map(|open| Box::new(open.replica()));
-        let bf16 = Bf16Weights::default();
-        Self { config: self.config.clone(), layers, fast, precision: self.precision, bf16, open }
+        Self { config: self.config.clone(), layers, fast, numbers: Numbers::new(self.numbers.precision), open }
     }
 
     fn device(&self) -> Device {
@@ -382,12 +379,4 @@ impl Trainable for ConvNet {
     fn describe(&self) -> Json {
         json!({ "data_range": DATA_RANGE, "energy": self.config })
     }
-}
-
-/// The tensor `[b, c, h, w]` with its channels last in memory, or in the order of its indices.
-fn in_layout(x: &Tensor, channels_last: bool) -> Result<Tensor> {
-    if channels_last {
-        return Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?);
-    }
-    Ok(x.f_contiguous()?)
 }

@@ -1,5 +1,6 @@
 //! Say what an energy must be able to do: for a chain, for its adjoint, for worker threads, for training.
 
+use crate::cuda::Recordings;
 use crate::{Result, StateDict};
 use serde_json::Value as Json;
 use tch::{Device, Tensor};
@@ -21,6 +22,13 @@ pub trait Energy {
     /// f(x): one number per sample.
     fn f(&self, x: &Tensor) -> Result<Tensor> {
         Ok(self.f_and_grad(x)?.0)
+    }
+
+    /// Where steps of chains like `x` that were recorded on a GPU are kept, with what they read beside x brought up to date; `None`
+    /// where [`Energy::f_and_grad`] cannot be recorded, which starts the same kernels on the same tensors each time then.
+    fn recordings(&self, x: &Tensor) -> Result<Option<&Recordings>> {
+        let _ = x;
+        Ok(None)
     }
 }
 

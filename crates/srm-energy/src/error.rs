@@ -265,6 +265,12 @@ pub enum EnergyError {
         /// What stands before it.
         found: String,
     },
+    /// What `SRM_CUDA_TRY` has switched on failed.
+    #[error("{what}; without it: unset SRM_CUDA_TRY")]
+    Gpu {
+        /// What was done, and what was said.
+        what: String,
+    },
     /// libtorch refused.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),

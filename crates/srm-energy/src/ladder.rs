@@ -1,5 +1,6 @@
 //! Hold the nets of a ladder, one a grid, as one energy over images of several sizes.
 
+use crate::cuda::Recordings;
 use crate::{ConvNet, Curved, Energy, EnergyError, Precision, Replicate, Result, StateDict, Trainable};
 use serde_json::Value as Json;
 use srm_config::EnergyConfig;
@@ -125,6 +126,10 @@ impl<E: Energy> Energy for Ladder<E> {
 
     fn f(&self, x: &Tensor) -> Result<Tensor> {
         self.on_grid_of(x)?.f(x)
+    }
+
+    fn recordings(&self, x: &Tensor) -> Result<Option<&Recordings>> {
+        self.on_grid_of(x)?.recordings(x)
     }
 }
 

@@ -12,7 +12,7 @@
 //! - [`Quadratic`] and [`GaussianMixture`] have exact formulas, so that every crate above tests against the truth.
 //! - [`check::contract`] says which rule an energy of your own breaks.
 //! - [`save_weights`], [`load_weights`], [`load_weights_into`] and [`read_state_dict`] move weights in and out.
-//! - [`libtorch`] says which libtorch runs, and opens its CUDA half.
+//! - [`libtorch`] says which libtorch runs, and opens its CUDA half; [`cuda`] records steps on a GPU.
 //!
 //! Letters: b samples in a batch, c channels, h and w height and width, n base features.
 //!
@@ -59,6 +59,7 @@ pub mod check;
 mod convnet;
 #[cfg_attr(any(not(target_arch = "x86_64"), srm_portable), allow(dead_code, unused_imports))]
 mod cpu;
+pub mod cuda;
 mod energy;
 mod error;
 mod fast_path;

@@ -9,6 +9,7 @@
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use srm_build::folder;
 use std::{
+    any::Any,
     env, fmt, fs,
     path::{Path, PathBuf},
 };
@@ -83,6 +84,14 @@ pub fn open_cuda(true_f32: bool) -> Result<PathBuf, MissingCuda> {
     }
 }
 
+/// What libtorch said, of a panic that tch made of it: an operation that fails with a number among its arguments ends so in tch 0.24,
+/// since the number is dropped before the error is read.
+pub fn said_in_panic(payload: &(dyn Any + Send)) -> Option<String> {
+    let text = payload.downcast_ref::<String>()?;
+    let said = text.strip_prefix("called `Result::unwrap()` on an `Err` value: Torch(\"")?;
+    Some(said.split("\\n").next().unwrap_or(said).trim_end_matches("\")").replace("\\\"", "\""))
+}
+
 fn places() -> Vec<PathBuf> {
     let mut places = Vec::new();
     if let Some(named) = env::var_os("SRM_LIBTORCH_CUDA").map(PathBuf::from) {
@@ -97,7 +106,27 @@ fn places() -> Vec<PathBuf> {
     places
 }
 
-fn reason(error: &libloading::Error) -> String {
+pub(crate) fn reason(error: &libloading::Error) -> String {
     use std::error::Error;
     error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic;
+
+    #[test]
+    fn what_libtorch_said_is_read_from_the_panic_that_tch_makes_of_it() {
+        let x = tch::Tensor::from_slice(&[1.0f32, 2.0]);
+        let refused = || x.f_leaky_relu_backward(&tch::Tensor::from_slice(&[1.0f32; 3]), 0.2, false).map(drop);
+        match panic::catch_unwind(panic::AssertUnwindSafe(refused)) {
+            Ok(result) => assert!(result.is_err(), "tch reads the error first: `said_in_panic` has had its day"),
+            Err(payload) => {
+                let said = said_in_panic(&*payload).unwrap();
+                assert!(said.starts_with("The size of tensor a (2)") && !said.contains("frame"), "{said}");
+            }
+        }
+        assert!(said_in_panic(&"another".to_owned()).is_none() && said_in_panic(&3).is_none());
+    }
 }

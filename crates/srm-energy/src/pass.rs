@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::activation::{apply, times_first};
+use crate::cuda::bias_leaky_relu;
 use srm_config::{Activation, EnergyConfig};
 use tch::Tensor;
 
@@ -77,6 +78,8 @@ impl Layer {
 pub(crate) struct Pass<'a> {
     pub(crate) layers: &'a [Layer],
     pub(crate) activation: Activation,
+    /// Whether bias and activation are one pass of a GPU; what stands for a_l is then h_l, whose signs are the same.
+    pub(crate) fused: bool,
 }
 
 impl<'a> Pass<'a> {
@@ -88,13 +91,22 @@ impl<'a> Pass<'a> {
         &self.layers[self.layers.len() - 1]
     }
 
+    /// h_l of what [`Pass::forward`] gives as a_l.
+    pub(crate) fn activated(&self, a: &Tensor) -> Result<Tensor> {
+        if self.fused { Ok(a.shallow_clone()) } else { apply(self.activation, a) }
+    }
+
     /// f(x) `[b]` and the inputs a_l of the activations.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         let mut inputs = Vec::with_capacity(self.layers.len());
         let mut h = x.shallow_clone();
         for layer in self.hidden() {
-            let a = layer.forward(&h)?;
-            h = apply(self.activation, &a)?;
+            let a = match (self.fused, self.activation) {
+                (true, Activation::LeakyRelu(slope)) => bias_leaky_relu(&layer.tangent(&h)?, &layer.bias, slope)?,
+                (true, Activation::Relu) => bias_leaky_relu(&layer.tangent(&h)?, &layer.bias, 0.0)?,
+                _ => layer.forward(&h)?,
+            };
+            h = self.activated(&a)?;
             inputs.push(a);
         }
         let places = self.last().forward(&h)?;

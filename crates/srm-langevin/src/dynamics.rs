@@ -94,6 +94,14 @@ impl Dynamics {
         }
     }
 
+    /// Of these steps the first, and those behind it that are taken by its kernel on its grid.
+    pub fn alike(&self, steps: Range<usize>) -> Range<usize> {
+        let first = self.kernel_at(steps.start);
+        let differs = |&step: &usize| self.rise_at(step).is_some() || self.kernel_at(step) != first;
+        let end = (steps.start + 1..steps.end).find(differs).unwrap_or(steps.end);
+        steps.start..end
+    }
+
     /// The factor by which the state before `step` has grown.
     pub fn rise_at(&self, step: usize) -> Option<i64> {
         self.course.rises.iter().find(|rise| rise.step == step).map(|rise| rise.factor)

@@ -34,6 +34,18 @@ pub enum LangevinError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The device, or the machine, has too little memory for a block.
+    #[error(
+        "{said}; {rows} samples were computed in blocks of {block}: smaller blocks take less memory (--block, langevin.block), and so does a smaller batch"
+    )]
+    OutOfMemory {
+        /// What libtorch said.
+        said: String,
+        /// Rows of the batch.
+        rows: usize,
+        /// Rows of a block.
+        block: usize,
+    },
     /// Recorded noise ran out.
     #[error("recorded noise holds {recorded} steps, the run asks for step {step}; record as many as langevin.steps")]
     NoiseRanOut {
@@ -54,4 +66,20 @@ pub enum LangevinError {
         /// Its last words.
         reason: String,
     },
+}
+
+impl LangevinError {
+    /// The same error; where memory ran out, with what took it.
+    pub(crate) fn in_blocks(self, rows: usize, block: usize) -> Self {
+        let text = self.to_string();
+        let out_of_memory = ["out of memory", "can't allocate memory"].iter().any(|words| text.contains(words));
+        match self {
+            Self::OutOfMemory { .. } => self,
+            _ if out_of_memory => {
+                let said = text.lines().next().unwrap_or_default().to_owned();
+                Self::OutOfMemory { said, rows, block }
+            }
+            _ => self,
+        }
+    }
 }

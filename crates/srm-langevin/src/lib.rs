@@ -34,6 +34,7 @@ mod known;
 mod noise;
 mod observer;
 mod pool;
+mod recorded;
 mod sampler;
 mod short_run;
 mod stop;

@@ -12,6 +12,16 @@ pub trait Noise {
     /// [`LangevinError::NoiseRanOut`] for recorded noise that is too short.
     fn draw(&mut self, step: usize, x: &Tensor) -> Result<Option<Tensor>>;
 
+    /// Whether from now on each draw in the shape of `x` is a `randn_like` of the device's generator and nothing else, so that a
+    /// recorded step can make it.
+    ///
+    /// # Errors
+    /// As in [`Noise::draw`].
+    fn is_of_device(&mut self, x: &Tensor) -> Result<bool> {
+        let _ = x;
+        Ok(false)
+    }
+
     /// What is put onto a ladder's chain where it has gone to a finer grid before `step`, in the shape of its state `x` there;
     /// in training nothing.
     ///
@@ -85,15 +95,20 @@ impl KeyedNoise {
 
 impl Noise for KeyedNoise {
     fn draw(&mut self, step: usize, x: &Tensor) -> Result<Option<Tensor>> {
-        if self.on_device && x.device() != Device::Cpu {
-            if !std::mem::replace(&mut self.device_is_seeded, true) {
-                seed_device(&self.key.key(Purpose::ChainStep, self.ids[0], 0));
-            }
+        if self.is_of_device(x)? {
             return Ok(Some(x.f_randn_like()?));
         }
         let key = self.key;
         let draw = |id, sample: &mut [f32]| normal(&key.key(Purpose::ChainStep, id, step as u64), sample);
         Ok(Some(keyed(&mut self.buffer, &self.ids, &x.size(), draw)?.f_to_kind(x.kind())?.f_to_device(x.device())?))
+    }
+
+    fn is_of_device(&mut self, x: &Tensor) -> Result<bool> {
+        let device_draws = self.on_device && x.device() != Device::Cpu;
+        if device_draws && !std::mem::replace(&mut self.device_is_seeded, true) {
+            seed_device(&self.key.key(Purpose::ChainStep, self.ids[0], 0));
+        }
+        Ok(device_draws)
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::{Result, sample_axes};
 use tch::Tensor;
 
-/// Sees the states of a run. Every method defaults to nothing, and `()` is the observer that costs nothing.
+/// Sees the states of a run. Every method defaults to nothing, and `()` is the observer that costs nothing. On a GPU the next step may
+/// write its own into the tensors of this one: who wants to keep one keeps a copy.
 pub trait Observer {
     /// Before update `step` (0-based): the state x_k `[b, …]`, f(x_k) `[b]` and f'(x_k).
     ///
@@ -119,7 +120,7 @@ impl Path {
 impl Observer for Path {
     fn step(&mut self, step: usize, x: &Tensor, _f: &Tensor, _gradient: &Tensor) -> Result<()> {
         if step.is_multiple_of(self.every) {
-            self.states.push(x.shallow_clone());
+            self.states.push(x.f_detach_copy()?);
         }
         Ok(())
     }

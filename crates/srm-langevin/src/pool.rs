@@ -5,7 +5,8 @@
 //! then lives as long as the pool.
 
 use crate::{LangevinError, Result, Stop};
-use srm_energy::Replicate;
+use srm_energy::{Replicate, libtorch::said_in_panic};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
@@ -58,7 +59,7 @@ impl<E: Replicate> Pool<E> {
         for (i, item) in items.into_iter().enumerate() {
             let (task, done, stop) = (Arc::clone(&task), done.clone(), self.stop.clone());
             let job: Job<E> = Box::new(move |energy| {
-                let result = if stop.asked() { Err(LangevinError::Stopped) } else { task(energy, item) };
+                let result = if stop.asked() { Err(LangevinError::Stopped) } else { caught(|| task(energy, item)) };
                 // A closed channel means that the caller has already returned with another item's error.
                 let _ = done.send((i, result));
             });
@@ -94,9 +95,17 @@ fn work<E>(energy: &E, queue: &Mutex<mpsc::Receiver<Job<E>>>) {
     let _guard = tch::no_grad_guard();
     loop {
         let Ok(Ok(job)) = queue.lock().map(|queue| queue.recv()) else { return };
-        // A panic inside libtorch ends this job, not the worker: its result is then missing, which `map` reports.
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(energy)));
+        // A panic ends this job, not the worker: its result is then missing, which `map` reports.
+        let _ = catch_unwind(AssertUnwindSafe(|| job(energy)));
     }
+}
+
+/// What the task gives, an error of libtorch's that tch panics with among it.
+fn caught<R>(task: impl FnOnce() -> Result<R>) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(task)).unwrap_or_else(|panic| match said_in_panic(&*panic) {
+        Some(said) => Err(tch::TchError::Torch(said).into()),
+        None => resume_unwind(panic),
+    })
 }
 
 fn stopped() -> LangevinError {

@@ -1,10 +1,10 @@
 //! Take K Langevin steps from z: the one loop.
 
 use crate::grids::up_sampled;
-use crate::{Dynamics, LangevinError, Noise, Observer, Result};
+use crate::{Dynamics, Kernel, LangevinError, Noise, Observer, Result};
 use srm_energy::Energy;
 use std::ops::Range;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// All axes of a batch but the first: those that norms and sums of a sample go over.
 pub fn sample_axes(x: &Tensor) -> Vec<i64> {
@@ -80,31 +80,96 @@ pub fn short_run_steps(
         return Err(LangevinError::NoRows { got: x.size() });
     }
     let mut x = x.shallow_clone();
-    let mut all_finite_so_far = Tensor::f_ones([], (Kind::Int64, x.device()))?;
-    let mut finite_steps = Tensor::f_zeros([], (Kind::Int64, x.device()))?;
-    for step in steps.clone() {
-        let kernel = dynamics.kernel_at(step);
-        let (f, gradient) = energy.f_and_grad(&x)?;
-        observer.step(step, &x, &f, &gradient)?;
-        let u = if kernel.noise_std > 0.0 { noise.draw(step, &x)? } else { None };
-        x = kernel.step(&x, &kernel.drift(&gradient)?, u.as_ref())?;
-        all_finite_so_far = all_finite_so_far.f_mul(&f.f_sum(f.kind())?.f_isfinite()?.f_to_kind(Kind::Int64)?)?;
-        finite_steps = finite_steps.f_add(&all_finite_so_far)?;
-        if let Some(factor) = dynamics.rise_at(step + 1) {
-            observer.rise(step + 1, &x)?;
+    let mut tally = Tally::new(x.device())?;
+    let mut step = steps.start;
+    while step < steps.end {
+        let alike = dynamics.alike(step..steps.end);
+        step = alike.end;
+        let stretch = Stretch { energy, kernel: dynamics.kernel_at(alike.start), steps: alike };
+        x = match stretch.recorded(&x, noise, &mut tally, observer)? {
+            Some(x) => x,
+            None => stretch.run(x, noise, &mut tally, observer)?,
+        };
+        if let Some(factor) = dynamics.rise_at(step) {
+            observer.rise(step, &x)?;
             x = up_sampled(&x, factor)?;
-            if let Some(start) = noise.rise(step + 1, &x)? {
+            if let Some(start) = noise.rise(step, &x)? {
                 x = x.f_add(&start)?;
             }
         }
     }
     observer.end(&x)?;
-    let finite_steps = usize::try_from(finite_steps.f_int64_value(&[])?).unwrap_or(0);
+    let finite_steps = tally.finite_steps()?;
     if finite_steps < steps.len() {
         return Ok(Outcome::Diverged { step: steps.start + finite_steps, x });
     }
     match x.f_isfinite()?.f_all()?.f_int64_value(&[])? {
         0 => Ok(Outcome::Diverged { step: steps.end.saturating_sub(1), x }),
         _ => Ok(Outcome::Finished(Samples { x })),
+    }
+}
+
+/// Steps on one grid by one kernel.
+pub(crate) struct Stretch<'a> {
+    pub(crate) energy: &'a dyn Energy,
+    pub(crate) kernel: Kernel,
+    pub(crate) steps: Range<usize>,
+}
+
+impl Stretch<'_> {
+    /// The state after them.
+    fn run(
+        &self,
+        mut x: Tensor,
+        noise: &mut dyn Noise,
+        tally: &mut Tally,
+        observer: &mut dyn Observer,
+    ) -> Result<Tensor> {
+        for step in self.steps.clone() {
+            let (f, gradient) = self.energy.f_and_grad(&x)?;
+            observer.step(step, &x, &f, &gradient)?;
+            let u = if self.kernel.noise_std > 0.0 { noise.draw(step, &x)? } else { None };
+            x = self.kernel.step(&x, &self.kernel.drift(&gradient)?, u.as_ref())?;
+            tally.see(&f)?;
+        }
+        Ok(x)
+    }
+}
+
+/// Counts, on the device, the steps whose energies were finite, up to the first whose were not.
+pub(crate) struct Tally {
+    all_so_far: Tensor,
+    steps: Tensor,
+}
+
+impl Tally {
+    pub(crate) fn new(device: Device) -> Result<Self> {
+        let [all_so_far, steps] = [1i64, 0].map(|start| Tensor::f_full([], start, (Kind::Int64, device)));
+        Ok(Self { all_so_far: all_so_far?, steps: steps? })
+    }
+
+    pub(crate) fn see(&mut self, f: &Tensor) -> Result<()> {
+        let _ = self.all_so_far.f_mul_(&f.f_sum(f.kind())?.f_isfinite()?.f_to_kind(Kind::Int64)?)?;
+        let _ = self.steps.f_add_(&self.all_so_far)?;
+        Ok(())
+    }
+
+    /// Go on from what another has counted.
+    pub(crate) fn take_over(&mut self, other: &Tally) -> Result<()> {
+        self.all_so_far.f_copy_(&other.all_so_far)?;
+        Ok(self.steps.f_copy_(&other.steps)?)
+    }
+
+    pub(crate) fn tensors(&self) -> [Tensor; 2] {
+        [self.all_so_far.shallow_clone(), self.steps.shallow_clone()]
+    }
+
+    /// The same, of [`Tally::tensors`].
+    pub(crate) fn of([all_so_far, steps]: [&Tensor; 2]) -> Self {
+        Self { all_so_far: all_so_far.shallow_clone(), steps: steps.shallow_clone() }
+    }
+
+    fn finite_steps(&self) -> Result<usize> {
+        Ok(usize::try_from(self.steps.f_int64_value(&[])?).unwrap_or(0))
     }
 }

@@ -94,7 +94,9 @@ impl<E: Replicate> Workers<E> {
             }
             Ok(block)
         };
-        self.pool.map((0..ids.len()).step_by(self.block).map(cut).collect::<Result<_>>()?, task)
+        let blocks = (0..ids.len()).step_by(self.block).map(cut).collect::<Result<_>>();
+        let done = blocks.and_then(|blocks| self.pool.map(blocks, task));
+        done.map_err(|error| error.in_blocks(ids.len(), self.block))
     }
 
     /// Do `task` on blocks of a batch's rows, the last as short as it comes: for sums and means over rows, which padding would
@@ -110,7 +112,8 @@ impl<E: Replicate> Workers<E> {
         x: &Tensor,
         task: impl Fn(&E, Tensor) -> Result<R> + Send + Sync + 'static,
     ) -> Result<Vec<R>> {
-        self.pool.map(x.f_split(self.block as i64, 0)?, task)
+        let done = self.pool.map(x.f_split(self.block as i64, 0)?, task);
+        done.map_err(|error| error.in_blocks(x.size()[0] as usize, self.block))
     }
 
     /// Results of full blocks as one batch of `count` rows, without the padding; of no blocks, the empty batch of a shape.

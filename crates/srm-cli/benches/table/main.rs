@@ -8,7 +8,7 @@ mod workload;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use srm_energy::{Precision, libtorch};
+use srm_energy::{Precision, cuda, libtorch};
 use std::process::Command;
 use tch::{Cuda, Device, Kind};
 use workload::{GPU_ROWS, Place, ROWS, Row};
@@ -25,7 +25,10 @@ fn main() -> Result<()> {
     }
     let place = place(value("--device"), value("--precision"))?;
     let all: &[Row] = if place.device.is_cuda() { &GPU_ROWS } else { &ROWS };
-    let rows: Vec<&Row> = all.iter().filter(|row| value("--only").is_none_or(|only| row.name == only)).collect();
+    let rows: Vec<&Row> = all
+        .iter()
+        .filter(|row| value("--only").is_none_or(|only| only.split(',').any(|name| name == row.name)))
+        .collect();
     let names: Vec<&str> = all.iter().map(|row| row.name).collect();
     ensure!(!rows.is_empty(), "no row of this name; there are {}", names.join(", "));
     if let Some(side) = value("--side") {
@@ -93,9 +96,10 @@ fn place(device: Option<&str>, precision: Option<&str>) -> Result<Place> {
             Ok(Place { device: Device::Cpu, precision, threads: std::thread::available_parallelism()?.get() })
         }
         Some("cuda") => {
-            libtorch::open_cuda(precision == Precision::F32)
+            let file = libtorch::open_cuda(precision == Precision::F32)
                 .map_err(|missing| anyhow::anyhow!("--device cuda: {missing}"))?;
             ensure!(Cuda::is_available(), "--device cuda: no usable GPU");
+            cuda::switch_on(&file).map_err(|problem| anyhow::anyhow!(problem))?;
             Cuda::cudnn_set_benchmark(true);
             Ok(Place { device: Device::Cuda(0), precision, threads: 1 })
         }
@@ -108,7 +112,7 @@ fn measured(row: &Row, place: Place) -> Result<Value> {
     let (mut baseline, mut srm) = (row.baseline(place)?, row.srm(place)?);
     tch::set_num_threads(place.threads as i32);
     let kind = if place.precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
-    let rate = measure::matrix_product_rate(place.device, kind);
+    let rate = measure::matrix_product_rate(row.matrix(place), place.device, kind);
     let limit = row.limit(place);
     let timing = measure::in_turn(place.device, row.pairs, &mut baseline, &mut srm);
     let gflops = row.gflop() / timing.srm_s;

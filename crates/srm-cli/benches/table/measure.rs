@@ -29,9 +29,8 @@ pub fn alone(device: Device, runs: usize, run: &mut dyn FnMut()) -> f64 {
     median((0..runs).map(|_| seconds(device, run)).collect())
 }
 
-/// The rate of libtorch's matrix product in f32 with its current threads, GFLOP/s: the best of ten.
-pub fn matrix_product_rate(device: Device, kind: Kind) -> f64 {
-    let n = if device.is_cuda() { 8192 } else { 1536 };
+/// The rate of libtorch's product of two square matrices `n` wide with its current threads, GFLOP/s: the best of ten.
+pub fn matrix_product_rate(n: i64, device: Device, kind: Kind) -> f64 {
     let (a, b) = (Tensor::rand([n, n], (Kind::Float, device)), Tensor::rand([n, n], (Kind::Float, device)));
     let (a, b) = (a.to_kind(kind), b.to_kind(kind));
     let mut run = || {

@@ -87,11 +87,13 @@ pub const ROWS: [Row; 11] = [
     Row { name: "sample-256", work: Work::Sample, batch: 256, pairs: 5, ..STEP },
 ];
 
-/// The rows of a GPU: the headline net, and the small one whose cost is the starting of kernels.
-pub const GPU_ROWS: [Row; 3] = [
+/// The rows of a GPU: the headline net, and small ones whose cost is the starting of kernels; the last is for a rehearsal.
+pub const GPU_ROWS: [Row; 5] = [
     Row { name: "gpu-64px-n64", size: 64, features: 64, batch: 100, steps: 40, ..STEP },
+    Row { name: "gpu-32px-n64", features: 64, steps: 100, ..STEP },
     Row { name: "gpu-32px-n32", steps: 100, ..STEP },
     Row { name: "gpu-update", work: Work::Update, size: 64, features: 64, batch: 100, steps: 40, pairs: 5, ..STEP },
+    Row { name: "gpu-rehearsal", features: 4, batch: 8, pairs: 3, ..STEP },
 ];
 
 /// Where a row runs.
@@ -143,6 +145,11 @@ impl Row {
         };
         let rates = (0..5).map(|_| round()).collect::<Option<Vec<f64>>>()?;
         Some(median(rates) * 16.0 / 9.0)
+    }
+
+    /// Width of the matrices whose product the row is held against: large enough for the device, and for the row's work.
+    pub fn matrix(&self, place: Place) -> i64 {
+        if place.device.is_cuda() && self.gflop() > 100.0 { 8192 } else { 1536 }
     }
 
     /// What one timed run counts as: the steps of a step row, one otherwise.

@@ -49,9 +49,7 @@ pub fn run(flags: &EvaluateFlags, session: &Session) -> Result<()> {
     let machine = flags.model.compute.open()?;
     let begun = Instant::now();
     let net = FeatureNetwork::open(&flags.features, machine.device)?;
-    // on a GPU, which one thread drives, libtorch's own threads make the covariances
-    let threads = if machine.device.is_cuda() { flags.model.compute.threads() } else { machine.threads };
-    tch::set_num_threads(threads as i32);
+    tch::set_num_threads(machine.host_threads as i32);
     session.watch_interrupts()?;
     let brought =
         |path: &PathBuf| srm_ranks::agree_on_file(&**session.ranks(), || remote::brought(path, session.output()));

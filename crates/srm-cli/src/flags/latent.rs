@@ -30,7 +30,7 @@ pub struct InterpolateFlags {
     /// Images per row, the two ends included.
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub points: u16,
-    /// Seed of the start noises: row p goes from image 2p of `srm sample` to image 2p + 1.
+    /// Seed of the start noises: row p goes from image 2p of `srm sample` to image 2p + 1; of that on the CPU, for a GPU draws a noise of its own.
     #[arg(long, default_value_t = 1, value_name = "S")]
     pub seed: u64,
     /// A grid, a row per pair.

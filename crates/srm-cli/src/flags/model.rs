@@ -70,7 +70,7 @@ pub struct GeneratorFlags {
 pub enum NoiseChoice {
     /// b = 0.
     Off,
-    /// The noise of `srm sample` with the same --seed.
+    /// The noise of `srm sample` with the same --seed on the CPU.
     Fixed,
 }
 

@@ -1,9 +1,9 @@
 //! Choose the device: what was asked for, or an error that says what is missing; never a silent CPU run.
 
-use std::str::FromStr;
+use std::{path::Path, str::FromStr};
 
 use anyhow::{Result, anyhow, bail};
-use srm_energy::libtorch::open_cuda;
+use srm_energy::{cuda, libtorch::open_cuda};
 use tch::{Cuda, Device};
 
 const REMEDY: &str = "`cargo xtask setup --cuda` gets it; --device cpu runs without";
@@ -45,7 +45,7 @@ impl DeviceChoice {
         match self {
             DeviceChoice::Cpu => Ok(Device::Cpu),
             DeviceChoice::Auto => match open_cuda(true_f32) {
-                Ok(_) if Cuda::is_available() => Ok(Device::Cuda(own_gpu())),
+                Ok(file) if Cuda::is_available() => gpu(own_gpu(), &file),
                 Ok(file) => {
                     tracing::info!("{} is there but finds no usable GPU: computing on the CPU", file.display());
                     Ok(Device::Cpu)
@@ -64,17 +64,23 @@ impl DeviceChoice {
                         file.display()
                     );
                 }
-                let Some(index) = index else { return Ok(Device::Cuda(own_gpu())) };
+                let Some(index) = index else { return gpu(own_gpu(), &file) };
                 let count = usize::try_from(Cuda::device_count()).unwrap_or(0);
                 if index >= count {
                     bail!(
                         "--device cuda:{index}: there are {count} CUDA devices, counted from 0; take a smaller number"
                     );
                 }
-                Ok(Device::Cuda(index))
+                gpu(index, &file)
             }
         }
     }
+}
+
+/// A GPU, with what the environment wants tried on it; `file`: the libtorch_cuda that serves it.
+fn gpu(index: usize, file: &Path) -> Result<Device> {
+    cuda::switch_on(file).map_err(|problem| anyhow!(problem))?;
+    Ok(Device::Cuda(index))
 }
 
 /// Of several processes on a machine each takes a GPU of its own.

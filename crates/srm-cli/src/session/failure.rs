@@ -1,6 +1,9 @@
 //! Map what went wrong to an exit code.
 
+use std::panic::{self, AssertUnwindSafe};
+
 use srm_config::ConfigError;
+use srm_energy::libtorch::said_in_panic;
 use srm_eval::EvalError;
 use srm_langevin::LangevinError;
 use srm_latent::LatentError;
@@ -82,10 +85,33 @@ pub fn is_stop(error: &(dyn std::error::Error + 'static)) -> bool {
         || error.downcast_ref().is_some_and(LatentError::is_stop)
 }
 
-/// The error and its causes in one line; a cause that the text before it already holds is not said twice.
+/// What a command gives, an error of libtorch's that tch panics with among it; such a panic says nothing of its own.
+pub fn caught(command: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let tell = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if said_in_panic(panic.payload()).is_none() {
+            tell(panic);
+        }
+    }));
+    panic::catch_unwind(AssertUnwindSafe(command)).unwrap_or_else(|payload| match said_in_panic(&*payload) {
+        Some(said) => Err(anyhow::anyhow!("libtorch: {said}")),
+        None => panic::resume_unwind(payload),
+    })
+}
+
+/// The error and its causes in one line; a cause that the text before it already holds is not said twice, nor where in libtorch's
+/// C++ it arose.
 pub fn text(error: &anyhow::Error) -> String {
-    error.chain().skip(1).fold(error.to_string(), |text, cause| match cause.to_string() {
+    let text = error.chain().skip(1).fold(error.to_string(), |text, cause| match cause.to_string() {
         cause if text.contains(&cause) => text,
         cause => format!("{text}: {cause}"),
-    })
+    });
+    let of_stack = |line: &str| line.starts_with("frame #") || line.starts_with("Exception raised from ");
+    let text = text.lines().filter(|line| !of_stack(line)).collect::<Vec<_>>().join("\n");
+    if text.contains("out of memory") && !text.contains("--block") {
+        return format!(
+            "{text}; smaller blocks take less memory (--block, langevin.block), and so does a smaller batch"
+        );
+    }
+    text
 }

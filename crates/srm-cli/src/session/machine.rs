@@ -22,6 +22,8 @@ pub struct Machine {
     pub precision: Precision,
     /// Worker threads; one drives a GPU.
     pub threads: usize,
+    /// Threads for what the CPU does in any case, such as covariances.
+    pub host_threads: usize,
 }
 
 impl Machine {
@@ -32,17 +34,18 @@ impl Machine {
     pub fn open(device: DeviceChoice, asked: Option<Precision>, threads: impl FnOnce() -> usize) -> Result<Machine> {
         // CUDA's libraries read their switch for TF32 when they are loaded, so it is set before.
         let device = device.open(asked == Some(Precision::F32))?;
+        let host_threads = threads();
         if !device.is_cuda() {
             if let Some(Precision::Tf32 | Precision::Bf16) = asked {
                 return Err(usage(
                     "--precision tf32 and bf16 are a GPU's; on the CPU leave --precision out, or add --device cuda",
                 ));
             }
-            return Ok(Machine { device, precision: Precision::F32, threads: threads() });
+            return Ok(Machine { device, precision: Precision::F32, threads: host_threads, host_threads });
         }
         // Every block has the same shape, so the search for the fastest convolution is made once.
         Cuda::cudnn_set_benchmark(true);
-        Ok(Machine { device, precision: asked.unwrap_or(Precision::Tf32), threads: 1 })
+        Ok(Machine { device, precision: asked.unwrap_or(Precision::Tf32), threads: 1, host_threads })
     }
 
     /// Chains per block where nobody has asked for a number.

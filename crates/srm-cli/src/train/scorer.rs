@@ -27,6 +27,7 @@ pub struct Scorer {
     real: Option<Gathered<RealFeatures>>,
     langevin: LangevinConfig,
     spread: Spread,
+    host_threads: usize,
     /// `[h, w, c]` of the samples: that of the images of training.
     shape: [usize; 3],
     count: usize,
@@ -59,7 +60,8 @@ impl Scorer {
                 false => format!("frechet {}", net.identity().name),
             };
             let (langevin, spread) = (config.langevin.clone(), Spread { threads: machine.threads, block });
-            Ok(Scorer { net, reference, real: None, langevin, spread, shape, count: evaluate.count, name })
+            let (host_threads, count) = (machine.host_threads, evaluate.count);
+            Ok(Scorer { net, reference, real: None, langevin, spread, host_threads, shape, count, name })
         };
         open().map(Some).context("cannot score the run (section evaluate of the config)")
     }
@@ -71,7 +73,7 @@ impl Scorer {
     pub fn prepare(&mut self, session: &Session) -> Result<()> {
         session.same("images in evaluate.images", || self.reference.fingerprint())?;
         let judge = Judge { net: &self.net, ranks: &**session.ranks() };
-        let found = with_threads(self.spread.threads, || self.reference.real(&judge, session));
+        let found = with_threads(self.host_threads, || self.reference.real(&judge, session));
         self.real = Some(found.context("cannot score the run (section evaluate of the config)")?);
         Ok(())
     }
@@ -86,7 +88,7 @@ impl Scorer {
             let score = Score { name, value: f64::INFINITY, details: BTreeMap::new(), count };
             return Ok(ranks.writes().then_some(score));
         };
-        let found = with_threads(self.spread.threads, || {
+        let found = with_threads(self.host_threads, || {
             // several ranks cannot part in the middle of the features
             let mut on = |_: usize| ranks.size() > 1 || !interrupt::asked();
             let judge = Judge { net: &self.net, ranks };

@@ -84,7 +84,7 @@ impl ChainLog {
             self.numbers.push((step, Tensor::f_stack(&columns, 1)?));
         }
         if self.plan.picture_at(step) && is_new(&self.pictures) {
-            self.pictures.push((step, up_to(x, &self.picture)?));
+            self.pictures.push((step, up_to(x, &self.picture)?.f_detach_copy()?));
         }
         Ok(())
     }
@@ -93,7 +93,7 @@ impl ChainLog {
 impl Observer for ChainLog {
     fn step(&mut self, step: usize, x: &Tensor, f: &Tensor, gradient: &Tensor) -> Result<()> {
         if self.z.is_none() {
-            self.z = Some(x.shallow_clone());
+            self.z = Some(x.f_detach_copy()?);
         }
         let largest = x.f_abs()?.f_amax(sample_axes(x), false)?;
         let finite = largest.f_isfinite()?.f_logical_and(&f.f_isfinite()?)?;

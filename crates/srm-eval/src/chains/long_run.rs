@@ -230,9 +230,14 @@ impl SegmentNoise {
 
 impl Noise for SegmentNoise {
     fn draw(&mut self, step: usize, x: &Tensor) -> srm_langevin::Result<Option<Tensor>> {
-        for shape in std::mem::take(&mut self.used) {
-            self.noise.draw(step, &Tensor::f_zeros(shape, (x.kind(), x.device()))?)?;
-        }
+        self.is_of_device(x)?;
         self.noise.draw(step, x)
+    }
+
+    fn is_of_device(&mut self, x: &Tensor) -> srm_langevin::Result<bool> {
+        for shape in std::mem::take(&mut self.used) {
+            self.noise.draw(0, &Tensor::f_zeros(shape, (x.kind(), x.device()))?)?;
+        }
+        self.noise.is_of_device(x)
     }
 }
