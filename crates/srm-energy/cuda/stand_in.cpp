@@ -1,6 +1,7 @@
 // A stand-in for libtorch_cuda where there is no GPU: devices cuda:0 and cuda:1 whose memory is this machine's and whose kernels are
 // the CPU's. Tests open it by SRM_LIBTORCH_CUDA, and what a card would refuse is refused here, too: tensors of two devices in one
-// operation, a host that reads while a graph is recorded, more memory than there is (SRM_STAND_IN_MB).
+// operation, a host that reads while a graph is recorded, more memory than there is (SRM_STAND_IN_MB). SRM_STAND_IN_COUNT names a file
+// for the number of each operation, a line each: what a GPU would start, and what the host waits for.
 //
 // It takes the CUDA key of libtorch's dispatcher, which is free where libtorch_cuda is not loaded. An operation gets views on its
 // tensors as the CPU's, and its results are the device's again. It says nothing of speed, of streams, or of a GPU's rounding.
@@ -28,8 +29,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -160,6 +164,33 @@ struct CUDAHooks final : at::CUDAHooksInterface {
   void deviceSynchronize(DeviceIndex) const override {}
 };
 
+// ---- what is started
+
+struct Count {
+  const char* file = std::getenv("SRM_STAND_IN_COUNT");
+  std::mutex lock;
+  std::map<std::string, size_t> of;
+  // What the host waits for writes the file: the program's last word comes after such a wait.
+  void see(const std::string& name, bool waits = false) {
+    if (file == nullptr) {
+      return;
+    }
+    const std::lock_guard<std::mutex> held(lock);
+    of[name]++;
+    if (waits) {
+      std::ofstream out(file);
+      for (const auto& [each, times] : of) {
+        out << each << " " << times << "\n";
+      }
+    }
+  }
+};
+
+Count& count() {
+  static auto* all = new Count(); // for threads that outlive main
+  return *all;
+}
+
 // ---- graphs
 
 struct Graph {
@@ -248,8 +279,9 @@ Device device_of(const c10::OperatorHandle& op, at::ArrayRef<IValue> arguments) 
 
 void compute(const c10::OperatorHandle& op, Stack* stack) {
   const auto& schema = op.schema();
-  const size_t count = schema.arguments().size();
-  const auto arguments = torch::jit::last(*stack, count);
+  const size_t arity = schema.arguments().size();
+  count().see(toString(schema.operator_name()), schema.name() == "aten::_local_scalar_dense");
+  const auto arguments = torch::jit::last(*stack, arity);
   const Device device = device_of(op, arguments);
   TORCH_CHECK(
       recording == nullptr || schema.name() != "aten::_local_scalar_dense", "CUDA error: operation not permitted when stream is capturing");
@@ -257,7 +289,7 @@ void compute(const c10::OperatorHandle& op, Stack* stack) {
 
   Stack hosts;
   std::vector<std::pair<at::Tensor, at::Tensor>> written; // of the device, and as the CPU's
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < arity; i++) {
     const auto& formal = schema.arguments()[i];
     const bool writes = formal.alias_info() != nullptr && formal.alias_info()->isWrite();
     IValue value = arguments[i];
@@ -335,7 +367,7 @@ void compute(const c10::OperatorHandle& op, Stack* stack) {
       }
     });
   }
-  torch::jit::drop(*stack, count);
+  torch::jit::drop(*stack, arity);
   stack->insert(stack->end(), results.begin(), results.end());
 }
 
@@ -358,6 +390,7 @@ at::Tensor empty_strided(
 at::Tensor& copy(at::Tensor& to, const at::Tensor& from, bool) {
   TORCH_CHECK(
       recording == nullptr || (to.is_cuda() && from.is_cuda()), "CUDA error: operation not permitted when stream is capturing");
+  count().see(!to.is_cuda() ? "copy to the host" : from.is_cuda() ? "copy" : "copy from the host", !to.is_cuda());
   const at::Tensor into = on_device(to) ? as_host(to) : to, of = on_device(from) ? as_host(from) : from;
   const auto step = [into, of] {
     at::AutoDispatchBelowADInplaceOrView below;
@@ -442,6 +475,7 @@ void* srm_cuda_capture(int device, int (*work)(void*), void* data) {
 
 int srm_cuda_replay(void* graph) {
   return stand_in::guarded(1, [&] {
+    stand_in::count().see("graph");
     for (const auto& step : static_cast<stand_in::Graph*>(graph)->steps) {
       step();
     }

@@ -237,12 +237,14 @@ impl Recordings {
     }
 
     /// Keep one more.
-    pub fn keep(&self, recording: Recording) {
+    pub fn keep(&self, recording: Recording) -> Ref<'_, Recording> {
         let mut all = self.0.borrow_mut();
         if all.len() == Self::MOST {
             all.remove(0);
         }
         all.push(recording);
+        drop(all);
+        Ref::map(self.0.borrow(), |all| &all[all.len() - 1])
     }
 }
 

@@ -76,7 +76,7 @@ impl Numbers {
         }
         let padded = on_gpu && cuda::switches().pad;
         self.lowered.with(pass.layers, padded, |layers| {
-            let x = if padded { with_channels(x)? } else { in_layout(x, true)?.f_to_kind(Kind::BFloat16)? };
+            let x = with_channels(x, if padded { CHANNELS } else { 0 })?;
             compute(&Pass { layers, ..pass }, &x)
         })
     }
@@ -106,7 +106,7 @@ impl Lowered {
             if kept.1.is_empty() {
                 kept.1 = layers.iter().map(lower).collect::<Result<_>>()?;
                 if padded {
-                    kept.1[0].weight = with_channels(&kept.1[0].weight)?;
+                    kept.1[0].weight = with_channels(&kept.1[0].weight, CHANNELS)?;
                 }
             } else {
                 for (low, layer) in kept.1.iter().zip(layers) {
@@ -130,11 +130,13 @@ fn lower(layer: &Layer) -> Result<Layer> {
     })
 }
 
-/// The tensor `[b, c, h, w]` in bf16, channels last, with zeros behind its own channels up to [`CHANNELS`].
-fn with_channels(x: &Tensor) -> Result<Tensor> {
+/// The tensor `[b, c, h, w]` in bf16, channels last, with zeros behind its own channels up to so many.
+fn with_channels(x: &Tensor, channels: i64) -> Result<Tensor> {
     let [b, c, h, w] = x.size()[..] else { unreachable!("images and weights have four axes") };
-    let wide = Tensor::f_zeros([b, h, w, c.max(CHANNELS)], (Kind::BFloat16, x.device()))?.f_permute([0, 3, 1, 2])?;
-    wide.f_narrow(1, 0, c)?.f_copy_(x)?;
+    let (shape, options) = ([b, h, w, c.max(channels)], (Kind::BFloat16, x.device()));
+    let wide = if channels > c { Tensor::f_zeros(shape, options)? } else { Tensor::f_empty(shape, options)? };
+    let wide = wide.f_permute([0, 3, 1, 2])?;
+    wide.f_narrow(1, 0, c)?.f_copy_(&x.f_detach()?)?;
     Ok(wide)
 }
 

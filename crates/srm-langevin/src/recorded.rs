@@ -14,10 +14,8 @@ const FEWEST: usize = 4;
 /// Where the tensors of a recording are in its list.
 const X: usize = 0;
 const NEXT: usize = 1;
-const ALL_SO_FAR: usize = 2;
-const STEPS: usize = 3;
-const F: usize = 4;
-const GRADIENT: usize = 5;
+const F: usize = 2;
+const GRADIENT: usize = 3;
 
 impl Stretch<'_> {
     /// The state after the steps, where they can be recorded: of an energy that can, with noise that the device draws, or none.
@@ -35,46 +33,42 @@ impl Stretch<'_> {
         }
         let of = format!("{:?} {:?}", x.size(), self.kernel);
         let mut steps = self.steps.clone();
-        if recordings.find(&of).is_none() {
-            let first = steps.next().expect("there are some");
-            let (recording, [x, f, gradient]) = self.record(of.clone(), x, draws, tally)?;
-            observer.step(first, &x, &f, &gradient)?;
-            recordings.keep(recording);
-        } else if let Some(kept) = recordings.find(&of) {
-            kept.tensors[NEXT].shallow_clone().f_copy_(x)?;
-            Tally::of([&kept.tensors[ALL_SO_FAR], &kept.tensors[STEPS]]).take_over(tally)?;
-        }
-        let Some(kept) = recordings.find(&of) else { return Ok(None) };
+        let kept = match recordings.find(&of) {
+            Some(kept) => {
+                kept.tensors[NEXT].shallow_clone().f_copy_(x)?;
+                kept
+            }
+            None => {
+                let first = steps.next().expect("there are some");
+                let (recording, [x, f, gradient]) = self.record(of, x, draws)?;
+                observer.step(first, &x, &f, &gradient)?;
+                tally.see(&f)?;
+                recordings.keep(recording)
+            }
+        };
         for step in steps {
             kept.graph.replay()?;
             observer.step(step, &kept.tensors[X], &kept.tensors[F], &kept.tensors[GRADIENT])?;
+            tally.see(&kept.tensors[F])?;
         }
-        tally.take_over(&Tally::of([&kept.tensors[ALL_SO_FAR], &kept.tensors[STEPS]]))?;
         Ok(Some(kept.tensors[NEXT].f_detach_copy()?))
     }
 
     /// Take a step from x, and record the next. What the first leaves: its state before, f and f'.
-    fn record(&self, of: String, x: &Tensor, draws: bool, tally: &Tally) -> Result<(Recording, [Tensor; 3])> {
+    fn record(&self, of: String, x: &Tensor, draws: bool) -> Result<(Recording, [Tensor; 3])> {
         let (mut state, mut next) = (x.f_empty_like()?, x.f_detach_copy()?);
-        let mut counted = Tally::new(x.device())?;
-        counted.take_over(tally)?;
         let mut left = Vec::new(); // f and f' of the step that is taken, and of the one that is recorded
         let graph = Graph::record(x.device(), &mut || -> Result<()> {
             state.f_copy_(&next)?;
             let (f, gradient) = self.energy.f_and_grad(&state)?;
             let u = if draws { Some(state.f_randn_like()?) } else { None };
             next.f_copy_(&self.kernel.step(&state, &self.kernel.drift(&gradient)?, u.as_ref())?)?;
-            counted.see(&f)?;
             left.push([f, gradient]);
             Ok(())
         })?;
         let [taken, [f, gradient]] = <[_; 2]>::try_from(left).expect("the work is done twice");
         let [taken_f, taken_gradient] = taken;
-        let [all_so_far, steps] = counted.tensors();
         let before = state.f_detach_copy()?;
-        Ok((
-            Recording { of, tensors: vec![state, next, all_so_far, steps, f, gradient], graph },
-            [before, taken_f, taken_gradient],
-        ))
+        Ok((Recording { of, tensors: vec![state, next, f, gradient], graph }, [before, taken_f, taken_gradient]))
     }
 }

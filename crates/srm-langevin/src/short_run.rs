@@ -47,7 +47,7 @@ pub enum Outcome {
 
 /// M(z, u): the K steps of `dynamics` from `z`, seen by `observer`.
 ///
-/// The loop never waits for the device: whether numbers stay finite is counted there and read once at the end.
+/// The loop never waits for the device: whether numbers stay finite is noted there and read once at the end.
 ///
 /// # Shapes
 /// `z`: `[b, …]`, at least one axis after the first; of a ladder on its coarsest grid.
@@ -80,7 +80,7 @@ pub fn short_run_steps(
         return Err(LangevinError::NoRows { got: x.size() });
     }
     let mut x = x.shallow_clone();
-    let mut tally = Tally::new(x.device())?;
+    let mut tally = Tally::default();
     let mut step = steps.start;
     while step < steps.end {
         let alike = dynamics.alike(step..steps.end);
@@ -136,40 +136,23 @@ impl Stretch<'_> {
     }
 }
 
-/// Counts, on the device, the steps whose energies were finite, up to the first whose were not.
-pub(crate) struct Tally {
-    all_so_far: Tensor,
-    steps: Tensor,
-}
+/// The sums of f of the steps, which stay on the device until the end.
+#[derive(Default)]
+pub(crate) struct Tally(Vec<Tensor>);
 
 impl Tally {
-    pub(crate) fn new(device: Device) -> Result<Self> {
-        let [all_so_far, steps] = [1i64, 0].map(|start| Tensor::f_full([], start, (Kind::Int64, device)));
-        Ok(Self { all_so_far: all_so_far?, steps: steps? })
-    }
-
     pub(crate) fn see(&mut self, f: &Tensor) -> Result<()> {
-        let _ = self.all_so_far.f_mul_(&f.f_sum(f.kind())?.f_isfinite()?.f_to_kind(Kind::Int64)?)?;
-        let _ = self.steps.f_add_(&self.all_so_far)?;
+        self.0.push(f.f_sum(f.kind())?);
         Ok(())
     }
 
-    /// Go on from what another has counted.
-    pub(crate) fn take_over(&mut self, other: &Tally) -> Result<()> {
-        self.all_so_far.f_copy_(&other.all_so_far)?;
-        Ok(self.steps.f_copy_(&other.steps)?)
-    }
-
-    pub(crate) fn tensors(&self) -> [Tensor; 2] {
-        [self.all_so_far.shallow_clone(), self.steps.shallow_clone()]
-    }
-
-    /// The same, of [`Tally::tensors`].
-    pub(crate) fn of([all_so_far, steps]: [&Tensor; 2]) -> Self {
-        Self { all_so_far: all_so_far.shallow_clone(), steps: steps.shallow_clone() }
-    }
-
+    /// The number of steps before the first whose energies were not finite.
     fn finite_steps(&self) -> Result<usize> {
-        Ok(usize::try_from(self.steps.f_int64_value(&[])?).unwrap_or(0))
+        if self.0.is_empty() {
+            return Ok(0);
+        }
+        let sums = Tensor::f_stack(&self.0, 0)?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?;
+        let sums = Vec::<f64>::try_from(sums)?;
+        Ok(sums.iter().position(|sum| !sum.is_finite()).unwrap_or(sums.len()))
     }
 }
