@@ -207,6 +207,15 @@ fn recorded_steps_change_no_bit() {
             read_npy(out).1
         };
         assert!(sample(&eager, "") == sample(&recorded, "graph"), "{}", run.display());
+        let found = |what: &str| {
+            let (images, out, figure) = (text(&eager), place.path().join("found.npy"), place.path().join("found.png"));
+            let fixed =
+                ["reconstruct", "--weights", text(run), "--images", images, "--count", "3", "--iterations", "4"];
+            let out_flags = ["--out", text(&figure), "--npy", text(&out), "--device", "cuda"];
+            trying(what, &[&fixed[..], &out_flags].concat()).done();
+            read_npy(&out).1
+        };
+        assert!(found("") == found("graph"), "{}", run.display());
         let near = sample(&recorded, "graph,pad,fuse");
         let apart = |(a, b): (&u8, &u8)| f64::from(a.abs_diff(*b));
         let mean = near.iter().zip(&read_npy(&eager).1).map(apart).sum::<f64>() / near.len() as f64;

@@ -1,21 +1,11 @@
 //! Hold the short run as a map from start noise to images, and run it block by block on worker threads.
 
 use crate::adjoint::{finished, pull_back};
+use crate::noise::{ChainNoise, Guided, NoiseSource};
 use crate::{LatentError, Result};
 use srm_energy::{Curved, Replicate};
-use srm_langevin::{
-    self as langevin, Block, ChainKey, Dynamics, KeyedNoise, NoNoise, Path, Spread, Workers, short_run, start, up_to,
-};
+use srm_langevin::{self as langevin, Block, ChainKey, Dynamics, Path, Spread, Workers, short_run, start, up_to};
 use tch::{Device, Tensor};
-
-/// The noise u of the chains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChainNoise {
-    /// None: M(z) is deterministic in z alone.
-    Off,
-    /// The noise of this seed: M(z, u) with u fixed by the noise id of a chain.
-    Fixed(u64),
-}
 
 /// How the generator runs.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +22,8 @@ pub struct ShortRunOptions {
 pub struct ShortRun<E> {
     workers: Workers<E>,
     dynamics: Dynamics,
-    options: ShortRunOptions,
+    noise: NoiseSource,
+    keep_every: usize,
     has_curvature: bool,
 }
 
@@ -40,7 +31,8 @@ impl<E: Curved + Replicate> ShortRun<E> {
     /// The generator of `energy`.
     pub fn new(energy: &E, dynamics: impl Into<Dynamics>, options: ShortRunOptions) -> Self {
         let (workers, has_curvature) = (Workers::new(energy, options.spread), energy.has_curvature());
-        Self { workers, dynamics: dynamics.into(), options, has_curvature }
+        let (noise, keep_every) = (NoiseSource::from(options.noise), options.keep_every);
+        Self { workers, dynamics: dynamics.into(), noise, keep_every, has_curvature }
     }
 
     /// Give up runs in hand when `stop` is asked for: [`srm_langevin::LangevinError::Stopped`].
@@ -92,9 +84,9 @@ impl<E: Curved + Replicate> ShortRun<E> {
     /// # Shapes
     /// `starts`: coarse to fine, `[n, …]`, each on its grid.
     pub(crate) fn generate_from(&self, starts: &[&Tensor], ids: &[u64]) -> Result<Tensor> {
-        let (dynamics, noise) = (self.dynamics.clone(), self.options.noise);
+        let (dynamics, noise) = (self.dynamics.clone(), self.noise.clone());
         let done = self.full_blocks(starts, ids, &[], move |energy, starts, block| {
-            let mut noise = Guided::new(noise, &dynamics, starts, block.ids);
+            let mut noise = Guided::new(&noise, &dynamics, starts, block.ids);
             Ok(finished(short_run(energy, &dynamics, &starts[0], &mut noise, &mut ())?))
         })?;
         self.join(&done, starts[0])
@@ -114,12 +106,12 @@ impl<E: Curved + Replicate> ShortRun<E> {
         ids: &[u64],
         observe: impl Fn(usize) -> O + Send + Sync + 'static,
     ) -> Result<Tensor> {
-        let (dynamics, noise, noise_ids) = (self.dynamics.clone(), self.options.noise, ids.to_vec());
+        let (dynamics, noise, noise_ids) = (self.dynamics.clone(), self.noise.clone(), ids.to_vec());
         let rows: Vec<u64> = (0..ids.len() as u64).collect();
         let done = self.full_blocks(&[z], &rows, &[], move |energy, starts, block| {
             let ids = block.ids.iter().map(|&row| noise_ids[row as usize]).collect();
             let mut observer = observe(block.ids[0] as usize);
-            Ok(finished(short_run(energy, &dynamics, &starts[0], &mut *source(noise, ids), &mut observer)?))
+            Ok(finished(short_run(energy, &dynamics, &starts[0], &mut *noise.of(ids), &mut observer)?))
         })?;
         self.join(&done, z)
     }
@@ -132,10 +124,10 @@ impl<E: Curved + Replicate> ShortRun<E> {
     /// # Errors
     /// As in [`ShortRun::generate`].
     pub fn path(&self, z: &Tensor, ids: &[u64], every: usize) -> Result<Vec<Tensor>> {
-        let (dynamics, noise) = (self.dynamics.clone(), self.options.noise);
+        let (dynamics, noise) = (self.dynamics.clone(), self.noise.clone());
         let done = self.full_blocks(&[z], ids, &[], move |energy, starts, block| {
             let mut path = Path::new(every);
-            let outcome = short_run(energy, &dynamics, &starts[0], &mut *source(noise, block.ids), &mut path)?;
+            let outcome = short_run(energy, &dynamics, &starts[0], &mut *noise.of(block.ids), &mut path)?;
             Ok(finished(outcome).map(|_| path.states().iter().map(Tensor::shallow_clone).collect::<Vec<_>>()))
         })?;
         let states = done.first().map_or(0, Vec::len);
@@ -168,11 +160,11 @@ impl<E: Curved + Replicate> ShortRun<E> {
         with: &[&Tensor],
         cotangent: impl Fn(&Tensor, &[Tensor]) -> Result<Tensor> + Send + Sync + 'static,
     ) -> Result<(Tensor, Vec<Tensor>)> {
-        let (dynamics, options) = (self.dynamics.clone(), self.options);
+        let (dynamics, noise, keep_every) = (self.dynamics.clone(), self.noise.clone(), self.keep_every);
         let done = self.full_blocks(starts, ids, with, move |energy, starts, block| {
-            let mut noise = Guided::new(options.noise, &dynamics, starts, block.ids);
+            let mut noise = Guided::new(&noise, &dynamics, starts, block.ids);
             let cotangent = |x: &Tensor| cotangent(x, &block.with);
-            Ok(pull_back(energy, &dynamics, &starts[0], &mut noise, options.keep_every, cotangent))
+            Ok(pull_back(energy, &dynamics, &starts[0], &mut noise, keep_every, cotangent))
         })?;
         let (x, lambdas): (Vec<_>, Vec<_>) = done.into_iter().map(|pulled| (pulled.x, pulled.lambdas)).unzip();
         let on = |grid: usize| {
@@ -229,39 +221,5 @@ impl<E: Curved + Replicate> ShortRun<E> {
     fn join(&self, blocks: &[Tensor], z: &Tensor) -> Result<Tensor> {
         let size = blocks.first().map_or_else(|| self.image_shape(z), Tensor::size);
         Ok(self.workers.join(blocks, z.size()[0] as usize, &size[1..])?)
-    }
-}
-
-/// The noise of a block's chains, and what is put onto them where they go to a finer grid.
-struct Guided {
-    noise: Box<dyn langevin::Noise>,
-    /// By the first step on the grid.
-    starts: Vec<(usize, Tensor)>,
-}
-
-impl Guided {
-    /// `starts`: z, and one for each of the next grids.
-    fn new(noise: ChainNoise, dynamics: &Dynamics, starts: &[Tensor], ids: Vec<u64>) -> Self {
-        let rises = dynamics.course.rises.iter().map(|rise| rise.step);
-        let starts = rises.zip(&starts[1..]).map(|(step, start)| (step, start.shallow_clone())).collect();
-        Self { noise: source(noise, ids), starts }
-    }
-}
-
-impl langevin::Noise for Guided {
-    fn draw(&mut self, step: usize, x: &Tensor) -> langevin::Result<Option<Tensor>> {
-        self.noise.draw(step, x)
-    }
-
-    fn rise(&mut self, step: usize, _x: &Tensor) -> langevin::Result<Option<Tensor>> {
-        Ok(self.starts.iter().find(|(first, _)| *first == step).map(|(_, start)| start.shallow_clone()))
-    }
-}
-
-/// The noise source of a block: with the seed and the ids of `srm sample` the generator draws the same images.
-fn source(noise: ChainNoise, ids: Vec<u64>) -> Box<dyn langevin::Noise> {
-    match noise {
-        ChainNoise::Off => Box::new(NoNoise),
-        ChainNoise::Fixed(seed) => Box::new(KeyedNoise::shared(ChainKey { seed, attempt: 0, update: 0 }, ids)),
     }
 }

@@ -32,12 +32,14 @@ mod code;
 mod error;
 mod generator;
 mod interpolate;
+mod noise;
 mod reconstruct;
 mod step_size;
 
 pub use error::LatentError;
-pub use generator::{ChainNoise, ShortRun, ShortRunOptions};
+pub use generator::{ShortRun, ShortRunOptions};
 pub use interpolate::{Interpolation, mix, rhos};
+pub use noise::ChainNoise;
 pub use reconstruct::{Latent, Method, Progress, ReconstructOptions, Reconstruction};
 
 /// The result of everything here.

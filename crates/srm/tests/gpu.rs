@@ -8,10 +8,14 @@
 mod stand_in;
 
 use srm::config::{Activation, EnergyConfig};
-use srm::energy::{ConvNet, Curved, Energy, Ladder, Precision, Trainable, cuda, libtorch};
-use srm::langevin::{
-    ChainKey, Dynamics, GradientNorm, Kernel, KeyedNoise, Observer, Outcome, Path, Rise, Start, short_run, start,
+use srm::energy::{
+    Autograd, ConvNet, Curved, Energy, Ladder, Precision, Quadratic, Trainable, check, cuda, fresh_weights, libtorch,
 };
+use srm::langevin::{
+    ChainKey, Chains, Dynamics, GradientNorm, Kernel, KeyedNoise, NoNoise, Noise, Observer, Outcome, Path, Rise,
+    Sampler, Spread, Start, Stop, short_run, start,
+};
+use srm::train::{End, MemoryStore, Settings, Trainer};
 use tch::{Device, Kind, Tensor};
 
 const GPU: Device = Device::Cuda(0);
@@ -124,10 +128,21 @@ impl Observer for Seen {
     }
 }
 
-fn run(energy: &dyn Energy, dynamics: &Dynamics, z: &Tensor) -> (Option<usize>, Tensor, Seen) {
+/// Where the noise comes from: the device, the CPU, nowhere.
+const SOURCES: [fn() -> Box<dyn Noise>; 3] = [
+    || Box::new(KeyedNoise::new(KEY, CHAINS.to_vec())),
+    || Box::new(KeyedNoise::shared(KEY, CHAINS.to_vec())),
+    || Box::new(NoNoise),
+];
+
+fn run(
+    energy: &dyn Energy,
+    dynamics: &Dynamics,
+    z: &Tensor,
+    mut noise: Box<dyn Noise>,
+) -> (Option<usize>, Tensor, Seen) {
     let mut seen = Seen::default();
-    let mut noise = KeyedNoise::new(KEY, CHAINS.to_vec());
-    match short_run(energy, dynamics, z, &mut noise, &mut seen).unwrap() {
+    match short_run(energy, dynamics, z, &mut *noise, &mut seen).unwrap() {
         Outcome::Finished(samples) => (None, samples.x, seen),
         Outcome::Diverged { step, x } => (Some(step), x, seen),
     }
@@ -135,9 +150,9 @@ fn run(energy: &dyn Energy, dynamics: &Dynamics, z: &Tensor) -> (Option<usize>, 
 
 /// The chains of an energy to the same bits, recorded and not, and twice the same when they are replayed.
 fn same_chains<E: Energy>(energy: &E, dynamics: &Dynamics, z: &Tensor, what: &str) {
-    let (diverged, x, seen) = run(&Plain(energy), dynamics, z);
-    for again in 0..2 {
-        let (other, its_x, its_seen) = run(energy, dynamics, z);
+    for (source, again) in [0, 1, 2, 1, 0, 2].into_iter().zip(0..) {
+        let (diverged, x, seen) = run(&Plain(energy), dynamics, z, SOURCES[source]());
+        let (other, its_x, its_seen) = run(energy, dynamics, z, SOURCES[source]());
         assert_eq!((other, &its_seen.steps), (diverged, &seen.steps), "{what} {again}");
         assert!(diverged.is_some() || its_x == x, "{what} {again}: x_K");
         let states = seen.path.iter().flat_map(Path::states).zip(its_seen.path.iter().flat_map(Path::states));
@@ -155,7 +170,7 @@ fn recorded_chains_are_those_of_the_loop() {
         let what = format!("{precision:?}");
         same_chains(&net, &plain.steps(9), &z, &what);
         assert!(
-            net.recordings(&z).unwrap().unwrap().find(&format!("{:?} {plain:?}", z.size())).is_some(),
+            net.recordings(&z).unwrap().unwrap().find(&format!("{:?} {plain:?} OnDevice", z.size())).is_some(),
             "it was recorded"
         );
         let mut weights: Vec<Tensor> = net.named_parameters().into_iter().map(|(_, t)| t).collect();
@@ -171,7 +186,10 @@ fn recorded_chains_are_those_of_the_loop() {
         // pulled to 0 so hard that each step overshoots a thousandfold
         let wild = EnergyConfig { reference_std: Some(0.03), ..config(Activation::Relu) };
         let wild = ConvNet::new(&wild, 1, GPU).unwrap().in_precision(precision).unwrap();
-        assert!(run(&wild, &plain.steps(20), &z).0.is_some_and(|step| step > 2), "it blows up on the way");
+        assert!(
+            run(&wild, &plain.steps(20), &z, SOURCES[0]()).0.is_some_and(|step| step > 2),
+            "it blows up on the way"
+        );
         same_chains(&wild, &plain.steps(20), &z, &format!("{what}, blowing up"));
     }
     let nets = [8, 16].map(|size| EnergyConfig { size, ..config(Activation::LeakyRelu(0.2)) });
@@ -179,6 +197,32 @@ fn recorded_chains_are_those_of_the_loop() {
     let mut dynamics = plain.steps(12);
     dynamics.course.rises = vec![Rise { step: 5, factor: 2 }];
     same_chains(&ladder, &dynamics, &images(8).to_device(GPU), "ladder");
+}
+
+fn a_net_of_ones_own_learns_there() {
+    let weights = fresh_weights(1, &[("a", &[16, 2]), ("b", &[1, 16])]).unwrap();
+    let there = weights.into_iter().map(|(name, tensor)| (name, tensor.to_device(GPU))).collect();
+    let net = Autograd::new(there, |w, x| {
+        let h = (x * 5.0).linear(&w["a.weight"], Some(&w["a.bias"])).silu();
+        h.linear(&w["b.weight"], Some(&w["b.bias"]))
+    });
+    let (net, data) = (net.unwrap(), Tensor::linspace(-1, 1, 128, (Kind::Float, Device::Cpu)).reshape([64, 2]));
+    let on_gpu = data.to_device(GPU);
+    check::training(&net, &on_gpu.narrow(0, 0, 8)).unwrap();
+    assert!(net.recordings(&on_gpu).unwrap().is_none(), "nobody knows what such a net does on the host");
+    let dynamics = Dynamics::new(Kernel { gradient_scale: 0.005, noise_std: 0.02, clip: None }, 10, Start::Gaussian);
+    let mut settings = Settings::new(dynamics, 6, 32, 5e-3);
+    settings.train.ema = Some(0.9);
+    let mut trainer = Trainer::new(net, data, settings, Spread { threads: 2, block: 16 }).unwrap();
+    let end = trainer.run(&mut MemoryStore::default(), &mut (), &Stop::default()).unwrap();
+    assert_eq!((end, trainer.samples(1, 5).unwrap().device()), (End::Finished, GPU));
+    let quadratic = Quadratic::new(Tensor::from_slice(&[1.0f32, -1.0]).to_device(GPU), 1.0);
+    let spread = Spread { threads: 1, block: 64 };
+    let sampler = Sampler::new(&quadratic, Kernel::eq4(0.1).steps(60), &[2], spread);
+    let (outcome, _) = sampler.run(&Chains::samples(1, 600), |_| ()).unwrap();
+    let Outcome::Finished(samples) = outcome else { panic!("it blew up") };
+    let mean = samples.x.mean_dim([0i64].as_slice(), false, Kind::Double).to_device(Device::Cpu);
+    assert!((mean.double_value(&[0]) - 1.0).abs() < 0.2 && (mean.double_value(&[1]) + 1.0).abs() < 0.2, "{mean:?}");
 }
 
 fn what_a_graph_cannot_hold_is_refused() {
@@ -225,5 +269,6 @@ fn a_gpu_computes_what_the_cpu_computes() {
     two_devices_in_one_operation_are_refused();
     nets_give_what_the_cpu_gives();
     recorded_chains_are_those_of_the_loop();
+    a_net_of_ones_own_learns_there();
     what_a_graph_cannot_hold_is_refused();
 }
