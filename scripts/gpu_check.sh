@@ -4,15 +4,16 @@
 #
 #   scripts/gpu_check.sh SRM TABLE IMAGES OUT [MINUTES]
 #
-# SRM and TABLE are the binaries that `cargo build --workspace --all-targets` leaves: target/debug/srm and the newest
-# target/debug/deps/table-*. IMAGES is a u8 .npy [n, 64, 64, 3], OUT a folder, MINUTES the training's length (default 4).
-# PYTHON names a Python with PyTorch (default python3), PARTS some parts alone. DEVICE=cpu rehearses all of them, small, on the CPU;
-# so does REHEARSE=1 on what SRM_LIBTORCH_CUDA names, the tests' stand-in for a GPU (target/tmp/stand_in_*.so), which is SRM_CUDA_SHIM,
-# too. OUT/parts.txt says how each ended; exit status 0: every check held.
+# SRM, TABLE and IMAGES are those of scripts/gpu_bundle.sh, or target/debug/srm and the newest target/debug/deps/table-* that
+# `cargo build --workspace --all-targets` leaves, and a u8 .npy [n, 64, 64, 3]. OUT is a folder, MINUTES the training's length
+# (default 4). PYTHON names a Python with PyTorch (default python3), PARTS some parts alone. DEVICE=cpu rehearses all of them, small,
+# on the CPU; so does REHEARSE=1 on the tests' stand-in for a GPU (target/tmp/stand_in_*.so), which SRM_LIBTORCH_CUDA and SRM_CUDA_SHIM
+# then name. OUT/parts.txt says how each ended; exit status 0: every check held. Of a quarter of an hour: PARTS="doctor apart table
+# loop tried" first, then PARTS="train pictures resume" for 3 minutes, then the rest.
 set -u
 
 if [ $# -lt 4 ]; then
-    sed -n '2,12p' "$0" >&2
+    sed -n '2,13p' "$0" >&2
     exit 2
 fi
 srm=$1 table=$2 images=$3 out=$4 minutes=${5:-4}
@@ -26,6 +27,8 @@ if [ -z "${SRM_PART:-}" ]; then
     lib=$("$python" -c 'import os, torch; print(os.path.join(os.path.dirname(torch.__file__), "lib"))') || exit 1
     export LD_LIBRARY_PATH="$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
     [ "$device" = cpu ] || export SRM_LIBTORCH_CUDA="${SRM_LIBTORCH_CUDA:-$lib}"
+    shim=$(cd "$(dirname "$srm")" && pwd)/libsrm_cuda.so # of scripts/gpu_bundle.sh
+    [ ! -f "$shim" ] || export SRM_CUDA_SHIM="${SRM_CUDA_SHIM:-$shim}"
     failed=0
     # the name of each part and the seconds that it may take
     for part in doctor:30 apart:60 table:150 loop:150 tried:150 train:$((minutes * 60 + 60)) pictures:90 resume:60 chains:150 stop:60 refused:60; do

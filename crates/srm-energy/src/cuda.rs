@@ -228,8 +228,8 @@ pub struct Recording {
 pub struct Recordings(RefCell<Vec<Recording>>);
 
 impl Recordings {
-    /// The most that are kept; one more takes the place of the oldest.
-    const MOST: usize = 16;
+    /// The most that are kept, each with the memory of all that lies between its operations; one more takes the place of the oldest.
+    const MOST: usize = 8;
 
     /// The one for `of`.
     pub fn find(&self, of: &str) -> Option<Ref<'_, Recording>> {
@@ -261,7 +261,10 @@ unsafe extern "C" fn again<E: From<EnergyError>>(call: *mut c_void) -> c_int {
     call.failed = match catch_unwind(AssertUnwindSafe(|| (call.work)())) {
         Ok(Ok(())) => return 0,
         Ok(Err(error)) => Some(error),
-        Err(_) => Some(EnergyError::Gpu { what: "the work to record panicked".to_owned() }.into()),
+        Err(panic) => Some(match libtorch::said_in_panic(&*panic) {
+            Some(said) => EnergyError::from(tch::TchError::Torch(said)).into(),
+            None => EnergyError::Gpu { what: "the work to record panicked".to_owned() }.into(),
+        }),
     };
     1
 }

@@ -80,7 +80,7 @@
 //! # On a GPU
 //!
 //! Call [`energy::libtorch::open_cuda`] before anything else, and build nets on [`tch::Device::Cuda`]; everything else follows the
-//! net's device. `cargo xtask setup --cuda` fetches the libraries.
+//! net's device. `cargo xtask setup --cuda` fetches the libraries. [`energy::cuda::switch_on`] switches on what `SRM_CUDA_TRY` names.
 
 #![deny(missing_docs)]
 
