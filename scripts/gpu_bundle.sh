@@ -8,13 +8,13 @@
 set -eu
 
 if [ $# -ne 2 ]; then
-    sed -n '2,8p' "$0" >&2
+    sed -n '2,7p' "$0" >&2
     exit 2
 fi
-folder=$1 images=$2
 here=$(cd "$(dirname "$0")/.." && pwd)
-target=${CARGO_TARGET_DIR:-$here/target}
-mkdir -p "$folder"
+mkdir -p "$1"
+folder=$(cd "$1" && pwd) images=$(realpath "$2")
+target=$(realpath "${CARGO_TARGET_DIR:-$here/target}")
 
 cd "$here"
 cargo build --quiet -p srm-cli --bins --bench table
@@ -24,8 +24,9 @@ strip -o "$folder/table" "$table"
 cp "$images" "$folder/images.npy"
 
 # what SRM_CUDA_TRY needs: compiled here, against the libtorch of the wheel that runs there
-cargo xtask setup --cuda | grep libsrm_cuda
-shim=$(find "${XDG_CACHE_HOME:-$HOME/.cache}/srm" -name libsrm_cuda.so | head -n 1)
-[ -z "$shim" ] || cp "$shim" "$folder/libsrm_cuda.so"
+rm -f "$folder/libsrm_cuda.so"
+said=$(cargo xtask setup --cuda)
+shim=$(echo "$said" | sed -n 's/ is there for SRM_CUDA_TRY$//p')
+if [ -n "$shim" ]; then cp "$shim" "$folder/libsrm_cuda.so"; else echo "$said" >&2; fi
 
 du -ch "$folder"/*

@@ -13,7 +13,7 @@
 set -u
 
 if [ $# -lt 4 ]; then
-    sed -n '2,13p' "$0" >&2
+    sed -n '2,12p' "$0" >&2
     exit 2
 fi
 srm=$1 table=$2 images=$3 out=$4 minutes=${5:-4}
@@ -31,7 +31,7 @@ if [ -z "${SRM_PART:-}" ]; then
     [ ! -f "$shim" ] || export SRM_CUDA_SHIM="${SRM_CUDA_SHIM:-$shim}"
     failed=0
     # the name of each part and the seconds that it may take
-    for part in doctor:30 apart:60 table:150 loop:150 tried:150 train:$((minutes * 60 + 60)) pictures:90 resume:60 chains:150 stop:60 refused:60; do
+    for part in doctor:30 apart:60 table:150 loop:150 tried:200 train:$((minutes * 60 + 60)) pictures:90 resume:100 chains:150 stop:60 refused:60; do
         name=${part%:*}
         case " ${PARTS:-$name} " in *" $name "*) ;; *) continue ;; esac
         echo "== $name"
@@ -103,24 +103,23 @@ loop) # the PyTorch loop, milliseconds a step
         echo "${more:-plain} $(cat "$out/pytorch.json")"
     done
     ;;
-tried) # what SRM_CUDA_TRY switches on: milliseconds a step with each and with all, and that a graph changes no bit
-    set -e
+tried) # what SRM_CUDA_TRY switches on: that a graph changes no bit, milliseconds a step of each and of all
     [ "$device" = cpu ] && { echo "a GPU's alone"; exit 0; }
-    for try in "" graph pad fuse graph,pad,fuse; do
-        for row in $rows; do
-            SRM_CUDA_TRY=$try "$table" --device cuda --precision bf16 --only "$row" --json > "$out/tried.json" || { echo "$row ${try:-plain} FAILED"; continue; }
-            "$python" - "$out/tried.json" "${try:-plain}" << 'PYTHON'
+    failed=0
+    for try in same same,graph; do # cuDNN's search may end elsewhere in each process
+        SRM_CUDA_TRY=$try "$srm" sample --weights fashion32 --device cuda --precision bf16 --count 64 --out "$out/tried_$try.npy" || failed=1
+    done
+    if cmp "$out/tried_same.npy" "$out/tried_same,graph.npy"; then echo "a graph: the same bits"; else failed=1; fi
+    for try in "" graph pad fuse same graph,pad,fuse; do
+        names=$(echo "$rows" | tr ' ' ',')
+        SRM_CUDA_TRY=$try "$table" --device cuda --precision bf16 --only "$names" --json > "$out/tried.json" || { echo "${try:-plain} FAILED"; failed=1; continue; }
+        "$python" - "$out/tried.json" "${try:-plain}" << 'PYTHON'
 import json, sys
 for row in json.load(open(sys.argv[1]))["rows"]:
     print("%-14s %-15s srm %8.3f ms  %.2f of the matrix product" % (row["name"], sys.argv[2], row["srm_ms"], row["gemm_share"]))
 PYTHON
-        done
     done
-    for try in "" graph; do
-        SRM_CUDA_TRY=$try "$srm" sample --weights fashion32 --device cuda --precision bf16 --count 64 --out "$out/tried_$try.npy"
-    done
-    cmp "$out/tried_.npy" "$out/tried_graph.npy"
-    echo "the same bits"
+    exit $failed
     ;;
 train) # the recipe for the minutes there are
     if command -v nvidia-smi > /dev/null; then
@@ -139,12 +138,17 @@ pictures) # of what was trained, by every command
     "$srm" reconstruct --weights "$out/run" --device "$device" --images "$images" --count 4 --iterations 50 --out "$out/reconstruction.png"
     "$srm" evaluate --weights "$out/run" --device "$device" --data "$images" --count 100 --newest
     ;;
-resume) # twenty updates, and twice ten: the same bits
+resume) # twenty updates, and twice ten: the same bits; as users run it cuDNN's search may end elsewhere after a resume
     set -e
-    train "$out/whole" --set train.updates=20 --set checkpoint.every=10
-    train "$out/parts" --set train.updates=10 --set checkpoint.every=10
-    "$srm" train --resume --run "$out/parts" --device "$device" --set train.updates=20
-    cmp "$(weights "$out/whole")" "$(weights "$out/parts")"
+    twice() {
+        train "$out/whole$1" --set train.updates=20 --set checkpoint.every=10
+        train "$out/parts$1" --set train.updates=10 --set checkpoint.every=10
+        "$srm" train --resume --run "$out/parts$1" --device "$device" --set train.updates=20
+        cmp "$(weights "$out/whole$1")" "$(weights "$out/parts$1")"
+    }
+    if twice _searched; then echo "with cuDNN's search: the same bits"; else echo "with cuDNN's search: other bits"; fi
+    [ "$device" = cpu ] || export SRM_CUDA_TRY=same
+    twice ""
     echo "the same bits"
     ;;
 chains) # the statistics of chains in f32, in bf16, and on the CPU, at a size that the CPU can do

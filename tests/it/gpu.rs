@@ -216,13 +216,13 @@ fn recorded_steps_change_no_bit() {
             read_npy(&out).1
         };
         assert!(found("") == found("graph"), "{}", run.display());
-        let near = sample(&recorded, "graph,pad,fuse");
+        let near = sample(&recorded, "graph,pad,fuse,same");
         let apart = |(a, b): (&u8, &u8)| f64::from(a.abs_diff(*b));
         let mean = near.iter().zip(&read_npy(&eager).1).map(apart).sum::<f64>() / near.len() as f64;
         assert!(mean < 2.0, "{}: {mean} of 255 grey levels", run.display());
     }
     let sample = ["sample", "--weights", text(&runs()[0]), "--device", "cuda", "--out", text(&again)];
-    trying("graphs", &sample).failed_with(1, &["SRM_CUDA_TRY=graphs", "graph, pad, fuse"]);
+    trying("graphs", &sample).failed_with(1, &["SRM_CUDA_TRY=graphs", "graph, pad, fuse, same"]);
     let missing = run(with_gpu(&sample).env("SRM_CUDA_TRY", "graph").env("SRM_CUDA_SHIM", "/none.so"));
     missing.failed_with(1, &["/none.so", "cargo xtask setup --cuda"]);
 }
@@ -235,7 +235,7 @@ fn a_batch_too_large_for_it_is_told_with_what_takes_less() {
     let small = |arguments: &[&str]| run(with_gpu(arguments).env("SRM_STAND_IN_MB", "24"));
     let sample = ["sample", "--weights", weights, "--device", "cuda", "--count", "900", "--out", text(&out)];
     small(&[&sample[..], &["--block", "900"]].concat())
-        .failed_with(1, &["CUDA out of memory", "900 samples", "blocks of 900", "--block", "smaller batch"]);
+        .failed_with(1, &["CUDA out of memory", "900 rows", "blocks of 900", "--block", "smaller batch"]);
     assert!(!out.exists());
     small(&[&sample[..], &["--block", "16"]].concat()).done();
     let run = place.path().join("run");

@@ -188,7 +188,7 @@ fn shim(cpu: &Path, cuda: &Path) -> String {
         },
     };
     format!(
-        "{} was not compiled: {problem}; srm runs without it, but for SRM_CUDA_TRY=graph and fuse",
+        "{} was not compiled: {problem}; srm runs without it, but for graph, fuse and same of SRM_CUDA_TRY",
         source.display()
     )
 }

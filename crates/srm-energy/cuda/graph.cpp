@@ -2,12 +2,17 @@
 
 #include "graph.h"
 
+#include <ATen/Context.h>
+#include <ATen/cuda/CUDAGeneratorImpl.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <ATen/cuda/jiterator.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <torch/headeronly/version.h>
 
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 
 namespace {
@@ -33,8 +38,24 @@ T guarded(T failed, F call) {
   return failed;
 }
 
-void done(int (*work)(void*), void* data) {
-  TORCH_CHECK(work(data) == 0, "the work to record failed");
+// The stream on which a device's graphs are recorded, always the same: libraries keep a workspace for each.
+c10::cuda::CUDAStream aside(c10::DeviceIndex device) {
+  static std::mutex lock;
+  static std::map<c10::DeviceIndex, c10::cuda::CUDAStream> all;
+  const std::lock_guard<std::mutex> held(lock);
+  auto it = all.find(device);
+  if (it == all.end()) {
+    it = all.emplace(device, c10::cuda::getStreamFromPool(false, device)).first;
+  }
+  return it->second;
+}
+
+// What libtorch leaves undone where CUDA has refused a recording: the allocator and the generator would take it to go on for ever.
+void give_up(std::unique_ptr<Graph> broken, at::cuda::MempoolId_t pool) {
+  const auto device = broken.release()->device; // the allocator may still ask it which streams are its own
+  c10::cuda::CUDACachingAllocator::endAllocateToPool(device, pool);
+  at::Generator draws = at::cuda::detail::getDefaultCUDAGenerator(device);
+  draws.graphsafe_set_state(at::make_generator<at::CUDAGeneratorImpl>(device));
 }
 
 } // namespace
@@ -47,29 +68,36 @@ const char* srm_cuda_error() {
   return error.c_str();
 }
 
+void srm_cuda_same() {
+  at::globalContext().setDeterministicCuDNN(true);
+}
+
 void* srm_cuda_capture(int device, int (*work)(void*), void* data) {
   return guarded<void*>(nullptr, [&]() -> void* {
-    c10::cuda::CUDAGuard on_device(static_cast<c10::DeviceIndex>(device));
-    auto before = c10::cuda::getCurrentCUDAStream();
-    auto aside = c10::cuda::getStreamFromPool(false, on_device.current_device().index());
-    auto made = std::make_unique<Graph>(on_device.current_device().index());
-    {
-      c10::cuda::CUDAStreamGuard on_stream(aside);
-      before.synchronize(); // what the work reads is there
-      done(work, data);
-      aside.synchronize();
-      // other threads, which feed images, may go on with theirs meanwhile
-      made->graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
-      bool captured = false;
-      try {
-        done(work, data);
-        captured = true;
-      } catch (...) {
-        guarded(0, [&] { return made->graph.capture_end(), 0; }); // the stream must not stay in capture
-      }
-      TORCH_CHECK(captured, "the work to record failed while it was recorded");
+    const c10::cuda::CUDAGuard on_device(static_cast<c10::DeviceIndex>(device));
+    const auto index = on_device.current_device().index();
+    const auto before = c10::cuda::getCurrentCUDAStream();
+    const auto stream = aside(index);
+    const c10::cuda::CUDAStreamGuard on_stream(stream);
+    before.synchronize(); // what the work reads is there
+    TORCH_CHECK(work(data) == 0, "the work to record failed");
+    stream.synchronize();
+    // while it records, the allocator gives nothing back
+    c10::cuda::CUDACachingAllocator::emptyCache();
+
+    const auto pool = at::cuda::graph_pool_handle();
+    auto made = std::make_unique<Graph>(index);
+    // other threads, which feed images, may go on with theirs meanwhile
+    made->graph.capture_begin(pool, cudaStreamCaptureModeThreadLocal);
+    const int failed = work(data);
+    try {
       made->graph.capture_end();
+    } catch (...) {
+      give_up(std::move(made), pool);
+      throw;
     }
+    stream.synchronize();
+    TORCH_CHECK(failed == 0, "the work to record failed while it was recorded");
     return made.release();
   });
 }

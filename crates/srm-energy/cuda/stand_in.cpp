@@ -4,7 +4,8 @@
 // for the number of each operation, a line each: what a GPU would start, and what the host waits for.
 //
 // It takes the CUDA key of libtorch's dispatcher, which is free where libtorch_cuda is not loaded. An operation gets views on its
-// tensors as the CPU's, and its results are the device's again. It says nothing of speed, of streams, or of a GPU's rounding.
+// tensors as the CPU's, and its results are the device's again. It says nothing of speed, of streams, of a GPU's rounding, of how
+// cuDNN chooses its kernels, or of what a recording that failed leaves behind in libtorch_cuda.
 
 #include "graph.h"
 
@@ -452,6 +453,8 @@ const char* srm_cuda_libtorch() {
 const char* srm_cuda_error() {
   return stand_in::error.c_str();
 }
+
+void srm_cuda_same() {}
 
 void* srm_cuda_capture(int device, int (*work)(void*), void* data) {
   return stand_in::guarded<void*>(nullptr, [&]() -> void* {

@@ -13,6 +13,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, ptr};
 use tch::{Device, Tensor};
 
@@ -31,11 +32,13 @@ pub struct Switches {
     pub pad: bool,
     /// Add a layer's bias and apply LeakyReLU or ReLU in one pass over its output.
     pub fuse: bool,
+    /// The same bits in each process: no search for the fastest of cuDNN's kernels, and none that adds in any order.
+    pub same: bool,
 }
 
 impl Switches {
     /// Their names in [`SWITCH`].
-    pub const NAMES: [&str; 3] = ["graph", "pad", "fuse"];
+    pub const NAMES: [&str; 4] = ["graph", "pad", "fuse", "same"];
 
     fn read(text: &str) -> std::result::Result<Self, String> {
         let mut switches = Self::default();
@@ -44,6 +47,7 @@ impl Switches {
                 "graph" => switches.graph = true,
                 "pad" => switches.pad = true,
                 "fuse" => switches.fuse = true,
+                "same" => switches.same = true,
                 _ => return Err(format!("{SWITCH}={text}: no {word}; it takes {}", Self::NAMES.join(", "))),
             }
         }
@@ -52,7 +56,7 @@ impl Switches {
 
     /// Those that are on, as [`SWITCH`] has them; empty where none is.
     pub fn names(self) -> String {
-        let on = [self.graph, self.pad, self.fuse];
+        let on = [self.graph, self.pad, self.fuse, self.same];
         let named = Self::NAMES.into_iter().zip(on).filter_map(|(name, on)| on.then_some(name));
         named.collect::<Vec<_>>().join(",")
     }
@@ -67,8 +71,24 @@ static ON: OnceLock<(Switches, Option<Shim>)> = OnceLock::new();
 /// A word that is none, or the library is not there or was made for another libtorch: what to do.
 pub fn switch_on(cuda: &Path) -> std::result::Result<Switches, String> {
     let switches = Switches::read(&env::var(SWITCH).unwrap_or_default())?;
-    let shim = if switches.graph || switches.fuse { Some(Shim::open(&place(cuda))?) } else { None };
+    let Switches { graph, fuse, same, .. } = switches;
+    let shim = if graph || fuse || same { Some(Shim::open(&place(cuda))?) } else { None };
+    if let Some(shim) = shim.as_ref().filter(|_| same) {
+        // SAFETY: a flag of libtorch's.
+        unsafe { (shim.same)() };
+    }
     Ok(ON.get_or_init(|| (switches, shim)).0)
+}
+
+static RECORDS: AtomicBool = AtomicBool::new(true);
+
+/// Record nothing in this process, whatever is on: while one thread records, no other may draw on that device.
+pub fn never_record() {
+    RECORDS.store(false, Ordering::Relaxed);
+}
+
+pub(crate) fn records() -> bool {
+    switches().graph && RECORDS.load(Ordering::Relaxed)
 }
 
 /// What is on; nothing before [`switch_on`].
@@ -95,6 +115,7 @@ fn shim() -> Result<&'static Shim> {
 /// The functions of `cuda/graph.h`.
 struct Shim {
     error: unsafe extern "C" fn() -> *const c_char,
+    same: unsafe extern "C" fn(),
     capture: unsafe extern "C" fn(c_int, unsafe extern "C" fn(*mut c_void) -> c_int, *mut c_void) -> *mut c_void,
     replay: unsafe extern "C" fn(*mut c_void) -> c_int,
     forget: unsafe extern "C" fn(*mut c_void),
@@ -118,6 +139,7 @@ impl Shim {
                 let made_for: unsafe extern "C" fn() -> *const c_char = *library.get(b"srm_cuda_libtorch")?;
                 let shim = Self {
                     error: *library.get(b"srm_cuda_error")?,
+                    same: *library.get(b"srm_cuda_same")?,
                     capture: *library.get(b"srm_cuda_capture")?,
                     replay: *library.get(b"srm_cuda_replay")?,
                     forget: *library.get(b"srm_cuda_forget")?,
@@ -142,7 +164,7 @@ impl Shim {
     }
 }
 
-/// max(a + bias, slope·(a + bias)) in one pass.
+/// LeakyReLU of a + bias in one pass, slope >= 0.
 ///
 /// # Shapes
 /// `a`: `[b, c, h, w]`; `bias`: `[c]`.
@@ -167,8 +189,11 @@ pub struct Graph {
 unsafe impl Send for Graph {}
 
 impl Graph {
-    /// Do `work` once, and once more to record what it starts on the device without doing it. Tensors that the work leaves from its
-    /// second time are filled by each [`Graph::replay`]; it must not read one on the host, nor make one larger.
+    /// Do `work` once, on a stream of its own, and once more to record what it starts on the device without doing it. Tensors that the
+    /// work leaves from its second time are filled by each [`Graph::replay`]; it must not read one on the host, nor make one larger.
+    ///
+    /// Whoever keeps the graph keeps what it reads and writes for as long, and lets no other thread draw on that device or record
+    /// meanwhile.
     ///
     /// # Errors
     /// What the work returns; [`EnergyError::Gpu`] where the device refuses, or `SRM_CUDA_TRY` does not name `graph`.
@@ -229,7 +254,7 @@ pub struct Recordings(RefCell<Vec<Recording>>);
 
 impl Recordings {
     /// The most that are kept, each with the memory of all that lies between its operations; one more takes the place of the oldest.
-    const MOST: usize = 8;
+    const MOST: usize = 4;
 
     /// The one for `of`.
     pub fn find(&self, of: &str) -> Option<Ref<'_, Recording>> {
@@ -258,13 +283,11 @@ struct Call<'a, E> {
 unsafe extern "C" fn again<E: From<EnergyError>>(call: *mut c_void) -> c_int {
     // SAFETY: the pointer that `record` has given, to what it keeps until the library returns.
     let call = unsafe { &mut *call.cast::<Call<E>>() };
-    call.failed = match catch_unwind(AssertUnwindSafe(|| (call.work)())) {
-        Ok(Ok(())) => return 0,
-        Ok(Err(error)) => Some(error),
-        Err(panic) => Some(match libtorch::said_in_panic(&*panic) {
-            Some(said) => EnergyError::from(tch::TchError::Torch(said)).into(),
-            None => EnergyError::Gpu { what: "the work to record panicked".to_owned() }.into(),
-        }),
+    call.failed = match catch_unwind(AssertUnwindSafe(|| libtorch::caught(|| (call.work)()))) {
+        Ok(Ok(Ok(()))) => return 0,
+        Ok(Ok(Err(error))) => Some(error),
+        Ok(Err(said)) => Some(EnergyError::from(tch::TchError::Torch(said)).into()),
+        Err(_) => Some(EnergyError::Gpu { what: "the work to record panicked".to_owned() }.into()),
     };
     1
 }
@@ -278,9 +301,9 @@ mod tests {
         assert_eq!(Switches::read(""), Ok(Switches::default()));
         let both = Switches::read(" graph, pad").unwrap();
         assert_eq!((both.names(), both.fuse), ("graph,pad".to_owned(), false));
-        assert_eq!(Switches::read("graph,pad,fuse").unwrap().names(), Switches::NAMES.join(","));
+        assert_eq!(Switches::read("graph,pad,fuse,same").unwrap().names(), Switches::NAMES.join(","));
         let refused = Switches::read("graphs").unwrap_err();
-        assert!(refused.contains("graphs") && refused.contains("graph, pad, fuse"), "{refused}");
+        assert!(refused.contains("graphs") && refused.contains("graph, pad, fuse, same"), "{refused}");
     }
 
     #[test]

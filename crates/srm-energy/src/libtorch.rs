@@ -10,7 +10,9 @@ use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use srm_build::folder;
 use std::{
     any::Any,
+    cell::Cell,
     env, fmt, fs,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
 };
 
@@ -86,10 +88,38 @@ pub fn open_cuda(true_f32: bool) -> Result<PathBuf, MissingCuda> {
 
 /// What libtorch said, of a panic that tch made of it: an operation that fails with a number among its arguments ends so in tch 0.24,
 /// since the number is dropped before the error is read.
-pub fn said_in_panic(payload: &(dyn Any + Send)) -> Option<String> {
+fn said_in_panic(payload: &(dyn Any + Send)) -> Option<String> {
     let text = payload.downcast_ref::<String>()?;
     let said = text.strip_prefix("called `Result::unwrap()` on an `Err` value: Torch(\"")?;
     Some(said.split("\\n").next().unwrap_or(said).trim_end_matches("\")").replace("\\\"", "\""))
+}
+
+thread_local! {
+    static CATCHES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Do `work`; where tch panics with what libtorch said, that is the error. Other panics go on.
+///
+/// # Errors
+/// What libtorch said.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    let before = CATCHES.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    CATCHES.set(before);
+    done.map_err(|panic| said_in_panic(&*panic).unwrap_or_else(|| resume_unwind(panic)))
+}
+
+/// Whether a panic of this thread becomes the error of [`caught`], so that a hook need not tell of it.
+pub fn is_caught(payload: &(dyn Any + Send)) -> bool {
+    CATCHES.get() && said_in_panic(payload).is_some()
+}
+
+/// Whether libtorch, CUDA or cuDNN says that there is too little memory. In its search for the fastest kernel cuDNN says it by finding
+/// none.
+pub fn is_out_of_memory(said: &str) -> bool {
+    ["out of memory", "can't allocate memory", "ALLOC_FAILED", "unable to find an engine to execute this computation"]
+        .iter()
+        .any(|words| said.contains(words))
 }
 
 fn places() -> Vec<PathBuf> {
@@ -119,14 +149,26 @@ mod tests {
     #[test]
     fn what_libtorch_said_is_read_from_the_panic_that_tch_makes_of_it() {
         let x = tch::Tensor::from_slice(&[1.0f32, 2.0]);
-        let refused = || x.f_leaky_relu_backward(&tch::Tensor::from_slice(&[1.0f32; 3]), 0.2, false).map(drop);
-        match panic::catch_unwind(panic::AssertUnwindSafe(refused)) {
+        let refused = caught(|| x.f_leaky_relu_backward(&tch::Tensor::from_slice(&[1.0f32; 3]), 0.2, false).map(drop));
+        match refused {
             Ok(result) => assert!(result.is_err(), "tch reads the error first: `said_in_panic` has had its day"),
-            Err(payload) => {
-                let said = said_in_panic(&*payload).unwrap();
-                assert!(said.starts_with("The size of tensor a (2)") && !said.contains("frame"), "{said}");
-            }
+            Err(said) => assert!(said.starts_with("The size of tensor a (2)") && !said.contains("frame"), "{said}"),
         }
-        assert!(said_in_panic(&"another".to_owned()).is_none() && said_in_panic(&3).is_none());
+        assert_eq!(caught(|| 3), Ok(3));
+        assert!(panic::catch_unwind(|| caught(|| panic!("another"))).is_err());
+        assert!(!is_caught(&"another".to_owned()) && !CATCHES.get());
+    }
+
+    #[test]
+    fn too_little_memory_is_known_by_its_words() {
+        for said in [
+            "CUDA out of memory. Tried to allocate 96 MiB",
+            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes",
+            "FIND was unable to find an engine to execute this computation",
+            "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        ] {
+            assert!(is_out_of_memory(said), "{said}");
+        }
+        assert!(!is_out_of_memory("The size of tensor a (2) must match"));
     }
 }

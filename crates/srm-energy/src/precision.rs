@@ -74,16 +74,19 @@ impl Numbers {
         if self.precision != Precision::Bf16 {
             return compute(&pass, &in_layout(x, self.channels_last(x.device()))?);
         }
-        let padded = on_gpu && cuda::switches().pad;
+        let padded = on_gpu && cuda::switches().pad && !x.requires_grad();
         self.lowered.with(pass.layers, padded, |layers| {
-            let x = with_channels(x, if padded { CHANNELS } else { 0 })?;
+            let x = match x.requires_grad() {
+                true => in_layout(x, true)?.f_to_kind(Kind::BFloat16)?, // in two passes, which autograd can follow
+                false => with_channels(x, if padded { CHANNELS } else { 0 })?,
+            };
             compute(&Pass { layers, ..pass }, &x)
         })
     }
 
     /// As [`crate::Energy::recordings`].
     pub(crate) fn recordings(&self, layers: &[Layer], device: Device) -> Result<Option<&Recordings>> {
-        if !device.is_cuda() || !cuda::switches().graph {
+        if !device.is_cuda() || !cuda::records() {
             return Ok(None);
         }
         if self.precision == Precision::Bf16 {
@@ -104,10 +107,11 @@ impl Lowered {
         let mut kept = self.0.borrow_mut();
         if kept.0 != versions {
             if kept.1.is_empty() {
-                kept.1 = layers.iter().map(lower).collect::<Result<_>>()?;
+                let mut lowered = layers.iter().map(lower).collect::<Result<Vec<_>>>()?;
                 if padded {
-                    kept.1[0].weight = with_channels(&kept.1[0].weight, CHANNELS)?;
+                    lowered[0].weight = with_channels(&lowered[0].weight, CHANNELS)?;
                 }
+                kept.1 = lowered;
             } else {
                 for (low, layer) in kept.1.iter().zip(layers) {
                     let channels = layer.weight.size()[1];
@@ -136,7 +140,7 @@ fn with_channels(x: &Tensor, channels: i64) -> Result<Tensor> {
     let (shape, options) = ([b, h, w, c.max(channels)], (Kind::BFloat16, x.device()));
     let wide = if channels > c { Tensor::f_zeros(shape, options)? } else { Tensor::f_empty(shape, options)? };
     let wide = wide.f_permute([0, 3, 1, 2])?;
-    wide.f_narrow(1, 0, c)?.f_copy_(&x.f_detach()?)?;
+    wide.f_narrow(1, 0, c)?.f_copy_(x)?;
     Ok(wide)
 }
 

@@ -1,5 +1,7 @@
 //! Name what can go wrong while chains run.
 
+use srm_energy::libtorch::is_out_of_memory;
+
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -36,7 +38,7 @@ pub enum LangevinError {
     },
     /// The device, or the machine, has too little memory for a block.
     #[error(
-        "{said}; {rows} samples were computed in blocks of {block}: smaller blocks take less memory (--block, langevin.block), and so does a smaller batch"
+        "{said}; {rows} rows were computed in blocks of {block}: smaller blocks take less memory (--block, langevin.block), and so does a smaller batch"
     )]
     OutOfMemory {
         /// What libtorch said.
@@ -72,10 +74,9 @@ impl LangevinError {
     /// The same error; where memory ran out, with what took it.
     pub(crate) fn in_blocks(self, rows: usize, block: usize) -> Self {
         let text = self.to_string();
-        let out_of_memory = ["out of memory", "can't allocate memory"].iter().any(|words| text.contains(words));
         match self {
             Self::OutOfMemory { .. } => self,
-            _ if out_of_memory => {
+            _ if is_out_of_memory(&text) => {
                 let said = text.lines().next().unwrap_or_default().to_owned();
                 Self::OutOfMemory { said, rows, block }
             }

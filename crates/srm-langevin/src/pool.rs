@@ -5,8 +5,8 @@
 //! then lives as long as the pool.
 
 use crate::{LangevinError, Result, Stop};
-use srm_energy::{Replicate, libtorch::said_in_panic};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use srm_energy::{Replicate, libtorch::caught};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
@@ -59,7 +59,7 @@ impl<E: Replicate> Pool<E> {
         for (i, item) in items.into_iter().enumerate() {
             let (task, done, stop) = (Arc::clone(&task), done.clone(), self.stop.clone());
             let job: Job<E> = Box::new(move |energy| {
-                let result = if stop.asked() { Err(LangevinError::Stopped) } else { caught(|| task(energy, item)) };
+                let result = if stop.asked() { Err(LangevinError::Stopped) } else { outcome(|| task(energy, item)) };
                 // A closed channel means that the caller has already returned with another item's error.
                 let _ = done.send((i, result));
             });
@@ -101,11 +101,8 @@ fn work<E>(energy: &E, queue: &Mutex<mpsc::Receiver<Job<E>>>) {
 }
 
 /// What the task gives, an error of libtorch's that tch panics with among it.
-fn caught<R>(task: impl FnOnce() -> Result<R>) -> Result<R> {
-    catch_unwind(AssertUnwindSafe(task)).unwrap_or_else(|panic| match said_in_panic(&*panic) {
-        Some(said) => Err(tch::TchError::Torch(said).into()),
-        None => resume_unwind(panic),
-    })
+fn outcome<R>(task: impl FnOnce() -> Result<R>) -> Result<R> {
+    caught(task).unwrap_or_else(|said| Err(tch::TchError::Torch(said).into()))
 }
 
 fn stopped() -> LangevinError {

@@ -49,7 +49,7 @@ impl Stretch<'_> {
                 None => (Draws::Nothing, None),
             },
         };
-        let of = format!("{:?} {:?} {draws:?}", x.size(), self.kernel);
+        let of = format!("{:?} {:?} {:?} {:?} {draws:?}", x.size(), x.stride(), x.kind(), self.kernel);
         let kept = match recordings.find(&of) {
             Some(kept) => {
                 kept.tensors[NEXT].shallow_clone().f_copy_(x)?;
@@ -73,13 +73,13 @@ impl Stretch<'_> {
             observer.step(step, &kept.tensors[X], &kept.tensors[F], &kept.tensors[GRADIENT])?;
             tally.see(&kept.tensors[F])?;
         }
-        Ok(Some(kept.tensors[NEXT].f_detach_copy()?))
+        Ok(Some(copy(&kept.tensors[NEXT])?))
     }
 
     /// Take a step from x, with u where it is given, and record the next. What the first leaves: its state before, f and f'.
     fn record(&self, of: String, x: &Tensor, draws: Draws, u: Option<Tensor>) -> Result<(Recording, [Tensor; 3])> {
-        let (mut state, mut next) = (x.f_empty_like()?, x.f_detach_copy()?);
-        let given = u.map(|u| u.f_detach_copy()).transpose()?;
+        let (mut state, mut next) = (x.f_empty_like()?, copy(x)?);
+        let given = u.map(|u| copy(&u)).transpose()?;
         let mut left = Vec::new(); // f and f' of the step that is taken, and of the one that is recorded
         let graph = Graph::record(x.device(), &mut || -> Result<()> {
             state.f_copy_(&next)?;
@@ -92,8 +92,15 @@ impl Stretch<'_> {
         })?;
         let [taken, [f, gradient]] = <[_; 2]>::try_from(left).expect("the work is done twice");
         let [taken_f, taken_gradient] = taken;
-        let before = state.f_detach_copy()?;
+        let before = copy(&state)?;
         let tensors = [state, next, f, gradient].into_iter().chain(given).collect();
         Ok((Recording { of, tensors, graph }, [before, taken_f, taken_gradient]))
     }
+}
+
+/// A copy that lies in memory as the tensor does, so that what is drawn in its shape is the same.
+fn copy(x: &Tensor) -> Result<Tensor> {
+    let mut copy = x.f_empty_like()?;
+    copy.f_copy_(x)?;
+    Ok(copy)
 }

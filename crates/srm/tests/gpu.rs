@@ -48,12 +48,12 @@ fn open() {
     unsafe {
         std::env::set_var("SRM_LIBTORCH_CUDA", &library);
         std::env::set_var("SRM_CUDA_SHIM", &library);
-        std::env::set_var(cuda::SWITCH, "graph,pad,fuse");
+        std::env::set_var(cuda::SWITCH, "graph,pad,fuse,same");
     }
     let opened = libtorch::open_cuda(true).unwrap();
     assert_eq!(opened, library);
     assert!(tch::Cuda::is_available() && tch::Cuda::device_count() == 2);
-    assert_eq!(cuda::switch_on(&opened).unwrap().names(), "graph,pad,fuse");
+    assert_eq!(cuda::switch_on(&opened).unwrap().names(), "graph,pad,fuse,same");
 }
 
 fn two_devices_in_one_operation_are_refused() {
@@ -169,10 +169,8 @@ fn recorded_chains_are_those_of_the_loop() {
         let net = net(&config(Activation::LeakyRelu(0.2)), GPU).in_precision(precision).unwrap();
         let what = format!("{precision:?}");
         same_chains(&net, &plain.steps(9), &z, &what);
-        assert!(
-            net.recordings(&z).unwrap().unwrap().find(&format!("{:?} {plain:?} OnDevice", z.size())).is_some(),
-            "it was recorded"
-        );
+        let of = format!("{:?} {:?} Float {plain:?} OnDevice", z.size(), z.stride());
+        assert!(net.recordings(&z).unwrap().unwrap().find(&of).is_some(), "it was recorded");
         let mut weights: Vec<Tensor> = net.named_parameters().into_iter().map(|(_, t)| t).collect();
         weights.iter_mut().for_each(|t| drop(t.f_mul_scalar_(1.7).unwrap())); // as training changes them
         same_chains(&net, &plain.steps(9), &z, &format!("{what}, other weights"));

@@ -100,7 +100,7 @@ fn place(device: Option<&str>, precision: Option<&str>) -> Result<Place> {
                 .map_err(|missing| anyhow::anyhow!("--device cuda: {missing}"))?;
             ensure!(Cuda::is_available(), "--device cuda: no usable GPU");
             cuda::switch_on(&file).map_err(|problem| anyhow::anyhow!(problem))?;
-            Cuda::cudnn_set_benchmark(true);
+            Cuda::cudnn_set_benchmark(!cuda::switches().same);
             Ok(Place { device: Device::Cuda(0), precision, threads: 1 })
         }
         Some(other) => bail!("--device {other}: must be cpu or cuda"),

@@ -70,7 +70,7 @@ impl<'a> Bench<'a> {
         let sampler = model.unstoppable_sampler(&langevin);
         let kernels = match model.machine.device {
             Device::Cpu => format!("cpu {}", srm_energy::cpu_kernels(model.net.config().features)),
-            _ => format!("cuda {}", model.machine.precision.name()),
+            _ => format!("cuda {}", model.machine.numbers()),
         };
         Ok(Self { flags, session, model, sampler, beyond, kernels, numbers: None, images })
     }

@@ -28,6 +28,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// Weights that cannot be used, a port that is taken.
 pub fn run(flags: &ExploreFlags, session: &Session) -> Result<()> {
     let machine = flags.compute.open()?;
+    srm_energy::cuda::never_record(); // an answer that nobody waits for any more is drawn on, beside the next
     tch::set_num_threads(1); // the workers do the work
     let sources = flags.what.iter().map(|what| source(what, machine, session)).collect::<Result<Vec<_>>>()?;
     interrupt::watch_saying(session.output().clone(), "stopping")?;

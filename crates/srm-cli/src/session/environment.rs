@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use srm_energy::{cuda, libtorch};
+use srm_energy::libtorch;
 use srm_run::Environment;
 
 use super::Machine;
@@ -14,17 +14,11 @@ pub fn environment(machine: &Machine, block: usize, ranks: usize) -> Environment
         libtorch: libtorch::version(),
         cpu: format!("{} ({})", cpu_model(), cpu_features().join(" ")),
         device: machine.device_name(),
-        precision: precision(machine),
+        precision: machine.numbers(),
         threads: machine.threads,
         ranks,
         block,
     }
-}
-
-/// The numbers inside the net, and what is tried on a GPU.
-fn precision(machine: &Machine) -> String {
-    let (name, tried) = (machine.precision.name(), cuda::switches().names());
-    if tried.is_empty() { name.to_owned() } else { format!("{name} with {}={tried}", cuda::SWITCH) }
 }
 
 /// What the machines of all ranks must have in common for the same bits: programs, numbers, and CPU or GPU.

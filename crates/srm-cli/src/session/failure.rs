@@ -1,9 +1,9 @@
 //! Map what went wrong to an exit code.
 
-use std::panic::{self, AssertUnwindSafe};
+use std::panic;
 
 use srm_config::ConfigError;
-use srm_energy::libtorch::said_in_panic;
+use srm_energy::libtorch;
 use srm_eval::EvalError;
 use srm_langevin::LangevinError;
 use srm_latent::LatentError;
@@ -89,14 +89,11 @@ pub fn is_stop(error: &(dyn std::error::Error + 'static)) -> bool {
 pub fn caught(command: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let tell = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
-        if said_in_panic(panic.payload()).is_none() {
+        if !libtorch::is_caught(panic.payload()) {
             tell(panic);
         }
     }));
-    panic::catch_unwind(AssertUnwindSafe(command)).unwrap_or_else(|payload| match said_in_panic(&*payload) {
-        Some(said) => Err(anyhow::anyhow!("libtorch: {said}")),
-        None => panic::resume_unwind(payload),
-    })
+    libtorch::caught(command).unwrap_or_else(|said| Err(anyhow::anyhow!("libtorch: {said}")))
 }
 
 /// The error and its causes in one line; a cause that the text before it already holds is not said twice, nor where in libtorch's
@@ -108,7 +105,7 @@ pub fn text(error: &anyhow::Error) -> String {
     });
     let of_stack = |line: &str| line.starts_with("frame #") || line.starts_with("Exception raised from ");
     let text = text.lines().filter(|line| !of_stack(line)).collect::<Vec<_>>().join("\n");
-    if text.contains("out of memory") && !text.contains("--block") {
+    if libtorch::is_out_of_memory(&text) && !text.contains("--block") {
         return format!(
             "{text}; smaller blocks take less memory (--block, langevin.block), and so does a smaller batch"
         );

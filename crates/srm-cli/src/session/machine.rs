@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 use srm_config::{EnergyConfig, LangevinConfig};
-use srm_energy::Precision;
+use srm_energy::{
+    Precision,
+    cuda::{self, Switches},
+};
 use srm_langevin::DEFAULT_CPU_BLOCK;
 use tch::{Cuda, Device};
 
@@ -43,8 +46,8 @@ impl Machine {
             }
             return Ok(Machine { device, precision: Precision::F32, threads: host_threads, host_threads });
         }
-        // Every block has the same shape, so the search for the fastest convolution is made once.
-        Cuda::cudnn_set_benchmark(true);
+        // Every block has the same shape, so the search for the fastest convolution is made once. It may end elsewhere in each process.
+        Cuda::cudnn_set_benchmark(!cuda::switches().same);
         Ok(Machine { device, precision: asked.unwrap_or(Precision::Tf32), threads: 1, host_threads })
     }
 
@@ -68,6 +71,12 @@ impl Machine {
             if self.device.is_cuda() { memory::of_images(energy, count) } else { memory::of_chains(energy, spread) };
         let what = format!("{count} chains in blocks of {block}");
         memory::check(need, what, &format!("lower {flag} or --block, or take fewer --threads"))
+    }
+
+    /// The numbers inside the net, and what else of SRM_CUDA_TRY changes their bits.
+    pub fn numbers(&self) -> String {
+        let (name, tried) = (self.precision.name(), Switches { graph: false, ..cuda::switches() }.names());
+        if tried.is_empty() { name.to_owned() } else { format!("{name} with {}={tried}", cuda::SWITCH) }
     }
 
     /// The device as --device takes it.
