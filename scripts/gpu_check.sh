@@ -31,7 +31,7 @@ if [ -z "${SRM_PART:-}" ]; then
     [ ! -f "$shim" ] || export SRM_CUDA_SHIM="${SRM_CUDA_SHIM:-$shim}"
     failed=0
     # the name of each part and the seconds that it may take
-    for part in doctor:30 apart:60 table:150 loop:150 tried:200 train:$((minutes * 60 + 60)) pictures:90 resume:100 chains:150 stop:60 refused:60; do
+    for part in doctor:30 apart:60 table:150 loop:200 tried:200 train:$((minutes * 60 + 60)) pictures:90 resume:100 chains:150 stop:60 refused:60; do
         name=${part%:*}
         case " ${PARTS:-$name} " in *" $name "*) ;; *) continue ;; esac
         echo "== $name"
@@ -48,11 +48,11 @@ fi
 # What a rehearsal makes smaller: the nets, the chains, the rows of the table.
 if [ -n "$rehearse" ]; then
     small="--set energy.features=4 --set langevin.steps=4 --set train.batch=4"
-    rows=32px-n16 timed=32px-n16 updates=6 sizes="--size 32 --n 8 --m 8 --K 2" kinds=f32 seconds=20
+    rows=32px-n16 timed=32px-n16 updates=6 sizes="32,8,8,2" kinds=f32 seconds=20
     [ "$device" = cpu ] || rows=gpu-rehearsal timed=gpu-rehearsal
 else
     small="--set langevin.steps=50 --set train.batch=32"
-    rows="gpu-64px-n64 gpu-32px-n64" timed=gpu-64px-n64,gpu-32px-n64,gpu-32px-n32,gpu-update updates=200 sizes="--size 64 --n 64 --m 100 --K 40" kinds="f32 tf32 bf16" seconds=$((minutes * 60))
+    rows="gpu-64px-n64 gpu-32px-n64" timed=gpu-64px-n64,gpu-32px-n64,gpu-32px-n32,gpu-update updates=200 sizes="64,64,100,40 32,64,64,100" kinds="f32 tf32 bf16" seconds=$((minutes * 60))
 fi
 precision() { [ "$device" = cpu ] || echo "--precision $1"; }
 
@@ -97,10 +97,16 @@ PYTHON
 loop) # the PyTorch loop, milliseconds a step
     compiled="--tf32 --compile"
     [ -n "$rehearse" ] && compiled=
-    for more in "" --tf32 ${compiled:+"$compiled"}; do
-        # shellcheck disable=SC2086
-        "$python" "$here/scripts/published_loop.py" --time --device "$device" $sizes $more > "$out/pytorch.json" || exit 1
-        echo "${more:-plain} $(cat "$out/pytorch.json")"
+    for size in $sizes; do # px, features, chains, steps
+        IFS=, read -r px n m steps << SIZE
+$size
+SIZE
+        for more in "" --tf32 ${compiled:+"$compiled"}; do
+            # shellcheck disable=SC2086
+            "$python" "$here/scripts/published_loop.py" --time --device "$device" --size "$px" --n "$n" --m "$m" --K "$steps" $more \
+                > "$out/pytorch.json" || exit 1
+            echo "$px px ${more:-plain} $(cat "$out/pytorch.json")"
+        done
     done
     ;;
 tried) # what SRM_CUDA_TRY switches on: that a graph changes no bit, milliseconds a step of each and of all
