@@ -9,11 +9,12 @@
 # (default 4). PYTHON names a Python with PyTorch (default python3), PARTS some parts alone. DEVICE=cpu rehearses all of them, small,
 # on the CPU; so does REHEARSE=1 on the tests' stand-in for a GPU (target/tmp/stand_in_*.so), which SRM_LIBTORCH_CUDA and SRM_CUDA_SHIM
 # then name. OUT/parts.txt says how each ended; exit status 0: every check held. Of a quarter of an hour: PARTS="doctor apart table
-# loop tried" first, then PARTS="train pictures resume" for 3 minutes, then the rest.
+# loop tried" first, then PARTS="train pictures resume" for 3 minutes, then the rest. BRING (default OUT/bring) gets what to take home,
+# six small files, anew after each part.
 set -u
 
 if [ $# -lt 4 ]; then
-    sed -n '2,12p' "$0" >&2
+    sed -n '2,13p' "$0" >&2
     exit 2
 fi
 srm=$1 table=$2 images=$3 out=$4 minutes=${5:-4}
@@ -29,6 +30,8 @@ if [ -z "${SRM_PART:-}" ]; then
     [ "$device" = cpu ] || export SRM_LIBTORCH_CUDA="${SRM_LIBTORCH_CUDA:-$lib}"
     shim=$(cd "$(dirname "$srm")" && pwd)/libsrm_cuda.so # of scripts/gpu_bundle.sh
     [ ! -f "$shim" ] || export SRM_CUDA_SHIM="${SRM_CUDA_SHIM:-$shim}"
+    bring=${BRING:-$out/bring}
+    mkdir -p "$bring"
     failed=0
     # the name of each part and the seconds that it may take
     for part in doctor:30 apart:60 table:150 loop:200 tried:200 train:$((minutes * 60 + 60)) pictures:90 resume:100 chains:150 stop:60 refused:60; do
@@ -41,6 +44,13 @@ if [ -z "${SRM_PART:-}" ]; then
         tail -n 25 "$out/$name.txt"
         case $status in 0) said=ok ;; 124 | 137) said="OUT OF TIME" failed=1 ;; *) said="FAILED ($status)" failed=1 ;; esac
         echo "$name: $said, $(($(date +%s) - began)) s" | tee -a "$out/parts.txt"
+        for text in "$out"/*.txt "$out"/*.json "$out"/*.csv; do
+            [ ! -f "$text" ] || { echo "==== ${text##*/}"; tail -c 200000 "$text"; echo; }
+        done > "$bring/report.txt"
+        for file in "$out/run/metrics.jsonl" "$out"/samples.png "$out"/chain.png "$out"/interpolation.png \
+            "$out"/reconstruction.png; do
+            [ ! -f "$file" ] || cp "$file" "$bring/"
+        done
     done
     exit $failed
 fi
