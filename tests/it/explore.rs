@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::Path,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -24,8 +24,13 @@ pub struct Served {
 
 impl Served {
     pub fn new(what: &[&str], pictures: &Path) -> Served {
+        Served::by(command, what, pictures)
+    }
+
+    /// By a command that `program` makes of arguments.
+    pub fn by(program: impl Fn(&[&str]) -> Command, what: &[&str], pictures: &Path) -> Served {
         let rest = ["--port", "0", "--pictures", text(pictures), "--json"];
-        let mut process = command(&[&["explore"], what, &rest].concat()).stdout(Stdio::piped()).spawn().expect("srm");
+        let mut process = program(&[&["explore"], what, &rest].concat()).stdout(Stdio::piped()).spawn().expect("srm");
         let mut line = String::new();
         BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
         let said: Value = serde_json::from_str(&line).expect("one JSON object");
@@ -40,7 +45,7 @@ impl Served {
     }
 
     /// The answer, headers and all; by HTTP/1.0 it comes in one piece.
-    fn ask(&self, what: &str, body: &[u8]) -> String {
+    pub fn ask(&self, what: &str, body: &[u8]) -> String {
         let mut stream = TcpStream::connect(&self.address).expect("the page listens");
         let Served { address, cookie, .. } = self;
         let head = format!(

@@ -7,10 +7,11 @@ use std::{
     sync::OnceLock,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::common::{Run, command, folder, read_npy, run, text};
+use crate::explore::{Served, pixels};
 
 #[path = "../stand_in.rs"]
 mod stand_in;
@@ -177,6 +178,37 @@ fn every_command_runs_there() {
     );
     srm(&["sample", "--weights", text(&plain), "--device", "cuda:9", "--out", &out("none.png")])
         .failed_with(1, &["cuda:9", "2 CUDA devices"]);
+}
+
+#[test]
+fn the_page_draws_and_reconstructs_there() {
+    let place = folder();
+    for (number, run) in runs().iter().enumerate() {
+        let graphs = |arguments: &[&str]| {
+            let mut command = with_gpu(arguments);
+            command.env("SRM_CUDA_TRY", "graph");
+            command
+        };
+        let served = Served::by(graphs, &[text(run), "--device", "cuda:1"], &place.path().join(format!("{number}")));
+        let codes = json!([{ "seed": 1, "image": 5 }, { "mix": [[-0.6, 1, 3], [0.8, 1, 4]], "noise_image": 3 }]);
+        let asked =
+            json!({ "source": 0, "update": null, "codes": codes, "steps": null, "noise": true, "states": [0, 3] });
+        let lines = served.lines("/api/draw", &asked);
+        let [_, _, last, done] = &lines[..] else { panic!("{lines:?}") };
+        assert_eq!(pixels(last).len(), 2 * 32 * 32 * 3);
+        assert!(done["command"].as_str().is_some_and(|command| command.contains("--device cuda:1")), "{done}");
+        let grey = [b"P5\n32 32\n255\n".to_vec(), (0..32 * 32).map(|i| (i % 251) as u8).collect()].concat();
+        let brought = served.ask("POST /api/pictures?source=0&left=0&top=0&side=32", &grey);
+        let brought: Value = serde_json::from_str(brought.split_once("\r\n\r\n").expect("a body").1).expect("JSON");
+        let lines = served.lines(
+            "/api/reconstruct",
+            &json!({
+                "source": 0, "update": null, "picture": brought["picture"], "mask": null, "observed_noise": null,
+                "iterations": 3, "starts": 2, "latent": "free", "seed": 4,
+            }),
+        );
+        assert_eq!(lines.len(), 3 + 3, "{lines:?}");
+    }
 }
 
 #[test]
