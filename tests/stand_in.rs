@@ -12,7 +12,7 @@ pub fn library(libtorch: &Path) -> PathBuf {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/srm-energy/cuda");
     let include = libtorch.join("../include");
     let mut hasher = DefaultHasher::new();
-    for name in ["stand_in.cpp", "graph.h"] {
+    for name in ["stand_in.cpp", "guarded.h", "graph.h"] {
         fs::read(sources.join(name)).expect("the sources are in the repository").hash(&mut hasher);
     }
     fs::canonicalize(libtorch).expect("libtorch is there").hash(&mut hasher);

@@ -1,6 +1,6 @@
 // CUDA graphs and fused kernels of libtorch_cuda behind a few C functions: see graph.h. `cargo xtask setup --cuda` compiles it.
 
-#include "graph.h"
+#include "guarded.h"
 
 #include <ATen/Context.h>
 #include <ATen/cuda/CUDAGeneratorImpl.h>
@@ -8,7 +8,6 @@
 #include <ATen/cuda/jiterator.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
-#include <torch/headeronly/version.h>
 
 #include <map>
 #include <memory>
@@ -17,26 +16,11 @@
 
 namespace {
 
-thread_local std::string error;
-
 struct Graph {
   explicit Graph(c10::DeviceIndex device) : device(device) {}
   c10::DeviceIndex device;
   at::cuda::CUDAGraph graph;
 };
-
-// What `call` gives, or `failed` where it throws.
-template <class T, class F>
-T guarded(T failed, F call) {
-  try {
-    return call();
-  } catch (const std::exception& thrown) {
-    error = thrown.what();
-  } catch (...) {
-    error = "an exception of unknown kind";
-  }
-  return failed;
-}
 
 // The stream on which a device's graphs are recorded, always the same: libraries keep a workspace for each.
 c10::cuda::CUDAStream aside(c10::DeviceIndex device) {
@@ -59,14 +43,6 @@ void give_up(std::unique_ptr<Graph> broken, at::cuda::MempoolId_t pool) {
 }
 
 } // namespace
-
-const char* srm_cuda_libtorch() {
-  return TORCH_VERSION;
-}
-
-const char* srm_cuda_error() {
-  return error.c_str();
-}
 
 void srm_cuda_same() {
   at::globalContext().setDeterministicCuDNN(true);

@@ -7,7 +7,7 @@
 // tensors as the CPU's, and its results are the device's again. It says nothing of speed, of streams, of a GPU's rounding, of how
 // cuDNN chooses its kernels, or of what a recording that failed leaves behind in libtorch_cuda.
 
-#include "graph.h"
+#include "guarded.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/EmptyTensor.h>
@@ -24,7 +24,6 @@
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
-#include <torch/headeronly/version.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -204,7 +203,6 @@ struct Graph {
 };
 
 thread_local Graph* recording = nullptr;
-thread_local std::string error;
 
 // ---- operations
 
@@ -405,16 +403,6 @@ at::Tensor& copy(at::Tensor& to, const at::Tensor& from, bool) {
   return to;
 }
 
-template <class T, class F>
-T guarded(T failed, F call) {
-  try {
-    return call();
-  } catch (const std::exception& thrown) {
-    error = thrown.what();
-  }
-  return failed;
-}
-
 } // namespace stand_in
 
 REGISTER_ALLOCATOR(c10::kCUDA, &stand_in::memory)
@@ -446,18 +434,10 @@ TORCH_LIBRARY_IMPL(aten, CUDA, library) {
 
 // ---- graph.h
 
-const char* srm_cuda_libtorch() {
-  return TORCH_VERSION;
-}
-
-const char* srm_cuda_error() {
-  return stand_in::error.c_str();
-}
-
 void srm_cuda_same() {}
 
 void* srm_cuda_capture(int device, int (*work)(void*), void* data) {
-  return stand_in::guarded<void*>(nullptr, [&]() -> void* {
+  return guarded<void*>(nullptr, [&]() -> void* {
     const c10::DeviceGuard guard(c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(device)));
     TORCH_CHECK(work(data) == 0, "the work to record failed");
     auto graph = std::make_unique<stand_in::Graph>();
@@ -477,7 +457,7 @@ void* srm_cuda_capture(int device, int (*work)(void*), void* data) {
 }
 
 int srm_cuda_replay(void* graph) {
-  return stand_in::guarded(1, [&] {
+  return guarded(1, [&] {
     stand_in::count().see("graph");
     for (const auto& step : static_cast<stand_in::Graph*>(graph)->steps) {
       step();
@@ -491,7 +471,7 @@ void srm_cuda_forget(void* graph) {
 }
 
 void* srm_cuda_bias_leaky_relu(const void* a, const void* bias, double slope) {
-  return stand_in::guarded<void*>(nullptr, [&]() -> void* {
+  return guarded<void*>(nullptr, [&]() -> void* {
     const auto& along = *static_cast<const at::Tensor*>(bias);
     return new at::Tensor(at::leaky_relu(static_cast<const at::Tensor*>(a)->add(along.view({1, -1, 1, 1})), slope));
   });

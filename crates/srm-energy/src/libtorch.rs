@@ -114,6 +114,9 @@ pub fn is_caught(payload: &(dyn Any + Send)) -> bool {
     CATCHES.get() && said_in_panic(payload).is_some()
 }
 
+/// What helps where memory is out.
+pub const LESS_MEMORY: &str = "smaller blocks take less memory (--block, langevin.block), and so does a smaller batch";
+
 /// Whether libtorch, CUDA or cuDNN says that there is too little memory. In its search for the fastest kernel cuDNN says it by finding
 /// none.
 pub fn is_out_of_memory(said: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Name what can go wrong while chains run.
 
-use srm_energy::libtorch::is_out_of_memory;
+use srm_energy::libtorch::{LESS_MEMORY, is_out_of_memory};
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -37,9 +37,7 @@ pub enum LangevinError {
         problem: String,
     },
     /// The device, or the machine, has too little memory for a block.
-    #[error(
-        "{said}; {rows} rows were computed in blocks of {block}: smaller blocks take less memory (--block, langevin.block), and so does a smaller batch"
-    )]
+    #[error("{said}; {rows} rows were computed in blocks of {block}: {}", LESS_MEMORY)]
     OutOfMemory {
         /// What libtorch said.
         said: String,

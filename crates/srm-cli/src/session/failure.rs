@@ -3,7 +3,7 @@
 use std::panic;
 
 use srm_config::ConfigError;
-use srm_energy::libtorch;
+use srm_energy::libtorch::{self, LESS_MEMORY};
 use srm_eval::EvalError;
 use srm_langevin::LangevinError;
 use srm_latent::LatentError;
@@ -105,10 +105,8 @@ pub fn text(error: &anyhow::Error) -> String {
     });
     let of_stack = |line: &str| line.starts_with("frame #") || line.starts_with("Exception raised from ");
     let text = text.lines().filter(|line| !of_stack(line)).collect::<Vec<_>>().join("\n");
-    if libtorch::is_out_of_memory(&text) && !text.contains("--block") {
-        return format!(
-            "{text}; smaller blocks take less memory (--block, langevin.block), and so does a smaller batch"
-        );
+    if libtorch::is_out_of_memory(&text) && !text.contains(LESS_MEMORY) {
+        return format!("{text}; {LESS_MEMORY}");
     }
     text
 }
